@@ -1,0 +1,44 @@
+//! The one place where SPOP and reputation meet: a [`Handler`] over a [`Reputation`].
+//!
+//! In scope: which message asks, which of its arguments is the address, which variable answers.
+//! Out of scope: the score itself ([`reputation`](crate::reputation)) and the frames
+//! ([`session`](crate::session)).
+
+mod question;
+
+pub use question::{ArgumentName, QUESTIONS, Question};
+
+use crate::Handler;
+use crate::reputation::Reputation;
+use crate::spop::{Ack, FrameFull, Notify};
+
+/// Answers the messages of [`QUESTIONS`] with the scores of a [`Reputation`]. Every other message is
+/// passed over.
+#[derive(Debug)]
+pub struct IpReputation<R> {
+    reputation: R,
+}
+
+impl<R: Reputation> IpReputation<R> {
+    /// A handler over this source.
+    pub const fn new(reputation: R) -> Self {
+        Self { reputation }
+    }
+}
+
+impl<R: Reputation> Handler for IpReputation<R> {
+    #[inline]
+    fn notify(&mut self, notify: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull> {
+        for message in notify.messages() {
+            let Some(question) = Question::of(&message) else {
+                continue;
+            };
+            let Some(address) = question.address(&message) else {
+                continue;
+            };
+            let score = self.reputation.score(address);
+            ack.set_var(question.scope, question.variable, u32::from(score.value()))?;
+        }
+        Ok(())
+    }
+}

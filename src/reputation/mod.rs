@@ -1,0 +1,56 @@
+//! Scores: what an address is worth. Pure domain; it knows no SPOP and no socket.
+//!
+//! In scope: the score, and the sources that give one. Out of scope: which message asks, and in
+//! which variable the answer goes (that is [`iprep`](crate::iprep)).
+
+mod random;
+
+use core::net::IpAddr;
+
+pub use random::Random;
+
+/// A reputation: 0 is blacklisted, 100 is totally safe (SPOE.txt, section 2.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Score(u8);
+
+impl Score {
+    /// Blacklisted.
+    pub const WORST: Self = Self(0);
+    /// Totally safe.
+    pub const BEST: Self = Self(100);
+
+    /// A score, if the number is one.
+    #[must_use]
+    pub const fn new(score: u8) -> Option<Self> {
+        if score <= Self::BEST.0 {
+            Some(Self(score))
+        } else {
+            None
+        }
+    }
+
+    /// The number, 0 to 100.
+    #[must_use]
+    #[inline]
+    pub const fn value(self) -> u8 {
+        self.0
+    }
+}
+
+/// A source of scores. It is owned by one worker.
+pub trait Reputation {
+    /// The score of an address. The address is canonical: `::ffff:a.b.c.d` has become IPv4.
+    fn score(&mut self, address: IpAddr) -> Score;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Score;
+
+    #[test]
+    fn a_score_is_0_to_100() {
+        assert_eq!(Score::new(0), Some(Score::WORST));
+        assert_eq!(Score::new(100), Some(Score::BEST));
+        assert_eq!(Score::new(101), None);
+    }
+}

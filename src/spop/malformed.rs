@@ -1,0 +1,76 @@
+//! What can be wrong with bytes from a peer. One small value that names the field.
+
+use core::fmt;
+
+/// Bytes that are not a frame of SPOE.txt section 3.2, or not a payload of its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Malformed {
+    /// The length prefix announces more bytes than the negotiated max-frame-size.
+    TooBig {
+        /// What the length prefix says, in bytes.
+        len: u32,
+        /// The max-frame-size in force, in bytes.
+        max: u32,
+    },
+    /// A field of a frame is wrong.
+    Field {
+        /// The field as SPOE.txt names it.
+        name: &'static str,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+}
+
+/// What is wrong with a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The frame ends inside the field.
+    Truncated,
+    /// A varint that does not fit 64 bits.
+    Overflow,
+    /// A number that the field's type cannot hold.
+    OutOfRange,
+    /// Typed data of a type that SPOE.txt does not define.
+    UnknownType(u8),
+    /// Typed data of a type that the field does not take.
+    WrongType,
+    /// An action, scope or argument count that SPOE.txt does not define.
+    Unknown(u8),
+    /// A value that has to be there is not.
+    Missing,
+}
+
+impl Malformed {
+    /// A field that is wrong in this way.
+    #[must_use]
+    pub const fn field(name: &'static str, fault: Fault) -> Self {
+        Self::Field { name, fault }
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooBig { len, max } => {
+                write!(f, "frame of {len} bytes exceeds max-frame-size {max}")
+            }
+            Self::Field { name, fault } => write!(f, "{name} {fault}"),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated => f.write_str("is cut off by the end of the frame"),
+            Self::Overflow => f.write_str("is a varint of more than 64 bits"),
+            Self::OutOfRange => f.write_str("is out of range"),
+            Self::UnknownType(kind) => write!(f, "has the undefined data type {kind}"),
+            Self::WrongType => f.write_str("has the wrong data type"),
+            Self::Unknown(value) => write!(f, "has the undefined value {value}"),
+            Self::Missing => f.write_str("is missing"),
+        }
+    }
+}
+
+impl core::error::Error for Malformed {}

@@ -1,0 +1,118 @@
+//! The only code that takes bytes off a slice that came from a peer.
+
+use super::varint::{self, Overflow};
+use super::{Fault, Malformed};
+
+/// A cursor over bytes from a peer. Every method names the field it reads, for the error.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Reads from the first byte of `bytes`.
+    #[must_use]
+    #[inline]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// What has not been read.
+    #[must_use]
+    #[inline]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Whether all has been read.
+    #[must_use]
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    #[inline]
+    fn next(&mut self) -> Option<u8> {
+        let (&first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(first)
+    }
+
+    /// One byte.
+    #[inline]
+    pub fn u8(&mut self, field: &'static str) -> Result<u8, Malformed> {
+        self.next().ok_or(Malformed::field(field, Fault::Truncated))
+    }
+
+    /// A fixed number of bytes.
+    #[inline]
+    pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<&'a [u8; N], Malformed> {
+        let truncated = Malformed::field(field, Fault::Truncated);
+        let (array, rest) = self.rest.split_first_chunk().ok_or(truncated)?;
+        self.rest = rest;
+        Ok(array)
+    }
+
+    /// A 32-bit number in network order.
+    #[inline]
+    pub fn u32_be(&mut self, field: &'static str) -> Result<u32, Malformed> {
+        self.array(field).map(|bytes| u32::from_be_bytes(*bytes))
+    }
+
+    /// The next `len` bytes.
+    #[inline]
+    pub fn bytes(&mut self, len: u64, field: &'static str) -> Result<&'a [u8], Malformed> {
+        let split = usize::try_from(len)
+            .ok()
+            .and_then(|len| self.rest.split_at_checked(len));
+        let (bytes, rest) = split.ok_or(Malformed::field(field, Fault::Truncated))?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    /// A variable-length integer of up to 64 bits (SPOE.txt 3.1).
+    #[inline]
+    pub fn varint(&mut self, field: &'static str) -> Result<u64, Malformed> {
+        let first = self.u8(field)?;
+        if first < 240 {
+            return Ok(u64::from(first));
+        }
+        match varint::decode_rest(first, || self.next()) {
+            Ok(Some(value)) => Ok(value),
+            Ok(None) => Err(Malformed::field(field, Fault::Truncated)),
+            Err(Overflow) => Err(Malformed::field(field, Fault::Overflow)),
+        }
+    }
+
+    /// A string: its length as a varint, then its bytes (SPOE.txt 3.1). `HAProxy` does not promise
+    /// UTF-8, so none is asked for.
+    #[inline]
+    pub fn string(&mut self, field: &'static str) -> Result<&'a [u8], Malformed> {
+        let len = self.varint(field)?;
+        self.bytes(len, field)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fault, Malformed, Reader};
+
+    #[test]
+    fn takes_what_it_is_asked_for_and_keeps_the_rest() {
+        let mut reader = Reader::new(&[7, 0, 0, 1, 2, 3, b'a', b'b', b'c', 9]);
+        assert_eq!(reader.u8("u8"), Ok(7));
+        assert_eq!(reader.u32_be("u32"), Ok(258));
+        assert_eq!(reader.string("string"), Ok(&b"abc"[..]));
+        assert_eq!(reader.rest(), [9]);
+        assert!(!reader.is_empty());
+    }
+
+    #[test]
+    fn a_string_that_claims_more_than_there_is_names_its_field() {
+        let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0x00, b'x'];
+        let fault = Malformed::field("message name", Fault::Truncated);
+        assert_eq!(Reader::new(&huge).string("message name"), Err(fault));
+        assert_eq!(Reader::new(&[]).u8("message name"), Err(fault));
+        assert_eq!(Reader::new(&[1, 2, 3]).u32_be("message name"), Err(fault));
+    }
+}
