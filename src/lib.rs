@@ -31,10 +31,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agent;
 mod handler;
 pub mod iprep;
 pub mod reputation;
 pub mod session;
 pub mod spop;
 
+pub use agent::Agent;
 pub use handler::Handler;

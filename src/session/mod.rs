@@ -67,6 +67,8 @@ pub struct Step {
     pub reassembled: u32,
     /// Fragmented NOTIFYs that `HAProxy` gave up.
     pub aborted: u32,
+    /// The connection was a health check, and is answered.
+    pub health_check: bool,
     /// The output has reached [`Terms::output_high_water`]: whole frames may be left in the input.
     /// Send the output, then call again.
     pub paused: bool,
@@ -213,14 +215,15 @@ impl Session {
             (FrameType::NOTIFY, State::Established { .. }) => {
                 if frame.flags.is_fin() && self.reassembly.is_none() {
                     // SPOE.txt 3.2: ABORT means nothing on a frame that is not fragmented.
-                    return self.notify(&Notify::try_from(frame)?, output, handler, step);
+                    self.notify(&Notify::try_from(frame)?, output, handler, step);
+                    return Ok(Flow::Continue);
                 }
                 self.begin_fragments(frame)
             }
             (FrameType::UNSET, State::Established { .. }) => {
                 self.fragment(frame, output, handler, step)
             }
-            (FrameType::HAPROXY_HELLO, State::Connecting) => self.hello(frame, output),
+            (FrameType::HAPROXY_HELLO, State::Connecting) => self.hello(frame, output, step),
             (FrameType::HAPROXY_DISCONNECT, _) => self.haproxy_disconnect(frame, output),
             (FrameType::NOTIFY | FrameType::UNSET, _) => Err(Refusal::BeforeHello(frame.kind)),
             (FrameType::HAPROXY_HELLO, _) => Err(Refusal::SecondHello),
@@ -239,7 +242,7 @@ impl Session {
         output: &mut BytesMut,
         handler: &mut impl Handler,
         step: &mut Step,
-    ) -> Result<Flow, Refusal> {
+    ) {
         let mut ack = Ack::begin(
             output,
             notify.stream_id,
@@ -251,13 +254,18 @@ impl Session {
         }
         ack.finish();
         step.acks += 1;
-        Ok(Flow::Continue)
     }
 
-    fn hello(&mut self, frame: Frame<'_>, output: &mut BytesMut) -> Result<Flow, Refusal> {
+    fn hello(
+        &mut self,
+        frame: Frame<'_>,
+        output: &mut BytesMut,
+        step: &mut Step,
+    ) -> Result<Flow, Refusal> {
         let accepted = hello::accept(frame, &self.terms, output)?;
         if accepted.healthcheck {
             self.state = State::Closed;
+            step.health_check = true;
             return Ok(Flow::Close(Status::NORMAL));
         }
         self.state = State::Established {
@@ -309,7 +317,7 @@ impl Session {
             Fragment::Aborted => step.aborted += 1,
             Fragment::Complete => {
                 step.reassembled += 1;
-                return self.notify(&reassembly.notify()?, output, handler, step);
+                self.notify(&reassembly.notify()?, output, handler, step);
             }
         }
         Ok(Flow::Continue)

@@ -169,7 +169,7 @@ fn size(value: TypedData<'_>) -> Result<u32, Malformed> {
     };
     value
         .as_u32()
-        .ok_or(Malformed::field("max-frame-size", fault))
+        .ok_or_else(|| Malformed::field("max-frame-size", fault))
 }
 
 fn boolean(value: TypedData<'_>) -> Result<bool, Malformed> {

@@ -41,7 +41,8 @@ impl<'a> Reader<'a> {
     /// One byte.
     #[inline]
     pub fn u8(&mut self, field: &'static str) -> Result<u8, Malformed> {
-        self.next().ok_or(Malformed::field(field, Fault::Truncated))
+        self.next()
+            .ok_or_else(|| Malformed::field(field, Fault::Truncated))
     }
 
     /// A fixed number of bytes.
@@ -65,7 +66,7 @@ impl<'a> Reader<'a> {
         let split = usize::try_from(len)
             .ok()
             .and_then(|len| self.rest.split_at_checked(len));
-        let (bytes, rest) = split.ok_or(Malformed::field(field, Fault::Truncated))?;
+        let (bytes, rest) = split.ok_or_else(|| Malformed::field(field, Fault::Truncated))?;
         self.rest = rest;
         Ok(bytes)
     }

@@ -96,13 +96,6 @@ impl<'a> FrameWriter<'a> {
         self.out.truncate(mark);
     }
 
-    /// The written byte at `mark`, to patch a count.
-    pub(super) fn patch(&mut self, mark: usize, value: u8) {
-        if let Some(byte) = self.out.get_mut(mark) {
-            *byte = value;
-        }
-    }
-
     /// Completes the frame.
     #[inline]
     pub fn finish(mut self) {

@@ -1,0 +1,478 @@
+//! One connection of a worker: socket, session, and what could not be dealt with at once.
+//!
+//! ```text
+//!             leftover   one read                      backlog   one write
+//!  desk.input [ cut fra | me frame frame fra ]  --->  [ unsent | answers ] desk.output
+//!                        session.receive, in place
+//! ```
+//!
+//! A turn is one `read`, the session over all whole frames, one `write`. Only the tail of a frame
+//! and unsent answers stay here; while there are unsent answers nothing more is read. A read that
+//! does not fill its room has emptied the socket, so there is none to see that it is empty.
+
+use std::io::{self, Read as _, Write as _};
+use std::time::Instant;
+
+use super::desk::Desk;
+use super::limits::LINGER_BYTES;
+use super::stream::Stream;
+use crate::Handler;
+use crate::session::{Session, Step};
+use crate::spop::{LENGTH_PREFIX, Status};
+
+/// A leftover buffer of at most this size is kept for the next cut frame; a larger one is freed.
+const LEFTOVER_KEPT: usize = 512;
+
+/// One connection.
+#[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing about the socket"
+)]
+pub(super) struct Connection {
+    pub(super) stream: Stream,
+    session: Session,
+    /// Tells this connection from others that had or will have its place in the slab.
+    pub(super) serial: u32,
+    /// Input that waits for more input, or for the backlog to be sent.
+    leftover: Vec<u8>,
+    /// `leftover` holds whole frames: the output was full.
+    held_back: bool,
+    backlog: Option<Box<Backlog>>,
+    /// Nothing more is to be read; close once the backlog is sent.
+    ending: Option<Ending>,
+    /// When `expire` is to be called.
+    pub(super) deadline: Option<Instant>,
+    /// The kernel has said that the peer sends nothing after what is in the socket.
+    pub(super) read_closed: bool,
+    /// Waiting in the worker's queue for another turn.
+    pub(super) queued: bool,
+    /// Registered for writability too.
+    pub(super) watches_write: bool,
+}
+
+/// Answers that the socket did not take.
+#[derive(Debug)]
+struct Backlog {
+    bytes: Vec<u8>,
+    sent: usize,
+    /// When the read that asked for them returned, and how many they are.
+    read_at: Instant,
+    acks: u32,
+}
+
+/// How a connection that is over leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// The peer expects nothing more: close.
+    Close,
+    /// The peer may still be sending, and closing then would destroy our last frame on its way:
+    /// close our side, and throw away what comes until the peer closes too.
+    Linger {
+        /// Whether our side is closed.
+        shut: bool,
+        /// Bytes thrown away.
+        discarded: usize,
+    },
+}
+
+const LINGER: Ending = Ending::Linger {
+    shut: false,
+    discarded: 0,
+};
+
+/// What a connection waits for after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// An event.
+    Event,
+    /// An event, writability among them.
+    Writable,
+    /// Another turn, after the others have had theirs.
+    Turn,
+}
+
+/// Why a connection is no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// It ended as the protocol says.
+    Ended,
+    /// The peer closed it without a DISCONNECT.
+    Eof,
+    /// The socket failed.
+    Reset,
+}
+
+impl Connection {
+    pub(super) fn new<H>(stream: Stream, serial: u32, desk: &mut Desk<H>) -> Self {
+        let wait = match desk.drain {
+            Some(_) => Some(desk.limits.drain_grace),
+            None => desk.limits.hello_timeout,
+        };
+        Self {
+            stream,
+            session: Session::new(desk.limits.terms),
+            serial,
+            leftover: Vec::new(),
+            held_back: false,
+            backlog: None,
+            ending: None,
+            deadline: wait.and_then(|wait| desk.deadline_in(wait)),
+            read_closed: false,
+            queued: false,
+            watches_write: false,
+        }
+    }
+
+    /// One turn: unsent answers, one read, its answers.
+    pub(super) fn turn(&mut self, desk: &mut Desk<impl Handler>) -> Result<Next, Gone> {
+        if !self.send_backlog(desk)? {
+            return Ok(Next::Writable);
+        }
+        if self.held_back {
+            self.answer_leftover(desk)?;
+        }
+        if self.backlog.is_some() {
+            return Ok(Next::Writable);
+        }
+        if let Some(ending) = self.ending {
+            return self.leave(ending, desk);
+        }
+        self.fill(desk)
+    }
+
+    /// One read, and the answers to what it brought.
+    fn fill(&mut self, desk: &mut Desk<impl Handler>) -> Result<Next, Gone> {
+        let held = self.leftover.len();
+        let room = desk.limits.turn_bytes;
+        let Some(space) = desk.input.get_mut(held..held.saturating_add(room)) else {
+            return Err(Gone::Reset);
+        };
+        let read = match self.stream.read(space) {
+            Ok(0) => return Err(Gone::Eof),
+            Ok(read) => read,
+            Err(error) => return pass(&error),
+        };
+        let read_at = Instant::now();
+        let drained = read < room;
+        desk.counters.bytes_in += read as u64;
+        if self.is_still_cut(read, desk) {
+            self.leftover
+                .extend_from_slice(desk.input.get(held..held + read).unwrap_or_default());
+        } else {
+            self.take_in(desk);
+            self.answer(held + read, drained, read_at, desk)?;
+        }
+        if self.backlog.is_some() {
+            return Ok(Next::Writable);
+        }
+        match self.ending {
+            Some(ending) => self.leave(ending, desk),
+            None if !drained => Ok(Next::Turn),
+            None if self.read_closed => Err(Gone::Eof),
+            None => Ok(Next::Event),
+        }
+    }
+
+    /// Whether the frame that was cut still is, so that nothing needs to be moved or looked at. The
+    /// session sees a length that exceeds the limit at once.
+    fn is_still_cut<H>(&self, read: usize, desk: &Desk<H>) -> bool {
+        let held = self.leftover.len();
+        if held == 0 {
+            return false;
+        }
+        let fresh = desk.input.get(held..held + read).unwrap_or_default();
+        let mut prefix = [0; LENGTH_PREFIX];
+        let mut known = 0;
+        for (place, byte) in prefix.iter_mut().zip(self.leftover.iter().chain(fresh)) {
+            *place = *byte;
+            known += 1;
+        }
+        let len = u32::from_be_bytes(prefix);
+        known < LENGTH_PREFIX
+            || (len <= self.session.max_frame_size()
+                && held + read < LENGTH_PREFIX.saturating_add(len as usize))
+    }
+
+    /// Puts the leftover back in front of what was read behind its place.
+    fn take_in<H>(&mut self, desk: &mut Desk<H>) {
+        if let Some(front) = desk.input.get_mut(..self.leftover.len()) {
+            front.copy_from_slice(&self.leftover);
+        }
+        if self.leftover.capacity() > LEFTOVER_KEPT {
+            self.leftover = Vec::new();
+        }
+        self.leftover.clear();
+    }
+
+    fn answer_leftover(&mut self, desk: &mut Desk<impl Handler>) -> Result<(), Gone> {
+        self.held_back = false;
+        let held = self.leftover.len();
+        self.take_in(desk);
+        self.answer(held, false, Instant::now(), desk)
+    }
+
+    /// Runs the session over the first `len` bytes of the input and sends the answers.
+    fn answer(
+        &mut self,
+        len: usize,
+        drained: bool,
+        read_at: Instant,
+        desk: &mut Desk<impl Handler>,
+    ) -> Result<(), Gone> {
+        let mut from = 0;
+        loop {
+            desk.output.clear();
+            let connecting = !self.session.is_established();
+            let input = desk.input.get(from..len).unwrap_or_default();
+            let step = self
+                .session
+                .receive(input, &mut desk.output, &mut desk.handler);
+            #[cfg(feature = "trace")]
+            if let Some(trace) = &desk.trace {
+                trace.step(
+                    self.serial,
+                    input.get(..step.consumed).unwrap_or_default(),
+                    &desk.output,
+                    step.refusal,
+                );
+            }
+            from += step.consumed;
+            count(&step, desk);
+            if step.close.is_some() {
+                self.ending = Some(if step.refusal.is_some() {
+                    LINGER
+                } else {
+                    Ending::Close
+                });
+            } else if drained && from == len {
+                self.leave_if_draining(desk);
+            }
+            self.send(step.acks, read_at, desk)?;
+            if connecting && self.session.is_established() && desk.drain.is_none() {
+                self.deadline = desk
+                    .limits
+                    .idle_timeout
+                    .and_then(|idle| desk.deadline_in(idle));
+            }
+            if self.ending.is_some() {
+                return Ok(());
+            }
+            self.held_back = step.paused && self.backlog.is_some();
+            if !step.paused || self.held_back {
+                break;
+            }
+        }
+        self.leftover
+            .extend_from_slice(desk.input.get(from..len).unwrap_or_default());
+        Ok(())
+    }
+
+    /// In a shutdown a connection says goodbye together with an answer that leaves nothing open.
+    fn leave_if_draining<H>(&mut self, desk: &mut Desk<H>) {
+        if desk.drain.is_some() && self.session.is_established() && !self.session.is_reassembling()
+        {
+            self.say(Status::NORMAL, desk);
+        }
+    }
+
+    /// Appends AGENT-DISCONNECT to the output and ends the connection.
+    fn say<H>(&mut self, status: Status, desk: &mut Desk<H>) {
+        #[cfg(feature = "trace")]
+        let from = desk.output.len();
+        self.session.disconnect(status, &mut desk.output);
+        #[cfg(feature = "trace")]
+        if let Some(trace) = &desk.trace {
+            trace.step(
+                self.serial,
+                &[],
+                desk.output.get(from..).unwrap_or_default(),
+                None,
+            );
+        }
+        self.ending = Some(LINGER);
+        self.deadline = desk.deadline_in(desk.limits.linger_timeout);
+    }
+
+    /// Sends the output; what the socket does not take becomes the backlog.
+    fn send<H>(&mut self, acks: u32, read_at: Instant, desk: &mut Desk<H>) -> Result<(), Gone> {
+        if desk.output.is_empty() {
+            return Ok(());
+        }
+        let sent = write(&mut self.stream, &desk.output)?;
+        desk.counters.bytes_out += sent as u64;
+        if sent == desk.output.len() {
+            self.sent(acks, read_at, desk);
+            return Ok(());
+        }
+        desk.counters.paused += 1;
+        let bytes = desk.output.get(sent..).unwrap_or_default().to_vec();
+        self.backlog = Some(Box::new(Backlog {
+            bytes,
+            sent: 0,
+            read_at,
+            acks,
+        }));
+        Ok(())
+    }
+
+    /// All answers of a batch are with the kernel.
+    fn sent<H>(&mut self, acks: u32, read_at: Instant, desk: &mut Desk<H>) {
+        let now = Instant::now();
+        if acks > 0 {
+            desk.latency
+                .record(now.saturating_duration_since(read_at), acks);
+        }
+        if let (Some(idle), None, None) = (desk.limits.idle_timeout, self.ending, desk.drain)
+            && self.session.is_established()
+        {
+            self.deadline = now.checked_add(idle);
+            self.deadline.into_iter().for_each(|at| desk.watch(at));
+        }
+    }
+
+    /// Sends unsent answers. Whether none is left.
+    fn send_backlog<H>(&mut self, desk: &mut Desk<H>) -> Result<bool, Gone> {
+        let Some(mut backlog) = self.backlog.take() else {
+            return Ok(true);
+        };
+        let unsent = backlog.bytes.get(backlog.sent..).unwrap_or_default();
+        let sent = write(&mut self.stream, unsent)?;
+        desk.counters.bytes_out += sent as u64;
+        if sent == unsent.len() {
+            self.sent(backlog.acks, backlog.read_at, desk);
+            return Ok(true);
+        }
+        backlog.sent += sent;
+        self.backlog = Some(backlog);
+        if sent > 0 && self.ending.is_some() {
+            // A peer that still fetches its answers gets the time for it.
+            self.deadline = desk.deadline_in(desk.limits.linger_timeout);
+        }
+        Ok(false)
+    }
+
+    /// Everything is sent and nothing more is wanted.
+    fn leave<H>(&mut self, ending: Ending, desk: &mut Desk<H>) -> Result<Next, Gone> {
+        let Ending::Linger {
+            shut,
+            mut discarded,
+        } = ending
+        else {
+            return Err(Gone::Ended);
+        };
+        if !shut {
+            self.deadline = desk.deadline_in(desk.limits.linger_timeout);
+            self.stream.shutdown_write().map_err(|_| Gone::Ended)?;
+        }
+        let room = desk.input.len();
+        let next = match self.stream.read(&mut desk.input) {
+            Ok(0) => return Err(Gone::Ended),
+            Ok(read) => {
+                discarded += read;
+                if read == room {
+                    Next::Turn
+                } else {
+                    Next::Event
+                }
+            }
+            Err(error) => pass(&error).map_err(|_| Gone::Ended)?,
+        };
+        if discarded > LINGER_BYTES || (next == Next::Event && self.read_closed) {
+            return Err(Gone::Ended);
+        }
+        self.ending = Some(Ending::Linger {
+            shut: true,
+            discarded,
+        });
+        Ok(next)
+    }
+
+    /// The deadline has passed.
+    pub(super) fn expire(&mut self, desk: &mut Desk<impl Handler>) -> Result<Next, Gone> {
+        self.deadline = None;
+        if self.ending.is_some() {
+            return Err(Gone::Ended);
+        }
+        let status = match desk.drain {
+            Some(until) if self.owes() => {
+                self.deadline = Some(until);
+                desk.watch(until);
+                return Ok(Next::Event);
+            }
+            Some(_) => Status::NORMAL,
+            None if self.session.is_established() => {
+                desk.counters.idle_timeouts += 1;
+                Status::TIMEOUT
+            }
+            None => {
+                desk.counters.hello_timeouts += 1;
+                Status::TIMEOUT
+            }
+        };
+        self.farewell(status, desk)
+    }
+
+    /// A shutdown has begun: speak up now or be told goodbye.
+    pub(super) fn drain<H>(&mut self, desk: &mut Desk<H>) {
+        if self.ending.is_none() {
+            self.deadline = desk.deadline_in(desk.limits.drain_grace);
+        }
+    }
+
+    /// Whether the peer has begun something that it is owed the end of.
+    fn owes(&self) -> bool {
+        !self.leftover.is_empty() || self.backlog.is_some() || self.session.is_reassembling()
+    }
+
+    /// Says goodbye on our own account.
+    fn farewell(&mut self, status: Status, desk: &mut Desk<impl Handler>) -> Result<Next, Gone> {
+        desk.output.clear();
+        self.say(status, desk);
+        if let Some(backlog) = &mut self.backlog {
+            backlog.bytes.extend_from_slice(&desk.output);
+        } else {
+            self.send(0, Instant::now(), desk)?;
+        }
+        self.turn(desk)
+    }
+}
+
+/// An error of `read`: nothing there, interrupted, or the end.
+fn pass(error: &io::Error) -> Result<Next, Gone> {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => Ok(Next::Event),
+        io::ErrorKind::Interrupted => Ok(Next::Turn),
+        _ => Err(Gone::Reset),
+    }
+}
+
+/// One write, which may take part of the bytes or none.
+fn write(stream: &mut Stream, bytes: &[u8]) -> Result<usize, Gone> {
+    loop {
+        match stream.write(bytes) {
+            Ok(sent) => return Ok(sent),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(_) => return Err(Gone::Reset),
+        }
+    }
+}
+
+fn count<H>(step: &Step, desk: &mut Desk<H>) {
+    let counters = &mut desk.counters;
+    counters.notifies += u64::from(step.acks);
+    counters.unknown_frames += u64::from(step.skipped);
+    counters.reassembled += u64::from(step.reassembled);
+    counters.aborted += u64::from(step.aborted);
+    match step {
+        Step { close: None, .. } => {}
+        Step {
+            refusal: Some(_), ..
+        } => counters.refused += 1,
+        Step {
+            health_check: true, ..
+        } => counters.health_checks += 1,
+        _ => counters.disconnects += 1,
+    }
+}

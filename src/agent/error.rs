@@ -1,0 +1,123 @@
+//! Why an agent did not start, or did not go on.
+
+use core::fmt;
+use std::io;
+
+use super::BindAddress;
+
+/// Why an agent did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The builder was given no address.
+    NoAddress,
+    /// The builder was given no workers.
+    NoWorkers,
+    /// Another process has the address.
+    InUse {
+        /// The address.
+        address: BindAddress,
+        /// Whether it could not be shared either, because the other process belongs to another
+        /// user or does not share.
+        takeover: bool,
+    },
+    /// A UNIX socket's path holds something that is no socket.
+    NotASocket(BindAddress),
+    /// An address could not be taken for another reason.
+    Bind(BindAddress, io::Error),
+    /// None of the cores that were asked for may be used, or the operating system told of none.
+    NoCores,
+    /// A worker could not be pinned to its core.
+    Pin {
+        /// The worker's number.
+        worker: usize,
+        /// The core, as the operating system numbers them.
+        core: usize,
+    },
+    /// More connections were asked for than the process may open descriptors.
+    Descriptors {
+        /// The connections asked for; 0 for the default.
+        connections: usize,
+        /// The descriptor limit.
+        limit: usize,
+    },
+    /// A worker's poll or thread could not be made.
+    Worker(io::Error),
+}
+
+impl StartError {
+    pub(super) fn bind(address: BindAddress, error: io::Error, takeover: bool) -> Self {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse { address, takeover },
+            io::ErrorKind::AlreadyExists => Self::NotASocket(address),
+            _ => Self::Bind(address, error),
+        }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAddress => f.write_str("no address to listen on"),
+            Self::NoWorkers => f.write_str("no workers"),
+            Self::InUse {
+                address,
+                takeover: false,
+            } => {
+                write!(f, "{address} is in use by another process")
+            }
+            Self::InUse {
+                address,
+                takeover: true,
+            } => {
+                write!(
+                    f,
+                    "{address} is in use by a process that does not share it with this user"
+                )
+            }
+            Self::NotASocket(address) => write!(f, "{address} exists and is not a socket"),
+            Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::NoCores => f.write_str("none of the cores may be used by this process"),
+            Self::Pin { worker, core } => write!(f, "cannot pin worker {worker} to core {core}"),
+            Self::Descriptors {
+                connections: 0,
+                limit,
+            } => {
+                write!(
+                    f,
+                    "the limit of {limit} open files leaves none for connections"
+                )
+            }
+            Self::Descriptors { connections, limit } => {
+                write!(
+                    f,
+                    "{connections} connections do not fit the limit of {limit} open files"
+                )
+            }
+            Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Bind(_, error) | Self::Worker(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// A worker ended other than by a shutdown: a bug, in the handler or here. Its connections are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerPanicked(
+    /// The worker's number.
+    pub usize,
+);
+
+impl fmt::Display for WorkerPanicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "worker {} panicked", self.0)
+    }
+}
+
+impl core::error::Error for WorkerPanicked {}

@@ -1,0 +1,42 @@
+//! How anything reaches a worker: a queue and a waker. The worker looks into it only when woken.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+use mio::Waker;
+
+use super::report::WorkerReport;
+use super::stream::Stream;
+
+/// What a worker can be told.
+#[derive(Debug)]
+pub(super) enum Mail {
+    /// Serve this connection; its place has been claimed.
+    Adopt(Stream),
+    /// Copy your counters and your histogram.
+    Report(Sender<WorkerReport>),
+    /// Take what the kernel has queued, answer what is in flight, say goodbye, stop by then.
+    Drain(Instant),
+}
+
+/// The way to one worker.
+#[derive(Debug, Clone)]
+pub(super) struct Mailbox {
+    queue: Sender<Mail>,
+    waker: Arc<Waker>,
+}
+
+impl Mailbox {
+    pub(super) const fn new(queue: Sender<Mail>, waker: Arc<Waker>) -> Self {
+        Self { queue, waker }
+    }
+
+    /// Delivers and wakes. Gives the mail back if the worker has stopped.
+    pub(super) fn send(&self, mail: Mail) -> Result<(), Mail> {
+        self.queue.send(mail).map_err(|unsent| unsent.0)?;
+        // A wake-up fails only when the worker's poll is gone, and its queue with it.
+        let _ = self.waker.wake();
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! Threads and sockets: N workers, each with a core, a poll loop and connections of its own.
+//!
+//! ```text
+//!        Agent: spawn, report, drain, join                    the caller's thread
+//!           |  mailbox + waker
+//!    +------+-------+--------------+
+//!  worker 0       worker 1  ...  worker N-1                   one pinned thread each
+//!  listener       listener       listener                     SO_REUSEPORT, one per TCP address
+//!  poll loop      poll loop      poll loop                    mio (epoll), edge-triggered
+//!  slab of connections, handler, buffers, histogram           owned, never shared
+//!           '---- placement: an atomic count a worker ----'   who gets a new connection
+//! ```
+//!
+//! In scope: sockets, threads, placement, timers, back-pressure, latencies. Out of scope: the
+//! protocol ([`session`](crate::session)), what is answered ([`Handler`]), signals and the command
+//! line.
+
+mod accept;
+mod address;
+mod builder;
+mod connection;
+mod counters;
+mod desk;
+mod error;
+mod latency;
+mod limits;
+mod listener;
+mod mailbox;
+mod placement;
+mod report;
+mod steer;
+mod stream;
+#[cfg(feature = "trace")]
+mod trace;
+mod worker;
+
+use core::time::Duration;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::time::Instant;
+
+pub use address::{BadAddress, BindAddress, DEFAULT_PORT};
+pub use builder::{Builder, allowed_cores};
+pub use counters::Counters;
+pub use error::{StartError, WorkerPanicked};
+pub use latency::Latency;
+pub use limits::Limits;
+pub use report::{Report, WorkerReport};
+#[cfg(feature = "trace")]
+pub use trace::TraceSink;
+
+use mailbox::{Mail, Mailbox};
+use placement::Placement;
+
+#[cfg(doc)]
+use crate::Handler;
+
+/// How a worker's thread ended.
+#[derive(Debug, Clone, Copy)]
+enum Exit {
+    Done,
+    Panicked(usize),
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Agent {
+    control: Control,
+    exits: Receiver<Exit>,
+    addresses: Vec<BindAddress>,
+    /// The core of each worker.
+    cores: Vec<Option<usize>>,
+    connections_max: usize,
+}
+
+/// Reaches the workers of an agent from any thread.
+#[derive(Debug, Clone)]
+pub struct Control {
+    workers: Arc<[Mailbox]>,
+    placement: Arc<Placement>,
+    drain_timeout: Duration,
+}
+
+impl Agent {
+    /// An agent with the default limits, one worker and no address yet.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The addresses it listens on, with the ports that the kernel gave.
+    #[must_use]
+    pub fn addresses(&self) -> &[BindAddress] {
+        &self.addresses
+    }
+
+    /// The core of each worker, by the worker's number; `None` if it is not pinned.
+    #[must_use]
+    pub fn cores(&self) -> &[Option<usize>] {
+        &self.cores
+    }
+
+    /// The most connections that it holds at once.
+    #[must_use]
+    pub const fn connections_max(&self) -> usize {
+        self.connections_max
+    }
+
+    /// The way to its workers, for other threads.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Waits until every worker has stopped, which [`Control::drain`] makes them do.
+    ///
+    /// # Errors
+    /// As soon as a worker panics. The others still run then; ending the process is the caller's
+    /// decision.
+    pub fn join(self) -> Result<(), WorkerPanicked> {
+        for _ in &self.cores {
+            if let Ok(Exit::Panicked(worker)) = self.exits.recv() {
+                return Err(WorkerPanicked(worker));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Control {
+    /// Asks every worker for its counters and histogram, and waits for at most `patience`. No worker
+    /// stops for it: each copies its own between two turns.
+    #[must_use]
+    pub fn report(&self, patience: Duration) -> Report {
+        let (to, from) = mpsc::channel();
+        for worker in self.workers.iter() {
+            // One that has stopped is found missing below.
+            let _ = worker.send(Mail::Report(to.clone()));
+        }
+        drop(to);
+        let until = Instant::now() + patience;
+        let mut workers = Vec::with_capacity(self.workers.len());
+        let left = || until.saturating_duration_since(Instant::now());
+        while let Ok(report) = from.recv_timeout(left()) {
+            workers.push(report);
+        }
+        workers.sort_by_key(|report: &WorkerReport| report.worker);
+        let missing = |number: &usize| !workers.iter().any(|report| report.worker == *number);
+        let silent = (0..self.workers.len()).filter(missing).collect();
+        Report { workers, silent }
+    }
+
+    /// The open connections of each worker at this moment.
+    #[must_use]
+    pub fn open(&self) -> Vec<usize> {
+        (0..self.workers.len())
+            .map(|worker| self.placement.open(worker))
+            .collect()
+    }
+
+    /// Shuts down: what the kernel has queued is taken, what is in flight is answered, every peer
+    /// gets AGENT-DISCONNECT 0, all within [`Limits::drain_timeout`]. Calling it again changes
+    /// nothing.
+    pub fn drain(&self) {
+        self.placement.drain();
+        let until = Instant::now() + self.drain_timeout;
+        for worker in self.workers.iter() {
+            // One that has stopped needs no telling.
+            let _ = worker.send(Mail::Drain(until));
+        }
+    }
+}

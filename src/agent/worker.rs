@@ -1,0 +1,347 @@
+//! One worker: a pinned thread, its poll loop, its listeners and its connections.
+//!
+//! ```text
+//!  poll --> events: listener   accept, place: keep, or mail to the emptiest worker
+//!                   waker      mail: adopt, report, drain
+//!                   connection a turn
+//!      --> pending: connections whose socket was not emptied, a turn each
+//!      --> due:     listeners that rested, connections past their deadline
+//! ```
+//!
+//! A token is a connection's place in the slab with its serial number: an event for a connection
+//! that has gone does not reach the one that has its place now.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use mio::event::Event;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use super::connection::{Connection, Gone, Next};
+use super::desk::Desk;
+use super::limits::{EVENTS, SWEEP_INTERVAL};
+use super::listener::Listener;
+use super::mailbox::{Mail, Mailbox};
+use super::placement::Placement;
+use super::report::WorkerReport;
+use super::stream::Stream;
+use crate::Handler;
+
+/// The token of the waker.
+pub(super) const WAKER: Token = Token(usize::MAX);
+/// From here on tokens are listeners.
+const LISTENERS: usize = 1 << 63;
+/// Serial numbers stay below the bit that marks a listener.
+const SERIAL_MASK: u32 = 0x7fff_ffff;
+
+/// A worker, before and while it runs.
+#[derive(Debug)]
+pub(super) struct Worker<H> {
+    pub(super) number: usize,
+    pub(super) core: Option<usize>,
+    pub(super) poll: Poll,
+    pub(super) mail: Receiver<Mail>,
+    pub(super) placement: Arc<Placement>,
+    /// The way to every worker, this one included.
+    pub(super) workers: Arc<[Mailbox]>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) connections: Slab<Connection>,
+    pub(super) desk: Desk<H>,
+    /// Connections to be given another turn.
+    pub(super) pending: VecDeque<Token>,
+    pub(super) serial: u32,
+    /// In a shutdown: when the listeners close.
+    pub(super) listeners_until: Option<Instant>,
+}
+
+fn token(place: usize, serial: u32) -> Token {
+    Token((serial as usize) << 32 | place)
+}
+
+fn place_of(token: Token) -> (usize, u32) {
+    let place = token.0 & 0xffff_ffff;
+    (place, u32::try_from(token.0 >> 32).unwrap_or(u32::MAX))
+}
+
+impl<H: Handler> Worker<H> {
+    /// Makes the kernel tell of new connections.
+    pub(super) fn register_listeners(&mut self) -> io::Result<()> {
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            listener.register(self.poll.registry(), Token(LISTENERS | index))?;
+        }
+        Ok(())
+    }
+
+    /// Serves until a shutdown is complete.
+    ///
+    /// # Errors
+    /// If the kernel takes the poll away, which is no state to go on in.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.is_over() {
+            match self.poll.poll(&mut events, self.timeout()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                polled => polled?,
+            }
+            for event in &events {
+                self.event(event);
+            }
+            self.pending();
+            self.due();
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Event) {
+        match event.token() {
+            WAKER => self.read_mail(),
+            Token(listener) if listener & LISTENERS != 0 => self.accept(listener & !LISTENERS),
+            token => {
+                let (place, serial) = place_of(token);
+                let current = self
+                    .connections
+                    .get_mut(place)
+                    .filter(|it| it.serial == serial);
+                // A connection that has gone, and whose last events were in the same batch.
+                let Some(connection) = current else { return };
+                connection.read_closed |= event.is_read_closed();
+                self.turn(place);
+            }
+        }
+    }
+
+    /// Gives a connection its turn, and sees to what it waits for then.
+    fn turn(&mut self, place: usize) {
+        if let Some(connection) = self.connections.get_mut(place) {
+            let next = connection.turn(&mut self.desk);
+            self.settle(place, next);
+        }
+    }
+
+    fn settle(&mut self, place: usize, next: Result<Next, Gone>) {
+        let Some(connection) = self.connections.get_mut(place) else {
+            return;
+        };
+        let token = token(place, connection.serial);
+        match next {
+            Ok(Next::Event) => {}
+            Ok(Next::Turn) => {
+                if !connection.queued {
+                    connection.queued = true;
+                    self.pending.push_back(token);
+                }
+            }
+            Ok(Next::Writable) => {
+                if !connection.watches_write {
+                    connection.watches_write = true;
+                    let both = Interest::READABLE | Interest::WRITABLE;
+                    let registry = self.poll.registry();
+                    if connection.stream.reregister(registry, token, both).is_err() {
+                        self.close(place, Gone::Reset);
+                    }
+                }
+            }
+            Err(gone) => self.close(place, gone),
+        }
+    }
+
+    fn close(&mut self, place: usize, gone: Gone) {
+        let Some(connection) = self.connections.try_remove(place) else {
+            return;
+        };
+        let counters = &mut self.desk.counters;
+        counters.closed += 1;
+        match gone {
+            Gone::Ended => {}
+            Gone::Eof => counters.eof += 1,
+            Gone::Reset => counters.reset += 1,
+        }
+        #[cfg(feature = "trace")]
+        if let Some(trace) = &self.desk.trace {
+            trace.closed(connection.serial, gone);
+        }
+        drop(connection);
+        self.placement.release(self.number);
+    }
+
+    /// A turn for each connection that waits for one now; who needs yet another waits again.
+    fn pending(&mut self) {
+        for _ in 0..self.pending.len() {
+            let Some(token) = self.pending.pop_front() else {
+                return;
+            };
+            let (place, serial) = place_of(token);
+            if let Some(it) = self
+                .connections
+                .get_mut(place)
+                .filter(|it| it.serial == serial)
+            {
+                it.queued = false;
+                self.turn(place);
+            }
+        }
+        for index in 0..self.listeners.len() {
+            if self
+                .listeners
+                .get(index)
+                .is_some_and(|listener| listener.pending)
+            {
+                self.accept(index);
+            }
+        }
+    }
+
+    fn read_mail(&mut self) {
+        while let Ok(mail) = self.mail.try_recv() {
+            match mail {
+                Mail::Adopt(stream) => self.adopt(stream),
+                // Whoever asked may have stopped waiting.
+                Mail::Report(to) => drop(to.send(self.report())),
+                Mail::Drain(until) => self.drain(until),
+            }
+        }
+    }
+
+    fn report(&self) -> WorkerReport {
+        WorkerReport {
+            worker: self.number,
+            core: self.core,
+            open: self.connections.len(),
+            counters: self.desk.counters,
+            latency: self.desk.latency.clone(),
+        }
+    }
+
+    /// Serves a connection whose place has been claimed.
+    pub(super) fn adopt(&mut self, stream: Stream) {
+        self.serial = self.serial.wrapping_add(1) & SERIAL_MASK;
+        self.desk.counters.adopted += 1;
+        #[cfg(feature = "trace")]
+        if let Some(trace) = &self.desk.trace {
+            trace.opened(self.serial, &stream);
+        }
+        let entry = self.connections.vacant_entry();
+        let (place, token) = (entry.key(), token(entry.key(), self.serial));
+        let connection = entry.insert(Connection::new(stream, self.serial, &mut self.desk));
+        let registry = self.poll.registry();
+        if connection
+            .stream
+            .register(registry, token, Interest::READABLE)
+            .is_err()
+        {
+            self.close(place, Gone::Reset);
+        }
+    }
+
+    /// Takes everything off the kernel's queues, tells every connection, and stops by `until`.
+    fn drain(&mut self, until: Instant) {
+        if self.desk.drain.is_some() {
+            return;
+        }
+        self.desk.drain = Some(until);
+        self.desk.watch(until);
+        self.listeners_until = self.desk.deadline_in(self.desk.limits.drain_grace);
+        for listener in &self.listeners {
+            listener.turn_away();
+        }
+        for (_, connection) in &mut self.connections {
+            connection.drain(&mut self.desk);
+        }
+        self.accept_all();
+    }
+
+    pub(super) fn accept_all(&mut self) {
+        for index in 0..self.listeners.len() {
+            self.accept(index);
+            while self
+                .listeners
+                .get(index)
+                .is_some_and(|listener| listener.pending)
+            {
+                self.accept(index);
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let empty = self.connections.is_empty() && self.listeners_until.is_none();
+        self.desk
+            .drain
+            .is_some_and(|until| empty || Instant::now() >= until)
+    }
+
+    /// How long poll may sleep.
+    fn timeout(&self) -> Option<Duration> {
+        if !self.pending.is_empty() || self.listeners.iter().any(|listener| listener.pending) {
+            return Some(Duration::ZERO);
+        }
+        let earliest = self.desk.earliest?;
+        Some(earliest.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whatever waits for a moment that has come. In the steady state nothing does, and the clock is
+    /// not read.
+    fn due(&mut self) {
+        let Some(earliest) = self.desk.earliest else {
+            return;
+        };
+        let now = Instant::now();
+        if now < earliest {
+            return;
+        }
+        self.desk.earliest = None;
+        self.due_listeners(now);
+        let mut next: Option<Instant> = self.desk.drain;
+        for place in self.due_connections(now, &mut next) {
+            if let Some(connection) = self.connections.get_mut(place) {
+                let expired = connection.expire(&mut self.desk);
+                self.settle(place, expired);
+            }
+        }
+        let waiting = next.into_iter().chain(self.desk.earliest).min();
+        // However close together the deadlines are, a look at all of them is paid for only so often.
+        self.desk.earliest = waiting.map(|at| at.max(now + SWEEP_INTERVAL));
+    }
+
+    /// The connections whose deadline has passed; `next` learns of the others'.
+    fn due_connections(&self, now: Instant, next: &mut Option<Instant>) -> Vec<usize> {
+        let mut due = Vec::new();
+        for (place, connection) in &self.connections {
+            match connection.deadline {
+                Some(at) if at <= now => due.push(place),
+                Some(at) => *next = Some(next.map_or(at, |next| next.min(at))),
+                None => {}
+            }
+        }
+        due
+    }
+
+    fn due_listeners(&mut self, now: Instant) {
+        if self.listeners_until.is_some_and(|until| until <= now) {
+            self.listeners_until = None;
+            self.accept_all();
+            self.listeners.clear();
+        }
+        if let Some(until) = self.listeners_until {
+            self.desk.watch(until);
+        }
+        for index in 0..self.listeners.len() {
+            let Some(listener) = self.listeners.get_mut(index) else {
+                return;
+            };
+            match listener.retry_at {
+                Some(at) if at <= now => {
+                    listener.retry_at = None;
+                    self.accept(index);
+                }
+                Some(at) => self.desk.watch(at),
+                None => {}
+            }
+        }
+    }
+}

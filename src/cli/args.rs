@@ -1,0 +1,214 @@
+//! The options. `-h`, `-d`, `-p` and `-n` mean what they mean to the C example agent.
+
+use core::time::Duration;
+use std::collections::HashSet;
+
+use clap::Parser;
+use spoa::agent::{BindAddress, DEFAULT_PORT, Limits};
+use spoa::session::Terms;
+
+use super::failure::Failure;
+use super::values::{self, Cores, MaybeDuration, Workers};
+
+/// IP reputation agent for HAProxy: answers SPOE messages with a score of the client's address,
+/// 0 (blacklisted) to 100 (safe).
+#[derive(Debug, Parser)]
+#[command(
+    name = "spoa",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Times are numbers with us, ms, s, m, h or d; without a unit they are milliseconds, as in HAProxy.
+
+Signals: SIGUSR1 prints latency histograms and counters; SIGTERM and SIGINT answer what is in
+flight and stop, a second one stops at once."
+)]
+pub(crate) struct Args {
+    /// Enable the debug mode: a line per frame and decision on stderr
+    #[arg(short = 'd', long = "debug")]
+    pub(crate) debug: bool,
+
+    /// Specify the port to listen on; 0 takes a free one
+    #[arg(short = 'p', long, value_name = "port", default_value_t = DEFAULT_PORT)]
+    pub(crate) port: u16,
+
+    /// Specify the number of workers (a worker is a thread with a core of its own): 1 to 1024,
+    /// or "auto" for one per core
+    #[arg(short = 'n', long, value_name = "num-workers", default_value = "5",
+          value_parser = values::workers)]
+    pub(crate) workers: Workers,
+
+    /// Listen here: ADDRESS, ADDRESS:PORT, [V6]:PORT or unix:PATH. Repeatable. Without a port
+    /// that of -p counts. SPOP has no authentication: who reaches the address may ask
+    #[arg(short = 'b', long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) bind: Vec<String>,
+
+    /// Share the addresses with a process that has them, until that one is told to stop
+    #[arg(long)]
+    pub(crate) takeover: bool,
+
+    /// Permission bits of UNIX sockets, octal
+    #[arg(long, value_name = "MODE", default_value = "660", value_parser = values::mode)]
+    pub(crate) unix_mode: u32,
+
+    /// Pin workers to these cores in turn, such as 0-3,8; default: all that the process may use
+    #[arg(long, value_name = "LIST", value_parser = values::cores)]
+    pub(crate) cores: Option<Cores>,
+
+    /// Largest frame that is agreed on, in bytes without the length: 256 to 16777216
+    #[arg(short = 'm', long, value_name = "BYTES", default_value_t = Terms::default().max_frame_size,
+          value_parser = clap::value_parser!(u32).range(256..=16_777_216))]
+    pub(crate) max_frame_size: u32,
+
+    /// Largest NOTIFY put together from fragments (HAProxy 2.x and 3.0 send them), in bytes;
+    /// 0 does not announce fragmentation
+    #[arg(long, value_name = "BYTES", default_value_t = Terms::default().reassembly_max)]
+    pub(crate) max_reassembly: usize,
+
+    /// Most connections at once; default: what the limit of open files allows
+    #[arg(long, value_name = "N", value_parser = values::positive)]
+    pub(crate) max_connections: Option<usize>,
+
+    /// How long a peer may take to send its HELLO, or "off"
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::maybe_duration)]
+    pub(crate) hello_timeout: MaybeDuration,
+
+    /// Close connections that are silent for this long. Off: closing one races with its reuse by
+    /// HAProxy 3.1 and later
+    #[arg(long, value_name = "TIME", default_value = "off", value_parser = values::maybe_duration)]
+    pub(crate) idle_timeout: MaybeDuration,
+
+    /// Answers slower than this are counted: HAProxy's "timeout processing"
+    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = values::duration)]
+    pub(crate) processing_budget: Duration,
+
+    /// How long stopping may take
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
+    pub(crate) drain_timeout: Duration,
+
+    /// Repeat the random scores of another run that had this seed
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+}
+
+impl Args {
+    /// The addresses of `--bind`, each once.
+    pub(crate) fn addresses(&self) -> Result<Vec<BindAddress>, Failure> {
+        #[cfg(not(feature = "trace"))]
+        if self.debug {
+            return Err(Failure::bad(
+                "--debug",
+                "this binary was built without the feature trace",
+            ));
+        }
+        let mut seen = HashSet::new();
+        let mut addresses = Vec::new();
+        for text in &self.bind {
+            let address = BindAddress::parse(text, self.port)
+                .map_err(|why| Failure::bad("--bind", format!("\"{text}\": {why}")))?;
+            let any_port = matches!(address, BindAddress::Tcp(tcp) if tcp.port() == 0);
+            if !seen.insert(address.clone()) && !any_port {
+                return Err(Failure::bad("--bind", format!("{address} is given twice")));
+            }
+            addresses.push(address);
+        }
+        Ok(addresses)
+    }
+
+    /// The limits that the options set.
+    pub(crate) fn limits(&self) -> Limits {
+        let defaults = Limits::default();
+        let terms = Terms {
+            max_frame_size: self.max_frame_size,
+            fragmentation: self.max_reassembly > 0,
+            reassembly_max: self.max_reassembly,
+            ..defaults.terms
+        };
+        Limits {
+            terms,
+            connections_max: self.max_connections,
+            hello_timeout: self.hello_timeout.0,
+            idle_timeout: self.idle_timeout.0,
+            drain_timeout: self.drain_timeout,
+            processing_budget: self.processing_budget,
+            unix_mode: self.unix_mode,
+            ..defaults
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &[&str]) -> Result<Args, clap::Error> {
+        Args::try_parse_from(std::iter::once("spoa").chain(line.iter().copied()))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_c_example() {
+        let args = parse(&[]).unwrap();
+        assert_eq!(
+            (args.port, args.workers.count(), args.debug),
+            (12345, 5, false)
+        );
+        let limits = args.limits();
+        assert_eq!(limits, Limits::default());
+        assert_eq!(
+            args.addresses().unwrap(),
+            ["127.0.0.1:12345".parse().unwrap()]
+        );
+    }
+
+    #[test]
+    fn a_port_counts_for_every_address_without_one() {
+        let args = parse(&["-p", "9", "-b", "::1", "-b", "127.0.0.1:7", "-b", "unix:x"]).unwrap();
+        let shown: Vec<_> = args
+            .addresses()
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(shown, ["[::1]:9", "127.0.0.1:7", "unix:x"]);
+        assert!(
+            parse(&["-b", "::1", "-b", "[::1]:12345"])
+                .unwrap()
+                .addresses()
+                .is_err()
+        );
+        assert!(
+            parse(&["-p", "0", "-b", "::1", "-b", "::1"])
+                .unwrap()
+                .addresses()
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn limits_are_what_the_options_say() {
+        let args = parse(&[
+            "--idle-timeout",
+            "2m",
+            "--hello-timeout",
+            "off",
+            "-m",
+            "256",
+        ])
+        .unwrap();
+        let limits = args.limits();
+        assert_eq!(limits.idle_timeout, Some(Duration::from_secs(120)));
+        assert_eq!(
+            (limits.hello_timeout, limits.terms.max_frame_size),
+            (None, 256)
+        );
+        let none = parse(&["--max-reassembly", "0"]).unwrap().limits();
+        assert!(!none.terms.fragmentation);
+    }
+}

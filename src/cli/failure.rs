@@ -1,0 +1,152 @@
+//! What ends the program: one line on stderr that says what, where and what to do.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use spoa::agent::{StartError, WorkerPanicked};
+
+use super::args::Args;
+use super::print::say;
+
+/// The command line was wrong.
+const USAGE: u8 = 2;
+/// The agent could not start.
+const START: u8 = 1;
+/// The agent has a bug (EX_SOFTWARE of sysexits).
+const SOFTWARE: u8 = 70;
+
+/// Why the program ends other than well.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// clap has something to say: a mistake, or the help that was asked for.
+    Usage(clap::Error),
+    /// A value that only makes sense, or does not, together with others.
+    Value(String),
+    /// The agent could not start; the line says why.
+    Start(String),
+    /// A worker ended as none should.
+    Panicked(WorkerPanicked),
+}
+
+impl Failure {
+    pub(crate) fn bad(option: &str, why: impl AsRef<str>) -> Self {
+        Self::Value(format!("{option}: {}", why.as_ref()))
+    }
+
+    pub(crate) fn entropy(error: impl core::fmt::Display) -> Self {
+        Self::Start(format!(
+            "no randomness from the operating system ({error}); give a --seed"
+        ))
+    }
+
+    pub(crate) fn signals(error: &io::Error) -> Self {
+        Self::Start(format!("cannot handle signals: {error}"))
+    }
+
+    /// Adds the option and the remedy to what the agent says.
+    pub(crate) fn start(error: StartError, args: &Args) -> Self {
+        let (option, remedy) = match &error {
+            StartError::InUse {
+                takeover: false, ..
+            } => (
+                "--bind",
+                "stop the other process, choose another --port or --bind, or start with --takeover",
+            ),
+            StartError::InUse { takeover: true, .. } => (
+                "--takeover",
+                "start as the user of that process, or stop it first",
+            ),
+            StartError::NotASocket(_) => ("--bind", "remove it or choose another path"),
+            StartError::Bind(..) => (
+                "--bind",
+                "check that the address is this machine's and may be used",
+            ),
+            StartError::NoAddress => ("--bind", "give an address"),
+            StartError::NoWorkers => ("--workers", "ask for 1 or more"),
+            StartError::NoCores | StartError::Pin { .. } if args.cores.is_some() => (
+                "--cores",
+                "name cores that the process may use, as taskset -p shows them",
+            ),
+            StartError::NoCores | StartError::Pin { .. } => (
+                "--cores",
+                "name the cores to use; the operating system tells of none",
+            ),
+            StartError::Descriptors { .. } => (
+                "--max-connections",
+                "lower it, or raise ulimit -n (LimitNOFILE= in systemd)",
+            ),
+            StartError::Worker(_) => ("--workers", "ask for fewer"),
+        };
+        Self::Start(format!("{option}: {error}; {remedy}"))
+    }
+
+    /// Prints the line and says how the program is to end.
+    pub(crate) fn report(self) -> ExitCode {
+        match self {
+            Self::Usage(error) if is_help(error.kind()) => {
+                // Nobody listens any more: nothing to do about it.
+                let _ = error.print();
+                ExitCode::SUCCESS
+            }
+            Self::Usage(error) => usage(&one_line(&error.to_string())),
+            Self::Value(why) => usage(&why),
+            Self::Start(why) => {
+                say(why);
+                START.into()
+            }
+            Self::Panicked(panicked) => {
+                say(format!(
+                    "{panicked}; this is a bug, and the agent ends because of it"
+                ));
+                SOFTWARE.into()
+            }
+        }
+    }
+}
+
+const fn is_help(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
+}
+
+fn usage(why: &str) -> ExitCode {
+    say(format!("{why}; see spoa --help"));
+    USAGE.into()
+}
+
+/// clap explains itself in a paragraph; what matters fits a line.
+fn one_line(paragraph: &str) -> String {
+    let wanted = |line: &&str| !line.is_empty() && !line.starts_with("Usage:");
+    let without_help = |line: &&str| !line.starts_with("For more information");
+    let lines = paragraph
+        .lines()
+        .map(str::trim)
+        .filter(wanted)
+        .filter(without_help);
+    let line = lines.collect::<Vec<_>>().join("; ");
+    line.strip_prefix("error: ")
+        .map_or(line.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_one_line_that_names_the_option() {
+        for (line, option) in [
+            (&["spoa", "-p", "x"][..], "--port"),
+            (&["spoa", "-n", "0"], "--workers"),
+            (&["spoa", "-m", "255"], "--max-frame-size"),
+            (&["spoa", "--nonsense"], "--nonsense"),
+            (&["spoa", "stray"], "stray"),
+            (&["spoa", "--hello-timeout", "soon"], "--hello-timeout"),
+        ] {
+            let text = one_line(&Args::try_parse_from(line).unwrap_err().to_string());
+            assert!(text.contains(option) && !text.contains('\n'), "{text}");
+            assert!(!text.starts_with("error"), "{text}");
+        }
+    }
+}

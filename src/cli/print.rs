@@ -1,0 +1,179 @@
+//! Lines for people, on stderr. A stderr that is gone is no reason to end.
+
+use core::fmt::{Display, Write as _};
+use core::time::Duration;
+use std::io::{self, Write as _};
+use std::time::SystemTime;
+
+use spoa::Agent;
+use spoa::agent::{BindAddress, Latency, Report, WorkerReport};
+
+fn print(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// One line in the program's name.
+pub(crate) fn say(line: impl Display) {
+    print(&format!("spoa: {line}\n"));
+}
+
+/// A line of `-d`, with the time of day in UTC.
+#[cfg(feature = "trace")]
+pub(crate) fn trace(line: &str) {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let (second, us) = (now.as_secs() % 86_400, now.subsec_micros());
+    let (hours, minutes, seconds) = (second / 3600, second / 60 % 60, second % 60);
+    print(&format!(
+        "{hours:02}:{minutes:02}:{seconds:02}.{us:06} {line}\n"
+    ));
+}
+
+/// The line at the start: addresses, workers, cores.
+pub(crate) fn started(agent: &Agent) {
+    let addresses = joined(agent.addresses(), ", ");
+    let cores = agent.cores();
+    let workers = cores.len();
+    let plural = if workers == 1 { "" } else { "s" };
+    let numbers = cores
+        .iter()
+        .map(|core| core.map_or("any".into(), |core| core.to_string()));
+    let numbers = numbers.collect::<Vec<_>>();
+    say(format_args!(
+        "version {} listening on {addresses}; {workers} worker{plural} on core{plural} {}; \
+         up to {} connections",
+        env!("CARGO_PKG_VERSION"),
+        joined(&numbers, " "),
+        agent.connections_max(),
+    ));
+    for open in agent
+        .addresses()
+        .iter()
+        .filter(|address| !BindAddress::is_local(address))
+    {
+        say(format_args!(
+            "WARNING: {open} can be reached from other machines, and SPOP has no authentication"
+        ));
+    }
+}
+
+fn joined(items: &[impl Display], separator: &str) -> String {
+    items
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(separator)
+}
+
+/// The answer to SIGUSR1: a line per worker and one for all.
+pub(crate) fn report(report: &Report) {
+    print(&report_text(report));
+}
+
+fn report_text(report: &Report) -> String {
+    let mut text = String::from(
+        "spoa: latency from the read that completed a NOTIFY to the write that sent its ACK; \
+         time in the kernel before and after is not in it\n",
+    );
+    let mut all: Option<WorkerReport> = None;
+    for worker in &report.workers {
+        let core = worker.core.map_or("any".into(), |core| core.to_string());
+        line(
+            &mut text,
+            worker,
+            format_args!("worker={} core={core}", worker.worker),
+        );
+        match &mut all {
+            None => all = Some(worker.clone()),
+            Some(all) => {
+                all.open += worker.open;
+                all.counters.add(&worker.counters);
+                all.latency.add(&worker.latency);
+            }
+        }
+    }
+    if let Some(all) = &all {
+        line(&mut text, all, format_args!("worker=all core=all"));
+    }
+    for silent in &report.silent {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "worker={silent} did not answer");
+    }
+    text
+}
+
+fn line(text: &mut String, worker: &WorkerReport, who: impl Display) {
+    let latency = &worker.latency;
+    let _ = write!(text, "{who} open={} count={}", worker.open, latency.count());
+    for (name, percent) in [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9)] {
+        let _ = write!(text, " {name}={}", Time(latency.percentile(percent)));
+    }
+    let _ = write!(
+        text,
+        " max={} {}",
+        Time(latency.max()),
+        over_budget(latency)
+    );
+    for (name, count) in worker.counters.iter() {
+        let _ = write!(text, " {name}={count}");
+    }
+    text.push('\n');
+}
+
+fn over_budget(latency: &Latency) -> String {
+    format!("over_{:?}={}", latency.budget(), latency.over_budget())
+}
+
+/// A time in microseconds with one decimal.
+struct Time(Duration);
+
+impl Display for Time {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let ns = self.0.as_nanos();
+        write!(f, "{}.{}us", ns / 1000, ns / 100 % 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spoa::agent::Counters;
+
+    use super::*;
+
+    #[test]
+    fn a_report_has_a_line_per_worker_and_one_for_all() {
+        let worker = |worker| {
+            let mut latency = Latency::new(Duration::from_millis(10));
+            latency.record(Duration::from_micros(5), 9);
+            latency.record(Duration::from_millis(20), 1);
+            let counters = Counters {
+                notifies: 10,
+                ..Counters::default()
+            };
+            WorkerReport {
+                worker,
+                core: Some(worker),
+                open: 3,
+                counters,
+                latency,
+            }
+        };
+        let text = report_text(&Report {
+            workers: vec![worker(0), worker(1)],
+            silent: vec![2],
+        });
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 5, "{text}");
+        assert!(
+            lines[1].starts_with("worker=0 core=0 open=3 count=10 p50=5.0us "),
+            "{text}"
+        );
+        assert!(
+            lines[3].starts_with("worker=all core=all open=6 count=20 p50=5.0us "),
+            "{text}"
+        );
+        assert!(lines[3].contains(" over_10ms=2 notifies=20 "), "{text}");
+        assert_eq!(lines[4], "worker=2 did not answer");
+    }
+}
