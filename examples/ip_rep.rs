@@ -26,11 +26,13 @@ fn answer(notify: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:9000".into());
+    let address = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "127.0.0.1:9000".into());
     let agent = Agent::builder()
         .bind(address.parse()?)
         .workers(2)
         .spawn(|_worker| answer)?;
-    println!("listening on {}", agent.addresses()[0]);
+    println!("listening on {:?}", agent.addresses());
     Ok(agent.join()?)
 }

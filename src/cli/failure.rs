@@ -13,7 +13,7 @@ use super::print::say;
 const USAGE: u8 = 2;
 /// The agent could not start.
 const START: u8 = 1;
-/// The agent has a bug (EX_SOFTWARE of sysexits).
+/// The agent has a bug (`EX_SOFTWARE` of sysexits).
 const SOFTWARE: u8 = 70;
 
 /// Why the program ends other than well.
@@ -45,8 +45,8 @@ impl Failure {
     }
 
     /// Adds the option and the remedy to what the agent says.
-    pub(crate) fn start(error: StartError, args: &Args) -> Self {
-        let (option, remedy) = match &error {
+    pub(crate) fn start(error: &StartError, args: &Args) -> Self {
+        let (option, remedy) = match error {
             StartError::InUse {
                 takeover: false, ..
             } => (
@@ -124,8 +124,7 @@ fn one_line(paragraph: &str) -> String {
         .filter(wanted)
         .filter(without_help);
     let line = lines.collect::<Vec<_>>().join("; ");
-    line.strip_prefix("error: ")
-        .map_or(line.clone(), str::to_owned)
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         .map_err(Failure::entropy)?;
     let builder = builder(&args, addresses).limits(limits);
     let started = builder.spawn(|worker| IpReputation::new(Random::seeded(seed, worker)));
-    let agent = started.map_err(|error| Failure::start(error, &args))?;
+    let agent = started.map_err(|error| Failure::start(&error, &args))?;
 
     print::started(&agent);
     let control = agent.control();

@@ -3,7 +3,6 @@
 use core::fmt::{Display, Write as _};
 use core::time::Duration;
 use std::io::{self, Write as _};
-use std::time::SystemTime;
 
 use spoa::Agent;
 use spoa::agent::{BindAddress, Latency, Report, WorkerReport};
@@ -38,7 +37,7 @@ pub(crate) fn started(agent: &Agent) {
     let plural = if workers == 1 { "" } else { "s" };
     let numbers = cores
         .iter()
-        .map(|core| core.map_or("any".into(), |core| core.to_string()));
+        .map(|core| core.map_or_else(|| "any".into(), |core| core.to_string()));
     let numbers = numbers.collect::<Vec<_>>();
     say(format_args!(
         "version {} listening on {addresses}; {workers} worker{plural} on core{plural} {}; \
@@ -78,7 +77,9 @@ fn report_text(report: &Report) -> String {
     );
     let mut all: Option<WorkerReport> = None;
     for worker in &report.workers {
-        let core = worker.core.map_or("any".into(), |core| core.to_string());
+        let core = worker
+            .core
+            .map_or_else(|| "any".into(), |core| core.to_string());
         line(
             &mut text,
             worker,

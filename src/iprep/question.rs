@@ -167,7 +167,8 @@ mod tests {
             answer(&[("ip-rep", &[("ip", v4(9))])]),
             set("reputation", 9)
         );
-        let buffer = TypedData::Binary(&[0xff; 100_000]);
+        let bytes = vec![0xff; 100_000];
+        let buffer = TypedData::Binary(&bytes);
         assert_eq!(answer(&[("check-buffer", &[("buf", buffer)])]), []);
         let both = [("buf", buffer), ("ip", v4(5))];
         assert_eq!(answer(&[("check-buffer", &both)]), set("ip_score", 5));

@@ -392,7 +392,7 @@ fn a_handler_that_fails_costs_its_actions_and_not_the_ack() {
     let mut output = BytesMut::new();
     let mut greedy = |_: &Notify<'_>, ack: &mut Ack<'_>| {
         ack.set_var(Scope::Session, "small", 1_u32)?;
-        ack.set_var(Scope::Session, "large", TypedData::Binary(&[0; 20_000]))
+        ack.set_var(Scope::Session, "large", TypedData::Binary(&vec![0; 20_000]))
     };
     let input = [hello(&OFFER), notify(1, 1)].concat();
     let step = session.receive(&input, &mut output, &mut greedy);
