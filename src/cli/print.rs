@@ -19,6 +19,8 @@ pub(crate) fn say(line: impl Display) {
 /// A line of `-d`, with the time of day in UTC.
 #[cfg(feature = "trace")]
 pub(crate) fn trace(line: &str) {
+    use std::time::SystemTime;
+
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
