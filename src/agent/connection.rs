@@ -245,7 +245,7 @@ impl Connection {
                 } else {
                     Ending::Close
                 });
-            } else if drained && from == len {
+            } else if drained && from == len && step.acks > 0 {
                 self.leave_if_draining(desk);
             }
             self.send(step.acks, read_at, desk)?;

@@ -9,7 +9,7 @@ use core::net::IpAddr;
 
 pub use random::Random;
 
-/// A reputation: 0 is blacklisted, 100 is totally safe (SPOE.txt, section 2.6).
+/// A reputation: 0 is blacklisted, 100 is totally safe (SPOE.txt 2.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Score(u8);
 

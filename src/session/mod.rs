@@ -1,4 +1,4 @@
-//! One connection from `HAProxy` as a state machine: bytes in, bytes out (SPOE.txt 3.3).
+//! One connection from `HAProxy` as a state machine: bytes in, bytes out (SPOE.txt 3.2.3).
 //!
 //! In scope: the order of frames, the terms of the connection, fragments, and which status code
 //! answers which fault. Out of scope: sockets, clocks, threads, logs (the agent has them) and what a

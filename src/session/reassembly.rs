@@ -1,4 +1,4 @@
-//! A NOTIFY that arrives in fragments (SPOE.txt 3.2.2 of `HAProxy` 2.x and 3.0; later versions send
+//! A NOTIFY that arrives in fragments (SPOE.txt 3.2.1 of `HAProxy` 2.x and 3.0; later versions send
 //! none).
 //!
 //! ```text
