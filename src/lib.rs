@@ -40,3 +40,8 @@ pub mod spop;
 
 pub use agent::Agent;
 pub use handler::Handler;
+
+/// The examples of README.md are tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
