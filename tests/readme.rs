@@ -10,14 +10,19 @@ use spoa::spop::Status;
 
 /// Replaces what stands between `<!-- NAME: … -->` and `<!-- end -->`.
 fn with_block(readme: &str, name: &str, block: &str) -> String {
-    let begin = readme.find(&format!("<!-- {name}: ")).unwrap_or_else(|| panic!("no {name} block"));
+    let begin = readme
+        .find(&format!("<!-- {name}: "))
+        .unwrap_or_else(|| panic!("no {name} block"));
     let begin = begin + readme[begin..].find('\n').unwrap() + 1;
     let end = begin + readme[begin..].find("<!-- end -->").unwrap();
     format!("{}{block}{}", &readme[..begin], &readme[end..])
 }
 
 fn help() -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_spoa")).arg("--help").output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_spoa"))
+        .arg("--help")
+        .output()
+        .unwrap();
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<_> = text.lines().map(str::trim_end).collect();
@@ -32,7 +37,10 @@ fn messages() -> String {
             ArgumentName::Named(name) => format!("`{name}`"),
         };
         let (scope, variable) = (question.scope, question.variable);
-        let row = format!("| `{}` | {argument} | `{scope}` `{variable}` |", question.message);
+        let row = format!(
+            "| `{}` | {argument} | `{scope}` `{variable}` |",
+            question.message
+        );
         writeln!(table, "{row}").unwrap();
     }
     table
@@ -51,7 +59,11 @@ fn the_tables_are_those_of_the_program() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = std::fs::read_to_string(&path).unwrap();
     let mut made = readme.clone();
-    for (name, block) in [("help", help()), ("messages", messages()), ("statuses", statuses())] {
+    for (name, block) in [
+        ("help", help()),
+        ("messages", messages()),
+        ("statuses", statuses()),
+    ] {
         made = with_block(&made, name, &block);
     }
     if std::env::var_os("SPOA_BLESS").is_some() {
@@ -59,7 +71,10 @@ fn the_tables_are_those_of_the_program() {
         return;
     }
     for (wrong, right) in readme.lines().zip(made.lines()) {
-        assert_eq!(wrong, right, "README.md is behind: SPOA_BLESS=1 cargo test --test readme");
+        assert_eq!(
+            wrong, right,
+            "README.md is behind: SPOA_BLESS=1 cargo test --test readme"
+        );
     }
     assert_eq!(readme.len(), made.len());
 }

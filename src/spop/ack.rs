@@ -94,8 +94,13 @@ impl<'a> Ack<'a> {
         let value = value.into();
         let len = 3 + Varint::len_of(name.len() as u64) + name.len() + value.encoded_len();
         let out = self.frame.reserve(len)?;
-        out.extend_from_slice(&[SET_VAR, SET_VAR_ARGUMENTS, scope as u8]);
-        data::write_string(name.as_bytes(), out);
+        if let Some(len) = Varint::byte(name.len() as u64) {
+            out.extend_from_slice(&[SET_VAR, SET_VAR_ARGUMENTS, scope as u8, len]);
+            out.extend_from_slice(name.as_bytes());
+        } else {
+            out.extend_from_slice(&[SET_VAR, SET_VAR_ARGUMENTS, scope as u8]);
+            data::write_string(name.as_bytes(), out);
+        }
         value.write(out);
         Ok(())
     }

@@ -94,9 +94,12 @@ impl<'a> TypedData<'a> {
     /// A negative INT32 is extended to 64 bits, which is how `HAProxy` reads it back.
     #[inline]
     pub fn write(&self, out: &mut BytesMut) {
-        let mut integer = |kind: u8, value: u64| {
-            out.put_u8(kind);
-            out.extend_from_slice(Varint::new(value).as_slice());
+        let mut integer = |kind: u8, value: u64| match Varint::byte(value) {
+            Some(byte) => out.extend_from_slice(&[kind, byte]),
+            None => {
+                out.put_u8(kind);
+                out.extend_from_slice(Varint::new(value).as_slice());
+            }
         };
         match *self {
             Self::Uint32(value) => integer(UINT32, u64::from(value)),

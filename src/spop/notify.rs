@@ -19,6 +19,8 @@ pub struct Notify<'a> {
     /// The frame-id that the ACK must repeat.
     pub frame_id: u64,
     payload: &'a [u8],
+    /// How many messages there are.
+    messages: usize,
 }
 
 impl<'a> Notify<'a> {
@@ -26,7 +28,9 @@ impl<'a> Notify<'a> {
     #[inline]
     pub fn parse(stream_id: u64, frame_id: u64, payload: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload);
+        let mut messages = 0;
         while !reader.is_empty() {
+            messages += 1;
             let (_, arguments) = read_head(&mut reader)?;
             for _ in 0..arguments {
                 Argument::read(&mut reader)?;
@@ -36,6 +40,7 @@ impl<'a> Notify<'a> {
             stream_id,
             frame_id,
             payload,
+            messages,
         })
     }
 
@@ -46,6 +51,7 @@ impl<'a> Notify<'a> {
         Messages {
             reader: Reader::new(self.payload),
             skip: 0,
+            left: self.messages,
         }
     }
 }
@@ -64,6 +70,8 @@ pub struct Messages<'a> {
     reader: Reader<'a>,
     /// Arguments of the message handed out last, still in front of the next one.
     skip: u8,
+    /// Messages not handed out yet. Behind the last one nothing needs to be skipped.
+    left: usize,
 }
 
 impl<'a> Iterator for Messages<'a> {
@@ -71,13 +79,10 @@ impl<'a> Iterator for Messages<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Message<'a>> {
+        self.left = self.left.checked_sub(1)?;
         // `Notify::parse` has seen every byte, so `ok()?` never ends the list early.
         for _ in 0..self.skip {
             Argument::read(&mut self.reader).ok()?;
-        }
-        self.skip = 0;
-        if self.reader.is_empty() {
-            return None;
         }
         let (name, arguments) = read_head(&mut self.reader).ok()?;
         self.skip = arguments;

@@ -51,6 +51,18 @@ impl Varint {
         Self { bytes, len }
     }
 
+    /// The encoding of a value that needs one byte only.
+    #[must_use]
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the value is below 240")]
+    pub const fn byte(value: u64) -> Option<u8> {
+        if value < MULTI {
+            Some(value as u8)
+        } else {
+            None
+        }
+    }
+
     /// The encoded bytes.
     #[must_use]
     #[inline]
