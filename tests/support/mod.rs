@@ -1,0 +1,39 @@
+//! What the tests on real sockets share: the program, peers that play `HAProxy`, and patience.
+//!
+//! ```text
+//!  Program   the real binary: its arguments, addresses, stderr, signals, report, exit code
+//!  Peer      a client on a real socket, with the crate's own wire code
+//!  frames    the bytes that a peer sends
+//!  Load      threads of peers that ask without end and say what became of every question
+//!  Process   what Linux tells of a process: descriptors, memory, CPU time, cores
+//!  Scratch   a directory that goes away
+//! ```
+//!
+//! Nothing here sleeps: whatever takes time is waited for with a condition and a deadline. Ports are
+//! the kernel's choice or belong to a loopback address that no other test uses, so that tests run
+//! side by side.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "every test file uses its own part of it"
+)]
+
+pub(crate) mod frames;
+mod load;
+mod patience;
+mod peer;
+mod process;
+mod program;
+mod report;
+mod scratch;
+
+pub(crate) use load::{Habit, Load};
+pub(crate) use patience::{PATIENCE, eventually, throughout, until};
+pub(crate) use peer::{Peer, Received};
+pub(crate) use process::Process;
+pub(crate) use program::{Ended, Program};
+pub(crate) use report::{Line, Report};
+pub(crate) use scratch::{Scratch, own_loopback};
+
+pub(crate) use nix::sys::signal::Signal;

@@ -1,0 +1,204 @@
+//! The binary as a user runs it.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use spoa::agent::BindAddress;
+
+use super::{Process, Report, eventually};
+
+/// A running `spoa`; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Program {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
+    addresses: Vec<BindAddress>,
+}
+
+/// One that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: Vec<String>,
+}
+
+impl Program {
+    /// The binary with these arguments, not started.
+    pub(crate) fn command(args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_spoa"));
+        command.args(args);
+        command
+    }
+
+    /// The same by way of a shell, which first runs `before`.
+    pub(crate) fn shell(before: &str, args: &[&str]) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{before}; exec \"$0\" \"$@\"")]);
+        command.arg(env!("CARGO_BIN_EXE_spoa")).args(args);
+        command
+    }
+
+    /// Starts it on a free port of 127.0.0.1 with these further arguments.
+    pub(crate) fn start(args: &[&str]) -> Self {
+        Self::start_on(&["127.0.0.1:0"], args)
+    }
+
+    /// Starts it on these addresses.
+    pub(crate) fn start_on(addresses: &[&str], args: &[&str]) -> Self {
+        let bind = addresses.iter().flat_map(|address| ["--bind", address]);
+        let args: Vec<_> = bind.chain(args.iter().copied()).collect();
+        Self::started(Self::command(&args))
+    }
+
+    /// Starts a command and waits for the line that says where it listens.
+    pub(crate) fn started(command: Command) -> Self {
+        let mut program = Self::spawn(command);
+        let line = eventually("the line at the start", || {
+            assert_eq!(
+                program.child.try_wait().unwrap(),
+                None,
+                "{:?}",
+                program.lines()
+            );
+            program
+                .lines()
+                .into_iter()
+                .find(|line| line.contains(" listening on "))
+        });
+        program.addresses = addresses_of(&line);
+        program
+    }
+
+    /// Starts a command, and waits for nothing.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let lines = Arc::<Mutex<Vec<String>>>::default();
+        let to = Arc::clone(&lines);
+        let reader = thread::spawn(move || {
+            for line in stderr.lines() {
+                to.lock().unwrap().push(line.unwrap());
+            }
+        });
+        Self {
+            child,
+            lines,
+            reader: Some(reader),
+            addresses: Vec::new(),
+        }
+    }
+
+    /// Runs it with these arguments to an end that it is expected to come to by itself.
+    pub(crate) fn run(args: &[&str]) -> Ended {
+        Self::spawn(Self::command(args)).wait()
+    }
+
+    pub(crate) fn address(&self) -> &BindAddress {
+        &self.addresses[0]
+    }
+
+    pub(crate) fn addresses(&self) -> &[BindAddress] {
+        &self.addresses
+    }
+
+    pub(crate) fn process(&self) -> Process {
+        Process(self.child.id())
+    }
+
+    /// What it has said on stderr so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Waits for a line on stderr.
+    pub(crate) fn says(&self, what: &str) {
+        eventually(what, || {
+            self.lines()
+                .iter()
+                .any(|line| line.contains(what))
+                .then_some(())
+        });
+    }
+
+    /// What SIGUSR1 makes it print.
+    pub(crate) fn report(&self) -> Report {
+        let from = self.lines().len();
+        self.signal(Signal::SIGUSR1);
+        eventually("a report", || Report::find(&self.lines()[from..]))
+    }
+
+    /// Waits until its report is as it should be.
+    pub(crate) fn reports(&self, what: &str, mut good: impl FnMut(&Report) -> bool) -> Report {
+        eventually(what, || Some(self.report()).filter(&mut good))
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(mut self) -> Ended {
+        let status = eventually("the end of the program", || self.child.try_wait().unwrap());
+        self.reader
+            .take()
+            .map(JoinHandle::join)
+            .transpose()
+            .unwrap();
+        let mut stdout = String::new();
+        let mut pipe = self.child.stdout.take().unwrap();
+        pipe.read_to_string(&mut stdout).unwrap();
+        Ended {
+            code: status.code(),
+            stdout,
+            stderr: self.lines(),
+        }
+    }
+
+    /// SIGTERM, and a good end.
+    pub(crate) fn stop(self) {
+        self.signal(Signal::SIGTERM);
+        let ended = self.wait();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+}
+
+impl Ended {
+    /// Expects this code and one line on stderr, nothing on stdout.
+    pub(crate) fn refusal(&self, code: i32) -> &str {
+        assert_eq!((self.code, &self.stdout[..]), (Some(code), ""), "{self:?}");
+        let [line] = &self.stderr[..] else {
+            panic!("not one line: {self:?}")
+        };
+        line
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Both fail only if it has ended, and then there is nothing to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn addresses_of(line: &str) -> Vec<BindAddress> {
+    let (_, list) = line.split_once(" listening on ").unwrap();
+    let (list, _) = list.split_once("; ").unwrap();
+    list.split(", ")
+        .map(|address| address.parse().unwrap())
+        .collect()
+}
