@@ -84,8 +84,8 @@ pub struct Step {
 enum State {
     /// Waiting for HAPROXY-HELLO.
     Connecting,
-    /// HELLOs are exchanged; frames may have this many bytes.
-    Established { max_frame_size: u32 },
+    /// HELLOs are exchanged.
+    Established,
     /// A DISCONNECT or the answer to a health check was written; nothing follows.
     Closed,
 }
@@ -105,6 +105,8 @@ enum Flow {
 pub struct Session {
     terms: Terms,
     state: State,
+    /// Our own until the HELLO, then the agreed one.
+    max_frame_size: u32,
     /// Fragments of a NOTIFY that is not complete. Boxed: few connections ever have any.
     reassembly: Option<Box<Reassembly>>,
 }
@@ -113,9 +115,11 @@ impl Session {
     /// A connection that has just been accepted.
     #[must_use]
     pub const fn new(terms: Terms) -> Self {
+        let max_frame_size = terms.max_frame_size;
         Self {
             terms,
             state: State::Connecting,
+            max_frame_size,
             reassembly: None,
         }
     }
@@ -123,7 +127,7 @@ impl Session {
     /// Whether HELLOs have been exchanged and the connection is open.
     #[must_use]
     pub const fn is_established(&self) -> bool {
-        matches!(self.state, State::Established { .. })
+        matches!(self.state, State::Established)
     }
 
     /// Whether nothing more will be read or written.
@@ -142,10 +146,7 @@ impl Session {
     #[must_use]
     #[inline]
     pub const fn max_frame_size(&self) -> u32 {
-        match self.state {
-            State::Established { max_frame_size } => max_frame_size,
-            State::Connecting | State::Closed => self.terms.max_frame_size,
-        }
+        self.max_frame_size
     }
 
     /// Works through every whole frame of `input` and appends the answers to `output`.
@@ -163,13 +164,28 @@ impl Session {
                 step.paused = true;
                 break;
             }
-            let flow = match Frame::split_first(rest, self.max_frame_size()) {
+            let frame = match Frame::split_first(rest, self.max_frame_size) {
                 Ok(None) => break,
                 Ok(Some((frame, tail))) => {
                     rest = tail;
-                    self.frame(frame, output, handler, &mut step)
+                    frame
                 }
-                Err(malformed) => Err(malformed.into()),
+                Err(malformed) => {
+                    self.refuse(malformed.into(), output, &mut step);
+                    break;
+                }
+            };
+            let flow = if self.is_whole_notify(&frame) {
+                // SPOE.txt 3.2: ABORT means nothing on a frame that is not fragmented.
+                match Notify::try_from(frame) {
+                    Ok(notify) => {
+                        self.notify(&notify, output, handler, &mut step);
+                        continue;
+                    }
+                    Err(malformed) => Err(malformed.into()),
+                }
+            } else {
+                self.frame(frame, output, handler, &mut step)
             };
             match flow {
                 Ok(Flow::Continue) => {}
@@ -181,6 +197,15 @@ impl Session {
         step
     }
 
+    /// Whether a frame is what nearly all frames are.
+    #[inline]
+    fn is_whole_notify(&self, frame: &Frame<'_>) -> bool {
+        frame.kind == FrameType::NOTIFY
+            && frame.flags.is_fin()
+            && self.is_established()
+            && self.reassembly.is_none()
+    }
+
     /// Ends the connection from this side: appends AGENT-DISCONNECT (SPOE.txt 3.2.9).
     pub fn disconnect(&mut self, status: Status, output: &mut BytesMut) {
         if self.is_closed() {
@@ -190,7 +215,7 @@ impl Session {
         let _ = Disconnect::from(status).write(
             FrameType::AGENT_DISCONNECT,
             output,
-            self.max_frame_size(),
+            self.max_frame_size,
         );
         self.state = State::Closed;
         self.reassembly = None;
@@ -203,7 +228,6 @@ impl Session {
         step.refusal = Some(refusal);
     }
 
-    #[inline]
     fn frame(
         &mut self,
         frame: Frame<'_>,
@@ -212,17 +236,8 @@ impl Session {
         step: &mut Step,
     ) -> Result<Flow, Refusal> {
         match (frame.kind, self.state) {
-            (FrameType::NOTIFY, State::Established { .. }) => {
-                if frame.flags.is_fin() && self.reassembly.is_none() {
-                    // SPOE.txt 3.2: ABORT means nothing on a frame that is not fragmented.
-                    self.notify(&Notify::try_from(frame)?, output, handler, step);
-                    return Ok(Flow::Continue);
-                }
-                self.begin_fragments(frame)
-            }
-            (FrameType::UNSET, State::Established { .. }) => {
-                self.fragment(frame, output, handler, step)
-            }
+            (FrameType::NOTIFY, State::Established) => self.begin_fragments(frame),
+            (FrameType::UNSET, State::Established) => self.fragment(frame, output, handler, step),
             (FrameType::HAPROXY_HELLO, State::Connecting) => self.hello(frame, output, step),
             (FrameType::HAPROXY_DISCONNECT, _) => self.haproxy_disconnect(frame, output),
             (FrameType::NOTIFY | FrameType::UNSET, _) => Err(Refusal::BeforeHello(frame.kind)),
@@ -247,7 +262,7 @@ impl Session {
             output,
             notify.stream_id,
             notify.frame_id,
-            self.max_frame_size(),
+            self.max_frame_size,
         );
         if handler.notify(notify, &mut ack).is_err() {
             ack.clear();
@@ -268,9 +283,8 @@ impl Session {
             step.health_check = true;
             return Ok(Flow::Close(Status::NORMAL));
         }
-        self.state = State::Established {
-            max_frame_size: accepted.max_frame_size,
-        };
+        self.max_frame_size = accepted.max_frame_size;
+        self.state = State::Established;
         Ok(Flow::Continue)
     }
 
