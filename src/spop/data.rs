@@ -54,7 +54,10 @@ pub enum TypedData<'a> {
 impl<'a> TypedData<'a> {
     /// Takes one value off a reader. `field` is what an error names.
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "15 % of the instructions of a NOTIFY, by callgrind")]
+    #[expect(
+        clippy::inline_always,
+        reason = "15 % of the instructions of a NOTIFY, by callgrind"
+    )]
     pub fn read(reader: &mut Reader<'a>, field: &'static str) -> Result<Self, Malformed> {
         let head = reader.u8(field)?;
         Ok(match head & 0x0f {
@@ -95,9 +98,10 @@ impl<'a> TypedData<'a> {
     /// A negative INT32 is extended to 64 bits, which is how `HAProxy` reads it back.
     #[inline]
     pub fn write(&self, out: &mut BytesMut) {
-        let mut integer = |kind: u8, value: u64| match Varint::byte(value) {
-            Some(byte) => out.extend_from_slice(&[kind, byte]),
-            None => {
+        let mut integer = |kind: u8, value: u64| {
+            if let Some(byte) = Varint::byte(value) {
+                out.extend_from_slice(&[kind, byte])
+            } else {
                 out.put_u8(kind);
                 out.extend_from_slice(Varint::new(value).as_slice());
             }

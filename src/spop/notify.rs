@@ -158,7 +158,10 @@ pub struct Argument<'a> {
 
 impl<'a> Argument<'a> {
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "15 % of the instructions of a NOTIFY, by callgrind")]
+    #[expect(
+        clippy::inline_always,
+        reason = "15 % of the instructions of a NOTIFY, by callgrind"
+    )]
     fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let name = reader.string("argument name")?;
         Ok(Self {

@@ -55,15 +55,12 @@ impl<'a> FrameWriter<'a> {
             .saturating_add(max as usize);
         out.reserve(HEAD_MAX);
         let [a, b, c, d] = flags.0.to_be_bytes();
-        match (Varint::byte(stream_id), Varint::byte(frame_id)) {
-            (Some(stream), Some(frame)) => {
-                out.extend_from_slice(&[0, 0, 0, 0, kind.0, a, b, c, d, stream, frame]);
-            }
-            _ => {
-                out.extend_from_slice(&[0, 0, 0, 0, kind.0, a, b, c, d]);
-                out.extend_from_slice(Varint::new(stream_id).as_slice());
-                out.extend_from_slice(Varint::new(frame_id).as_slice());
-            }
+        if let (Some(stream), Some(frame)) = (Varint::byte(stream_id), Varint::byte(frame_id)) {
+            out.extend_from_slice(&[0, 0, 0, 0, kind.0, a, b, c, d, stream, frame]);
+        } else {
+            out.extend_from_slice(&[0, 0, 0, 0, kind.0, a, b, c, d]);
+            out.extend_from_slice(Varint::new(stream_id).as_slice());
+            out.extend_from_slice(Varint::new(frame_id).as_slice());
         }
         Self { out, start, limit }
     }
