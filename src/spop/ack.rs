@@ -93,7 +93,7 @@ impl<'a> Ack<'a> {
     ) -> Result<(), FrameFull> {
         let value = value.into();
         let len = 3 + Varint::len_of(name.len() as u64) + name.len() + value.encoded_len();
-        let out = self.frame.reserve(len)?;
+        let out = self.frame.admit(len)?;
         if let Some(len) = Varint::byte(name.len() as u64) {
             out.extend_from_slice(&[SET_VAR, SET_VAR_ARGUMENTS, scope as u8, len]);
             out.extend_from_slice(name.as_bytes());
@@ -108,7 +108,7 @@ impl<'a> Ack<'a> {
     /// Removes a variable. `name` as for [`set_var`](Self::set_var).
     pub fn unset_var(&mut self, scope: Scope, name: &str) -> Result<(), FrameFull> {
         let len = 3 + Varint::len_of(name.len() as u64) + name.len();
-        let out = self.frame.reserve(len)?;
+        let out = self.frame.admit(len)?;
         out.extend_from_slice(&[UNSET_VAR, UNSET_VAR_ARGUMENTS, scope as u8]);
         data::write_string(name.as_bytes(), out);
         Ok(())

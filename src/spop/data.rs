@@ -100,7 +100,7 @@ impl<'a> TypedData<'a> {
     pub fn write(&self, out: &mut BytesMut) {
         let mut integer = |kind: u8, value: u64| {
             if let Some(byte) = Varint::byte(value) {
-                out.extend_from_slice(&[kind, byte])
+                out.extend_from_slice(&[kind, byte]);
             } else {
                 out.put_u8(kind);
                 out.extend_from_slice(Varint::new(value).as_slice());

@@ -205,7 +205,7 @@ impl<'a> NotifyWriter<'a> {
     ) -> Result<(), FrameFull> {
         let out = self
             .frame
-            .reserve(Varint::len_of(name.len() as u64) + name.len() + 1)?;
+            .admit(Varint::len_of(name.len() as u64) + name.len() + 1)?;
         data::write_string(name.as_bytes(), out);
         out.put_u8(count);
         arguments

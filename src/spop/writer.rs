@@ -11,7 +11,7 @@ use core::fmt;
 
 use bytes::BytesMut;
 
-use super::{Flags, FrameType, LENGTH_PREFIX, TypedData, VARINT_MAX, Varint, data};
+use super::{Flags, FrameType, LENGTH_PREFIX, TypedData, Varint, data};
 
 /// What was to be written does not fit the negotiated max-frame-size. Nothing of it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +36,6 @@ pub struct FrameWriter<'a> {
     limit: usize,
 }
 
-/// The most that precedes a payload: length, type, flags and two ids.
-const HEAD_MAX: usize = LENGTH_PREFIX + 1 + 4 + 2 * VARINT_MAX;
-
 impl<'a> FrameWriter<'a> {
     /// Begins a frame of at most `max` bytes (its length prefix does not count).
     #[inline]
@@ -53,7 +50,6 @@ impl<'a> FrameWriter<'a> {
         let limit = start
             .saturating_add(LENGTH_PREFIX)
             .saturating_add(max as usize);
-        out.reserve(HEAD_MAX);
         let [a, b, c, d] = flags.0.to_be_bytes();
         if let (Some(stream), Some(frame)) = (Varint::byte(stream_id), Varint::byte(frame_id)) {
             out.extend_from_slice(&[0, 0, 0, 0, kind.0, a, b, c, d, stream, frame]);
@@ -65,26 +61,25 @@ impl<'a> FrameWriter<'a> {
         Self { out, start, limit }
     }
 
-    /// Makes room for `len` more bytes, or says that they exceed the frame.
+    /// The buffer, if `len` more bytes fit the frame.
     #[inline]
-    pub(super) fn reserve(&mut self, len: usize) -> Result<&mut BytesMut, FrameFull> {
+    pub(super) fn admit(&mut self, len: usize) -> Result<&mut BytesMut, FrameFull> {
         if len > self.limit.saturating_sub(self.out.len()) {
             return Err(FrameFull);
         }
-        self.out.reserve(len);
         Ok(self.out)
     }
 
     /// Appends bytes of the payload as they are.
     pub fn put(&mut self, bytes: &[u8]) -> Result<(), FrameFull> {
-        self.reserve(bytes.len())?.extend_from_slice(bytes);
+        self.admit(bytes.len())?.extend_from_slice(bytes);
         Ok(())
     }
 
     /// Appends a name and a value (SPOE.txt 3.1, KV-LIST).
     pub fn put_kv(&mut self, key: &[u8], value: TypedData<'_>) -> Result<(), FrameFull> {
         let len = Varint::len_of(key.len() as u64) + key.len() + value.encoded_len();
-        let out = self.reserve(len)?;
+        let out = self.admit(len)?;
         data::write_string(key, out);
         value.write(out);
         Ok(())
