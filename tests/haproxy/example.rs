@@ -1,0 +1,46 @@
+//! `examples/ip_rep.rs` with real HAProxy: the Go library's example in this one.
+
+use core::net::IpAddr;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::rig::{Open, Process, Version, eventually, free_port};
+
+each_version!(ip_rep);
+
+/// Cargo builds examples for its tests, next to them.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).unwrap();
+    profile.join("examples/ip_rep")
+}
+
+fn ip_rep(version: Version) {
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut example = Process::spawn(Command::new(program()).arg(&address));
+    eventually("the example listens", || {
+        assert_eq!(example.ended(), None, "{:?}", example.said.all());
+        TcpStream::connect(&address).ok()
+    });
+    let open = Open {
+        agent: "messages ip-rep",
+        messages: "\
+spoe-message ip-rep
+    args ip=src
+    event on-client-session
+",
+        ..Open::default()
+    };
+    let proxy = open.setup(version).agent(&address).start();
+    for source in ["127.0.0.2", "127.0.0.3", "::1"] {
+        let mut client = proxy.connect(source.parse::<IpAddr>().unwrap());
+        let response = client.ask("", b"").unwrap();
+        assert_eq!(response.number("x-reputation"), Some(1), "{source}");
+        assert_eq!(
+            (response.header("x-score"), response.header("x-error")),
+            ("", "")
+        );
+    }
+    proxy.assert_all_answered(3);
+}

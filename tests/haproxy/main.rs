@@ -1,0 +1,76 @@
+//! The agent behind real HAProxy, each version that `scripts/haproxy` brings.
+//!
+//! Every test starts a HAProxy, an agent and what else it needs by itself, on free ports and in a
+//! folder of its own, and ends them again, so that all of them run side by side. HAProxy logs to
+//! the test over UDP; what a test says about an outcome it reads there or in the answers that
+//! clients got. Tests wait for what they can see, never for a time to pass.
+//!
+//! | module | what it shows |
+//! |---|---|
+//! | `samples` | haproxy-conf is accepted; scores are there, and decide who gets in |
+//! | `check_buffer` | the TCP sample: first bytes, whitelist, rate limit |
+//! | `behind_proxy` | X-Forwarded-For counts from a trusted proxy and from nobody else |
+//! | `health` | `option spop-check` follows the agent |
+//! | `payload` | payloads below and above the frame size, with and without fragments |
+//! | `messages` | several messages, a group, names of arguments, no address, a UNIX socket |
+//! | `connections` | a burst of them, idle ones, and none left behind |
+//! | `trace` | what `-d` shows |
+//! | `example` | `examples/ip_rep.rs` |
+//! | `reload` | HAProxy is reloaded under traffic |
+//! | `takeover` | the agent is replaced, or restarted, under traffic |
+//! | `stall` | an agent that answers no more, and then again |
+//!
+//! `rig` holds everything that is not a test.
+
+/// A test for each version of HAProxy that calls the function of the same name with it.
+#[cfg(test)]
+macro_rules! each_version {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use crate::rig::Version;
+
+            #[test]
+            fn haproxy_2_6() {
+                super::$name(Version::V2_6);
+            }
+
+            #[test]
+            fn haproxy_3_0() {
+                super::$name(Version::V3_0);
+            }
+
+            #[test]
+            fn haproxy_3_2() {
+                super::$name(Version::V3_2);
+            }
+        }
+    )+};
+}
+
+#[cfg(test)]
+mod behind_proxy;
+#[cfg(test)]
+mod check_buffer;
+#[cfg(test)]
+mod connections;
+#[cfg(test)]
+mod example;
+#[cfg(test)]
+mod health;
+#[cfg(test)]
+mod messages;
+#[cfg(test)]
+mod payload;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod stall;
+#[cfg(test)]
+mod takeover;
+#[cfg(test)]
+#[cfg(feature = "trace")]
+mod trace;
