@@ -12,7 +12,7 @@ const STRANGER: IpAddr = IpAddr::V4(core::net::Ipv4Addr::new(127, 0, 0, 60));
 
 fn start(version: Version) -> (Oracle, Proxy) {
     let oracle = Oracle::start();
-    let setup = Setup::sample(version, "behind-proxy").agent(&oracle.address());
+    let setup = Setup::sample(version, "behind-proxy").agent(oracle.address());
     let proxy = setup.file("SPOA_TRUSTED", "127.0.0.50\n").start();
     (oracle, proxy)
 }

@@ -3,7 +3,9 @@
 
 use core::net::{IpAddr, Ipv6Addr};
 
-use crate::rig::{Agent, Connection, Oracle, Proxy, Setup, Version};
+use spoa::agent::BindAddress;
+
+use crate::rig::{Connection, Oracle, Proxy, Setup, Version, agent};
 
 each_version!(scores, whitelist, rate_limit);
 
@@ -12,7 +14,7 @@ const UNLIMITED: &str = "1000000";
 /// The first of them is nothing at all; the last are more than HAProxy's buffer of 16 KB takes.
 const SIZES: [usize; 6] = [0, 1, 1000, 16_000, 20_000, 100_000];
 
-fn setup(version: Version, agent: &str) -> Setup {
+fn setup(version: Version, agent: &BindAddress) -> Setup {
     Setup::sample(version, "check-buffer").agent(agent)
 }
 
@@ -32,7 +34,7 @@ fn send(client: &mut Connection, size: usize) -> Option<usize> {
 /// and no question stays open.
 fn scores(version: Version) {
     let oracle = Oracle::start();
-    let proxy = setup(version, &oracle.address())
+    let proxy = setup(version, oracle.address())
         .set("SPOA_RATE", UNLIMITED)
         .start();
     for size in SIZES {
@@ -60,7 +62,7 @@ fn scores(version: Version) {
 
 fn whitelist(version: Version) {
     let oracle = Oracle::start();
-    let setup = setup(version, &oracle.address()).set("SPOA_RATE", UNLIMITED);
+    let setup = setup(version, oracle.address()).set("SPOA_RATE", UNLIMITED);
     let proxy = setup.file("SPOA_WHITELIST", "127.0.0.7\n::1\n").start();
     for source in [IpAddr::from([127, 0, 0, 7]), Ipv6Addr::LOCALHOST.into()] {
         let visit = proxy.visit(source);
@@ -81,8 +83,10 @@ fn whitelist(version: Version) {
 
 /// An address may open so many connections in 30 seconds; the agent is not asked about more.
 fn rate_limit(version: Version) {
-    let agent = Agent::any();
-    let proxy = setup(version, &agent.address).set("SPOA_RATE", "3").start();
+    let agent = agent();
+    let proxy = setup(version, agent.address())
+        .set("SPOA_RATE", "3")
+        .start();
     let limited = IpAddr::from([127, 0, 0, 9]);
     let names: Vec<_> = (0..6).map(|_| try_visit(&proxy, limited)).collect();
     for name in &names[..3] {
@@ -96,7 +100,7 @@ fn rate_limit(version: Version) {
         3,
         "a connection over the rate is no visit"
     );
-    assert_eq!(agent.count("notifies"), 2 * 4);
+    assert_eq!(agent.report().all.number("notifies"), 2 * 4);
 }
 
 /// A visit that may be refused at once; the client's name.

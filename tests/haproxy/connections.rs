@@ -3,7 +3,8 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
-use crate::rig::{Agent, Open, Proxy, Version, eventually, within};
+use crate::rig::{Open, Proxy, Version, agent};
+use crate::support::{Program, throughout, until};
 
 each_version!(burst, idle, leaving);
 
@@ -13,9 +14,12 @@ const REQUESTS: u8 = 5;
 /// `timeout idle` in `idle`.
 const IDLE: Duration = Duration::from_millis(100);
 
-fn start(version: Version) -> (Agent, Proxy) {
-    let agent = Agent::any();
-    let proxy = Open::default().setup(version).agent(&agent.address).start();
+fn start(version: Version) -> (Program, Proxy) {
+    let agent = agent();
+    let proxy = Open::default()
+        .setup(version)
+        .agent(agent.address())
+        .start();
     (agent, proxy)
 }
 
@@ -36,11 +40,14 @@ fn burst(version: Version) {
             scope.spawn(ask);
         }
     });
-    let counters = agent.counters();
+    let counters = agent.report().all;
     let all = u64::from(CLIENTS) * u64::from(REQUESTS);
-    assert_eq!((counters["notifies"], counters["refused"]), (all, 0));
+    assert_eq!(
+        (counters.number("notifies"), counters.number("refused")),
+        (all, 0)
+    );
     assert!(
-        counters["accepted"] < all,
+        counters.number("accepted") < all,
         "connections are used again: {counters:?}"
     );
     proxy.assert_all_answered(all.try_into().unwrap());
@@ -49,26 +56,30 @@ fn burst(version: Version) {
 /// After `timeout idle` HAProxy 2.6 and 3.0 say goodbye with status 2. 3.2 ignores that time, and
 /// keeps its connection.
 fn idle(version: Version) {
-    let agent = Agent::any();
+    let agent = agent();
     let open = Open {
         idle: "100ms",
         ..Open::default()
     };
-    let proxy = open.setup(version).agent(&agent.address).start();
+    let proxy = open.setup(version).agent(agent.address()).start();
     for _ in 0..2 {
         assert_scored(&proxy, [127, 0, 0, 2].into());
-        let closed = || (agent.count("open") == 0).then_some(());
+        let closed = || agent.report().all.number("open") == 0;
         if version.has_mode_spop() {
-            assert_eq!(within(3 * IDLE, closed), None, "3.2 keeps its connections");
+            throughout(3 * IDLE, "3.2 keeps its connection", || !closed());
         } else {
-            eventually("all connections closed", closed);
+            until("all connections closed", closed);
         }
     }
-    let counters = agent.counters();
-    let said_goodbye = counters["disconnects"] > 0;
+    let counters = agent.report().all;
+    let said_goodbye = counters.number("disconnects") > 0;
     assert_eq!(said_goodbye, !version.has_mode_spop(), "{counters:?}");
     assert_eq!(
-        (counters["refused"], counters["reset"], counters["eof"]),
+        (
+            counters.number("refused"),
+            counters.number("reset"),
+            counters.number("eof")
+        ),
         (0, 0, 0),
         "{counters:?}"
     );
@@ -82,10 +93,14 @@ fn leaving(version: Version) {
         assert_scored(&proxy, [127, 0, 0, last].into());
     }
     drop(proxy);
-    eventually("all connections closed", || {
-        (agent.count("open") == 0).then_some(())
+    until("all connections closed", || {
+        agent.report().all.number("open") == 0
     });
-    let counters = agent.counters();
-    assert_eq!(counters["accepted"], counters["closed"], "{counters:?}");
+    let counters = agent.report().all;
+    assert_eq!(
+        counters.number("accepted"),
+        counters.number("closed"),
+        "{counters:?}"
+    );
     agent.stop();
 }

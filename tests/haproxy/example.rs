@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::rig::{Open, Process, Version, eventually, free_port};
+use crate::rig::{Open, Version, free_port};
+use crate::support::{Program, until};
 
 each_version!(ip_rep);
 
@@ -18,10 +19,12 @@ fn program() -> PathBuf {
 
 fn ip_rep(version: Version) {
     let address = format!("127.0.0.1:{}", free_port());
-    let mut example = Process::spawn(Command::new(program()).arg(&address));
-    eventually("the example listens", || {
-        assert_eq!(example.ended(), None, "{:?}", example.said.all());
-        TcpStream::connect(&address).ok()
+    let mut command = Command::new(program());
+    command.arg(&address);
+    let mut example = Program::spawn(command);
+    until("the example listens", || {
+        assert!(!example.has_ended(), "{:?}", example.lines());
+        TcpStream::connect(&address).is_ok()
     });
     let open = Open {
         agent: "messages ip-rep",
@@ -32,7 +35,7 @@ spoe-message ip-rep
 ",
         ..Open::default()
     };
-    let proxy = open.setup(version).agent(&address).start();
+    let proxy = open.setup(version).agent(&address.parse().unwrap()).start();
     for source in ["127.0.0.2", "127.0.0.3", "::1"] {
         let mut client = proxy.connect(source.parse::<IpAddr>().unwrap());
         let response = client.ask("", b"").unwrap();

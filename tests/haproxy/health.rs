@@ -2,7 +2,8 @@
 
 use core::net::IpAddr;
 
-use crate::rig::{Agent, Open, Proxy, Version, eventually, free_port};
+use crate::rig::{Open, Proxy, Version, free_port};
+use crate::support::{Program, eventually};
 
 each_version!(up_down_up);
 
@@ -24,20 +25,19 @@ fn ask(proxy: &Proxy) -> (Option<u32>, Option<u32>) {
 }
 
 fn up_down_up(version: Version) {
-    let port = free_port().to_string();
-    let options = ["-p", &port];
-    let agent = Agent::start(&options);
+    let address = format!("127.0.0.1:{}", free_port());
+    let agent = Program::start_on(&[&address], &[]);
     let open = Open {
         server: "check inter 100ms rise 2 fall 3",
         ..Open::default()
     };
-    let proxy = open.setup(version).agent(&agent.address).start();
+    let proxy = open.setup(version).agent(agent.address()).start();
 
     // HAProxy takes it for UP before it knows; a check that passed shows that it knows.
     await_check(&proxy);
     assert!(ask(&proxy).0.is_some());
-    assert!(agent.count("health_checks") > 0);
-    assert_eq!(agent.count("refused"), 0);
+    assert!(agent.report().all.number("health_checks") > 0);
+    assert_eq!(agent.report().all.number("refused"), 0);
     assert!(proxy.log.with(" is DOWN").is_empty());
 
     let before = proxy.log.len();
@@ -48,12 +48,12 @@ fn up_down_up(version: Version) {
     assert_eq!(ask(&proxy), (None, Some(error)));
 
     let before = proxy.log.len();
-    let again = Agent::start(&options);
+    let again = Program::start_on(&[&address], &[]);
     proxy.log.await_text(
         "Server agents/iprep is UP, reason: Layer7 check passed",
         before,
     );
     await_check(&proxy);
     eventually("a score", || ask(&proxy).0);
-    assert!(again.count("health_checks") > 0);
+    assert!(again.report().all.number("health_checks") > 0);
 }

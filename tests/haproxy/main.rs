@@ -20,7 +20,7 @@
 //! | `takeover` | the agent is replaced, or restarted, under traffic |
 //! | `stall` | an agent that answers no more, and then again |
 //!
-//! `rig` holds everything that is not a test.
+//! `rig` holds everything that is not a test, and `support` what all tests on real sockets share.
 
 /// A test for each version of HAProxy that calls the function of the same name with it.
 #[cfg(test)]
@@ -69,6 +69,9 @@ mod rig;
 mod samples;
 #[cfg(test)]
 mod stall;
+#[cfg(test)]
+#[path = "../support/mod.rs"]
+mod support;
 #[cfg(test)]
 mod takeover;
 #[cfg(test)]

@@ -3,7 +3,8 @@
 
 use core::net::IpAddr;
 
-use crate::rig::{Agent, Connection, Folder, Open, Oracle, Version, eventually};
+use crate::rig::{Open, Oracle, Version, agent};
+use crate::support::{Program, Scratch, until};
 
 each_version!(several, group, argument_names, no_address, agent_addresses);
 
@@ -34,7 +35,7 @@ spoe-message ip-rep
 ",
         ..Open::default()
     };
-    let proxy = open.setup(version).agent(&oracle.address()).start();
+    let proxy = open.setup(version).agent(oracle.address()).start();
     for (headers, score) in [("x-other: 2001:db8::21\r\n", 33), ("", 42)] {
         let response = proxy.connect(CLIENT).ask(headers, b"").unwrap();
         assert_eq!(
@@ -67,7 +68,7 @@ spoe-group on-demand
 ",
         ..Open::default()
     };
-    let proxy = open.setup(version).agent(&oracle.address()).start();
+    let proxy = open.setup(version).agent(oracle.address()).start();
     let mut client = proxy.connect(CLIENT);
     let response = client.ask("x-ask: no\r\n", b"").unwrap();
     assert_eq!(
@@ -94,7 +95,7 @@ fn argument_names(version: Version) {
             messages: &messages,
             ..Open::default()
         };
-        let proxy = open.setup(version).agent(&oracle.address()).start();
+        let proxy = open.setup(version).agent(oracle.address()).start();
         let response = proxy.connect(CLIENT).ask("", b"").unwrap();
         assert_eq!(response.number("x-score"), Some(42), "args {arguments}");
         let v6 = proxy.connect(IpAddr::V6(core::net::Ipv6Addr::LOCALHOST));
@@ -108,15 +109,18 @@ fn argument_names(version: Version) {
 
 /// A client on a UNIX socket has no `src`, which HAProxy sends as NULL: no score, and no error.
 fn no_address(version: Version) {
-    let agent = Agent::any();
-    let proxy = Open::default().setup(version).agent(&agent.address).start();
-    let mut client = Connection::open_unix(&proxy.folder.join("front")).unwrap();
+    let agent = agent();
+    let proxy = Open::default()
+        .setup(version)
+        .agent(agent.address())
+        .start();
+    let mut client = proxy.connect_unix();
     let response = client.ask("", b"").unwrap();
     assert_eq!(
         (response.header("x-score"), response.header("x-error")),
         ("", "")
     );
-    assert_eq!(agent.count("notifies"), 1);
+    assert_eq!(agent.report().all.number("notifies"), 1);
     proxy.log.find("its event", 0, |line| {
         line.starts_with("SPOE: [").then_some(())
     });
@@ -125,28 +129,24 @@ fn no_address(version: Version) {
 
 /// HAProxy reaches the agent over IPv6, and over a UNIX socket, which is gone afterwards.
 fn agent_addresses(version: Version) {
-    let folder = Folder::new();
-    let path = folder.join("agent");
-    for options in [
-        ["-b", "::1", "-p", "0"],
-        ["-b", &format!("unix:{}", path.display()), "-p", "0"],
-    ] {
-        let agent = Agent::start(&options);
+    let folder = Scratch::new();
+    for bind in ["[::1]:0", &folder.bind("agent")] {
+        let agent = Program::start_on(&[bind], &[]);
         let open = Open {
             server: "check inter 100ms",
             ..Open::default()
         };
-        let proxy = open.setup(version).agent(&agent.address).start();
+        let proxy = open.setup(version).agent(agent.address()).start();
         for _ in 0..10 {
             let response = proxy.connect(CLIENT).ask("", b"").unwrap();
             assert!(response.number("x-score").is_some_and(|score| score <= 100));
         }
         proxy.assert_all_answered(10);
-        eventually("a health check", || {
-            (agent.count("health_checks") > 0).then_some(())
+        until("a health check", || {
+            agent.report().all.number("health_checks") > 0
         });
         drop(proxy);
         agent.stop();
     }
-    assert!(!path.exists(), "its path goes with it");
+    assert_eq!(folder.names(), [""; 0], "its path goes with it");
 }

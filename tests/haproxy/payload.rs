@@ -11,7 +11,8 @@ use core::net::IpAddr;
 use core::time::Duration;
 use std::time::Instant;
 
-use crate::rig::{Agent, Open, Proxy, Response, Version, eventually};
+use crate::rig::{Open, Proxy, Response, Version, agent};
+use crate::support::{Program, eventually};
 
 each_version!(
     frames_of_16_kb,
@@ -37,7 +38,7 @@ const TIMEOUT: Option<u32> = Some(1);
 const FIT: [usize; 4] = [0, 1, 1000, 16_000];
 const DO_NOT_FIT: [usize; 3] = [16_380, 40_000, 100_000];
 
-fn open(version: Version, agent: &Agent, lines: &str, processing: &str) -> Proxy {
+fn open(version: Version, agent: &Program, lines: &str, processing: &str) -> Proxy {
     let open = Open {
         global: "tune.bufsize 163840",
         frontend: "option http-buffer-request",
@@ -46,7 +47,7 @@ fn open(version: Version, agent: &Agent, lines: &str, processing: &str) -> Proxy
         messages: MESSAGES,
         ..Open::default()
     };
-    open.setup(version).agent(&agent.address).start()
+    open.setup(version).agent(agent.address()).start()
 }
 
 /// A request with a body of so many bytes, and how long it took. No request fails.
@@ -76,7 +77,7 @@ fn assert_error(proxy: &Proxy, size: usize, error: Option<u32>) -> Duration {
 }
 
 fn frames_of_16_kb(version: Version) {
-    let agent = Agent::any();
+    let agent = agent();
     let proxy = open(version, &agent, FRAME, "10s");
     for (fits, too_big) in FIT.into_iter().zip(DO_NOT_FIT.into_iter().cycle()) {
         assert_scored(&proxy, fits);
@@ -90,31 +91,37 @@ fn frames_of_16_kb(version: Version) {
             assert_scored(&proxy, too_big);
         }
     }
-    let counters = agent.counters();
+    let counters = agent.report().all;
     let fragmented = if version.has_mode_spop() {
         0
     } else {
         FIT.len() as u64
     };
-    assert_eq!(counters["reassembled"], fragmented);
-    assert_eq!((counters["aborted"], counters["refused"]), (0, 0));
+    assert_eq!(counters.number("reassembled"), fragmented);
+    assert_eq!(
+        (counters.number("aborted"), counters.number("refused")),
+        (0, 0)
+    );
 }
 
 /// Both sides agree on frames that are large enough: one frame each, whatever the version.
 fn frames_that_hold_everything(version: Version) {
-    let agent = Agent::start(&["-p", "0", "-m", "262144"]);
+    let agent = Program::start(&["-n", "2", "-m", "262144"]);
     let proxy = open(version, &agent, "messages check-buffer", "10s");
     for size in FIT.into_iter().chain(DO_NOT_FIT) {
         assert_scored(&proxy, size);
     }
-    let counters = agent.counters();
-    assert_eq!((counters["reassembled"], counters["refused"]), (0, 0));
-    assert!(counters["bytes_in"] > 150_000);
+    let counters = agent.report().all;
+    assert_eq!(
+        (counters.number("reassembled"), counters.number("refused")),
+        (0, 0)
+    );
+    assert!(counters.number("bytes_in") > 150_000);
     proxy.assert_all_answered(FIT.len() + DO_NOT_FIT.len());
 }
 
 fn no_reassembly(version: Version) {
-    let agent = Agent::start(&["-p", "0", "--max-reassembly", "0"]);
+    let agent = Program::start(&["-n", "2", "--max-reassembly", "0"]);
     // A tick less than what is configured: HAProxy counts in whole milliseconds.
     let time = Duration::from_millis(295);
     let proxy = open(version, &agent, FRAME, "300ms");
@@ -127,13 +134,16 @@ fn no_reassembly(version: Version) {
         }
         assert_scored_in_the_end(&proxy);
     }
-    let counters = agent.counters();
-    assert_eq!((counters["reassembled"], counters["refused"]), (0, 0));
+    let counters = agent.report().all;
+    assert_eq!(
+        (counters.number("reassembled"), counters.number("refused")),
+        (0, 0)
+    );
 }
 
 /// Fragments beyond the agent's bound: status 3 ends the connection, and the next one serves.
 fn reassembly_bound(version: Version) {
-    let agent = Agent::start(&["-p", "0", "--max-reassembly", "20000"]);
+    let agent = Program::start(&["-n", "2", "--max-reassembly", "20000"]);
     let proxy = open(version, &agent, FRAME, "10s");
     let error = if version.has_mode_spop() {
         TOO_BIG
@@ -149,7 +159,7 @@ fn reassembly_bound(version: Version) {
         assert_scored_in_the_end(&proxy);
     }
     let expected = if version.has_mode_spop() { 0 } else { 2 };
-    assert_eq!(agent.count("refused"), expected);
+    assert_eq!(agent.report().all.number("refused"), expected);
 }
 
 /// A small payload is answered. One with a short time for it, or just after its connection has

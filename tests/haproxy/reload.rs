@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::rig::{Agent, Open, Response, Signal, Traffic, Version, unscored};
+use crate::rig::{Open, Response, Traffic, Version, agent, unscored};
 
 each_version!(reload);
 
@@ -12,18 +12,18 @@ const RELOADS: usize = 2;
 /// No client notices, and (almost) none goes without a score: new workers connect to the agent, old
 /// ones say goodbye to it.
 fn reload(version: Version) {
-    let agent = Agent::any();
+    let agent = agent();
     let quiet = "messages check-client-ip\n    option dontlog-normal";
     let open = Open {
         agent: quiet,
         ..Open::default()
     };
-    let proxy = open.setup(version).agent(&agent.address).master().start();
+    let proxy = open.setup(version).agent(agent.address()).master().start();
     let mut traffic = Traffic::start(&proxy);
     traffic.more(200, "before", |answer| answer.number("x-score").is_some());
     let mut known = traffic.pids();
     for _ in 0..RELOADS {
-        proxy.signal(Signal::Usr2);
+        proxy.reload();
         let new = |answer: &Response| !known.contains(answer.header("x-pid"));
         traffic.more(500, "of a new worker", new);
         known.extend(traffic.pids());
@@ -40,5 +40,5 @@ fn reload(version: Version) {
         "{unscored} of {}",
         answers.len()
     );
-    assert_eq!(agent.count("refused"), 0);
+    assert_eq!(agent.report().all.number("refused"), 0);
 }

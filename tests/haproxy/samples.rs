@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use crate::rig::{Agent, Oracle, Proxy, Setup, Version, free_port, repository, sources};
+use crate::rig::{Oracle, Proxy, Setup, Version, agent, free_port, repository, sources};
 
 /// The samples for every version; `mode-spop` is for newer ones only.
 const SAMPLES: [&str; 3] = ["ip-reputation", "check-buffer", "behind-proxy"];
@@ -39,17 +39,17 @@ fn accepted(version: Version) {
 }
 
 fn ip_reputation(version: Version) {
-    let agent = Agent::any();
+    let agent = agent();
     let proxy = Setup::sample(version, "ip-reputation")
-        .agent(&agent.address)
+        .agent(agent.address())
         .start();
     scores_decide(&proxy);
 }
 
 #[test]
 fn mode_spop_haproxy_3_2() {
-    let agent = Agent::any();
-    let setup = Setup::sample(Version::V3_2, "mode-spop").agent(&agent.address);
+    let agent = agent();
+    let setup = Setup::sample(Version::V3_2, "mode-spop").agent(agent.address());
     let proxy = setup
         .file("SPOA_WHITELIST", "127.0.0.250\n127.0.0.252/31\n")
         .start();
@@ -102,7 +102,7 @@ fn scores_decide(proxy: &Proxy) {
 fn refuses_below_20(version: Version) {
     let oracle = Oracle::start();
     let proxy = Setup::sample(version, "ip-reputation")
-        .agent(&oracle.address())
+        .agent(oracle.address())
         .start();
     for (last, let_in) in [(1, false), (19, false), (20, true), (99, true), (100, true)] {
         let visit = proxy.visit([127, 0, 0, last].into());
@@ -122,7 +122,7 @@ fn refuses_below_20(version: Version) {
 
 /// Nobody answers: every client gets in, and the log says why it has no score.
 fn without_agent(version: Version) {
-    let nobody = format!("127.0.0.1:{}", free_port());
+    let nobody = format!("127.0.0.1:{}", free_port()).parse().unwrap();
     for sample in SAMPLES {
         let proxy = Setup::sample(version, sample).agent(&nobody).start();
         let visit = proxy.visit([127, 0, 0, 1].into());

@@ -3,9 +3,11 @@
 
 use core::net::IpAddr;
 use core::time::Duration;
+use std::fs;
 use std::time::Instant;
 
-use crate::rig::{Agent, Open, Proxy, Version, eventually};
+use crate::rig::{Open, Proxy, Version, agent};
+use crate::support::{Program, Signal, eventually, until};
 
 each_version!(stopped_and_continued);
 
@@ -27,16 +29,16 @@ fn ask(proxy: &Proxy, source: IpAddr) -> (Option<u32>, Option<u32>, Duration) {
 }
 
 fn stopped_and_continued(version: Version) {
-    let agent = Agent::any();
+    let agent = agent();
     let open = Open {
         processing: "200ms",
         ..Open::default()
     };
-    let proxy = open.setup(version).agent(&agent.address).start();
+    let proxy = open.setup(version).agent(agent.address()).start();
     let client = IpAddr::from([127, 0, 0, 2]);
     eventually("a score", || ask(&proxy, client).0);
 
-    agent.freeze();
+    freeze(&agent);
     std::thread::scope(|scope| {
         for last in 2..2 + WAITING {
             let proxy = &proxy;
@@ -48,12 +50,26 @@ fn stopped_and_continued(version: Version) {
         }
     });
 
-    agent.thaw();
+    agent.signal(Signal::SIGCONT);
     eventually("a score again", || ask(&proxy, client).0);
     // The late answers have confused nobody.
     for _ in 0..20 {
         eventually("scores again", || ask(&proxy, client).0);
     }
-    assert_eq!(agent.count("refused"), 0);
+    assert_eq!(agent.report().all.number("refused"), 0);
     agent.stop();
+}
+
+/// Stops every thread of the agent, and waits until all of them have.
+fn freeze(agent: &Program) {
+    agent.signal(Signal::SIGSTOP);
+    let threads = format!("/proc/{}/task", agent.process().0);
+    until("a stopped agent", || {
+        let mut threads = fs::read_dir(&threads).unwrap();
+        threads.all(|thread| {
+            let stat = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
+            // The state comes after the name, which is in brackets.
+            stat.contains(") T ")
+        })
+    });
 }

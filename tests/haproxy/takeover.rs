@@ -1,19 +1,18 @@
 //! The agent is replaced under traffic, or restarted: no client fails.
 
-use std::path::Path;
-
-use crate::rig::{Agent, Folder, Open, Proxy, Response, Traffic, Version, free_port, unscored};
+use crate::rig::{Open, Proxy, Response, Traffic, Version, free_port, unscored};
+use crate::support::{Program, Scratch};
 
 each_version!(tcp, unix, restart);
 
-fn open(version: Version, agent: &Agent, processing: &str) -> Proxy {
+fn open(version: Version, agent: &Program, processing: &str) -> Proxy {
     let quiet = "messages check-client-ip\n    option dontlog-normal";
     let open = Open {
         agent: quiet,
         processing,
         ..Open::default()
     };
-    open.setup(version).agent(&agent.address).start()
+    open.setup(version).agent(agent.address()).start()
 }
 
 fn tcp(version: Version) {
@@ -22,33 +21,36 @@ fn tcp(version: Version) {
 }
 
 fn unix(version: Version) {
-    let folder = Folder::new();
-    let path = folder.join("agent");
-    take_over(version, &format!("unix:{}", path.display()));
-    assert!(
-        !Path::new(&path).exists(),
+    let folder = Scratch::new();
+    take_over(version, &folder.bind("agent"));
+    assert_eq!(
+        folder.names(),
+        [""; 0],
         "the last one takes its path with it"
     );
 }
 
 /// The new one starts beside the old one, which is then told to stop.
 fn take_over(version: Version, bind: &str) {
-    let old = Agent::start(&["-b", bind]);
+    let old = Program::start_on(&[bind], &[]);
     let proxy = open(version, &old, "5s");
     let mut traffic = Traffic::start(&proxy);
     let scored = |answer: &Response| answer.number("x-score").is_some();
     traffic.more(500, "with a score", scored);
 
-    let refused = Agent::try_start(&["-b", bind]).expect_err("the address is in use");
-    assert!(refused.contains("--takeover"), "{refused}");
-    let new = Agent::start(&["-b", bind, "--takeover"]);
+    let refused = Program::run(&["--bind", bind]);
+    assert!(refused.refusal(1).contains("--takeover"), "{refused:?}");
+    let new = Program::start_on(&[bind], &["--takeover"]);
     traffic.more(500, "with a score", scored);
-    assert!(old.count("notifies") > 0);
+    assert!(old.report().all.number("notifies") > 0);
     old.stop();
     traffic.more(1500, "with a score", scored);
 
     let answers = traffic.stop();
-    assert!(new.count("notifies") >= 1500, "the new one serves");
+    assert!(
+        new.report().all.number("notifies") >= 1500,
+        "the new one serves"
+    );
     let unscored = unscored(&format!("HAProxy {version}, takeover of {bind}"), &answers);
     assert!(
         unscored * 100 < answers.len(),
@@ -60,8 +62,8 @@ fn take_over(version: Version, bind: &str) {
 
 /// While there is no agent there are no scores; clients are served all the same.
 fn restart(version: Version) {
-    let port = free_port().to_string();
-    let agent = Agent::start(&["-p", &port]);
+    let address = format!("127.0.0.1:{}", free_port());
+    let agent = Program::start_on(&[&address], &[]);
     // Without a check HAProxy goes on trying, and each request waits for as long as it may.
     let proxy = open(version, &agent, "200ms");
     let mut traffic = Traffic::start(&proxy);
@@ -71,7 +73,7 @@ fn restart(version: Version) {
     traffic.more(40, "without an agent", |answer| {
         answer.number("x-error").is_some()
     });
-    let again = Agent::start(&["-p", &port]);
+    let again = Program::start_on(&[&address], &[]);
     traffic.more(300, "with a score", scored);
     let answers = traffic.stop();
     unscored(&format!("HAProxy {version}, restart"), &answers);

@@ -2,21 +2,26 @@
 
 use core::net::IpAddr;
 
-use crate::rig::{Agent, Open, Version};
+use crate::rig::{Open, Version};
+use crate::support::{Program, eventually};
 
 each_version!(conversation);
 
 fn conversation(version: Version) {
-    let agent = Agent::start(&["-p", "0", "-d"]);
-    let proxy = Open::default().setup(version).agent(&agent.address).start();
+    let agent = Program::start(&["-n", "2", "-d"]);
+    let proxy = Open::default()
+        .setup(version)
+        .agent(agent.address())
+        .start();
     let client: IpAddr = [127, 0, 0, 99].into();
     let response = proxy.connect(client).ask("", b"").unwrap();
     let score = response.number("x-score").expect("a score");
 
     let line = |what: &str| {
-        agent.said().find(what, 0, |line| {
-            let (_, shown) = line.split_once(what)?;
-            Some(shown.to_owned())
+        eventually(what, || {
+            let lines = agent.lines();
+            let shown = lines.iter().find_map(|line| line.split_once(what));
+            shown.map(|(_, shown)| shown.to_owned())
         })
     };
     let hello = line("<- HAPROXY-HELLO ");

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use socket2::{Domain, Socket, Type};
 
-use super::PATIENCE;
+use crate::support::PATIENCE;
 
 /// Source addresses in turn: 127.0.0.2 and up, and `::1` after every third.
 pub(crate) fn sources() -> impl Iterator<Item = IpAddr> {

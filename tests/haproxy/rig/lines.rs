@@ -1,14 +1,13 @@
-//! Lines that someone else writes, kept for whoever looks, and a way to wait for one.
+//! What HAProxy logs, kept for whoever looks, and a way to wait for a line.
 
-use std::io::{BufRead as _, BufReader, Read};
 use std::net::UdpSocket;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Instant;
 
 use socket2::SockRef;
 
-use super::PATIENCE;
+use crate::support::PATIENCE;
 
 /// The largest log message: HAProxy cuts at 1,024 bytes by default.
 const MESSAGE_MAX: usize = 8 * 1024;
@@ -25,18 +24,6 @@ struct Shared {
 }
 
 impl Lines {
-    /// The lines of a stream, and the thread that reads it until it ends.
-    pub(crate) fn read(from: impl Read + Send + 'static) -> (Self, JoinHandle<()>) {
-        let lines = Self::default();
-        let writer = lines.clone();
-        let reader = thread::spawn(move || {
-            for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
-                writer.push(&line);
-            }
-        });
-        (lines, reader)
-    }
-
     /// The messages that come to a UDP port of this machine, and the port.
     pub(crate) fn syslog() -> (Self, u16) {
         let lines = Self::default();
@@ -54,15 +41,10 @@ impl Lines {
         (lines, port)
     }
 
-    pub(crate) fn push(&self, line: &[u8]) {
+    fn push(&self, line: &[u8]) {
         let line = String::from_utf8_lossy(line).into_owned();
         self.lock().push(line);
         self.0.more.notify_all();
-    }
-
-    /// Every line so far.
-    pub(crate) fn all(&self) -> Vec<String> {
-        self.lock().clone()
     }
 
     /// How many lines there are: what comes later has a number from here on.

@@ -4,6 +4,7 @@ use core::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use spoa::Agent;
+use spoa::agent::BindAddress;
 use spoa::iprep::IpReputation;
 use spoa::reputation::{Reputation, Score};
 
@@ -44,8 +45,8 @@ impl Oracle {
         Self { agent, asked }
     }
 
-    pub(crate) fn address(&self) -> String {
-        self.agent.addresses()[0].to_string()
+    pub(crate) fn address(&self) -> &BindAddress {
+        &self.agent.addresses()[0]
     }
 
     /// The addresses that were asked about since the last call.

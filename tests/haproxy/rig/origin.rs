@@ -6,7 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::thread;
 
-use super::PATIENCE;
+use crate::support::PATIENCE;
 
 /// Connections that are served at once.
 const THREADS: usize = 4;

@@ -8,7 +8,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use super::{Connection, PATIENCE, Proxy, Response};
+use super::{Connection, Proxy, Response};
+use crate::support::PATIENCE;
 
 /// Threads that ask.
 const CLIENTS: u8 = 8;
