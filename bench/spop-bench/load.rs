@@ -208,6 +208,11 @@ impl<'a> LoadThread<'a> {
         }
         self.next_sweep = now + SWEEP_NS;
         self.lines.check(now);
+        self.publish();
+    }
+
+    /// Shows what is counted so far.
+    fn publish(&self) {
         if let Some(gauge) = self.control.gauges.get(self.index) {
             let meter = &self.lines.tools.meter;
             gauge.open.store(self.lines.open() as u64, Relaxed);
@@ -236,6 +241,7 @@ impl<'a> LoadThread<'a> {
         };
         if self.told != Some(notice) {
             self.told = Some(notice);
+            self.publish();
             // The main thread is gone only if it has failed; there is nobody to tell then.
             let _ = self.notices.send(notice);
         }
