@@ -1,7 +1,12 @@
 //! Signals: SIGUSR1 reports, SIGTERM and SIGINT stop, a second one of these stops at once.
+//!
+//! Whoever reads our stderr may have stopped reading. Printing then blocks, so it has a thread of its
+//! own, and a signal that stops the agent is acted on all the same.
 
 use core::time::Duration;
 use std::process;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::low_level::signal_name;
@@ -14,6 +19,14 @@ use super::print::{self, say};
 const REPORT_PATIENCE: Duration = Duration::from_secs(1);
 /// What a shell adds to a signal's number for the status of a process that it ended.
 const ENDED_BY_SIGNAL: i32 = 128;
+/// What may wait to be printed. A report that finds no room is left out: one like it is before it.
+const UNPRINTED_MAX: usize = 2;
+
+/// What is to be printed.
+enum Note {
+    Report,
+    Stopping(&'static str),
+}
 
 /// The signals that the agent handles, from the moment this is made.
 pub(crate) struct Signals(signal_hook::iterator::Signals);
@@ -27,22 +40,46 @@ impl Signals {
 
     /// Acts on signals until the process ends.
     pub(crate) fn serve(mut self, control: &Control) {
+        let (printer, notes) = sync_channel(UNPRINTED_MAX);
+        let reporter = control.clone();
+        let printing = move || print_notes(&notes, &reporter);
+        let started = thread::Builder::new()
+            .name("printer".into())
+            .spawn(printing);
+        if started.is_err() {
+            say("cannot start a thread to print with; SIGUSR1 prints nothing");
+        }
         let mut stopping = false;
         for signal in self.0.forever() {
-            let name = signal_name(signal).unwrap_or("signal");
             match signal {
-                SIGUSR1 => print::report(&control.report(REPORT_PATIENCE)),
-                _ if stopping => {
-                    say(format_args!("{name} again: ending at once"));
-                    process::exit(ENDED_BY_SIGNAL + signal);
-                }
+                SIGUSR1 => print_later(&printer, Note::Report),
+                _ if stopping => process::exit(ENDED_BY_SIGNAL + signal),
                 _ => {
                     stopping = true;
-                    say(format_args!(
-                        "{name}: answering what is in flight, then ending"
-                    ));
                     control.drain();
+                    print_later(
+                        &printer,
+                        Note::Stopping(signal_name(signal).unwrap_or("signal")),
+                    );
                 }
+            }
+        }
+    }
+}
+
+fn print_later(printer: &SyncSender<Note>, note: Note) {
+    // Full: nobody reads, and this is not worth waiting for.
+    let _ = printer.try_send(note);
+}
+
+fn print_notes(notes: &Receiver<Note>, control: &Control) {
+    for note in notes {
+        match note {
+            Note::Report => print::report(&control.report(REPORT_PATIENCE)),
+            Note::Stopping(name) => {
+                say(format_args!(
+                    "{name}: answering what is in flight, then ending"
+                ));
             }
         }
     }
