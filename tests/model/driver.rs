@@ -1,0 +1,143 @@
+//! Drives a `Session` as an agent does, without a socket, and checks at every call what holds
+//! whatever the peer sends.
+//!
+//! ```text
+//!  chunk -> [ tail | chunk ] -> receive -> [ output ] -> sent
+//!               ^                  |
+//!               '-- not consumed --'
+//! ```
+
+use bytes::BytesMut;
+use spoa::Handler;
+use spoa::session::{Refusal, Session, Step, Terms};
+use spoa::spop::{LENGTH_PREFIX, Status};
+
+/// What all calls together did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Total {
+    pub(crate) consumed: usize,
+    pub(crate) acks: u32,
+    pub(crate) skipped: u32,
+    pub(crate) reassembled: u32,
+    pub(crate) aborted: u32,
+    pub(crate) close: Option<Status>,
+    pub(crate) refusal: Option<Refusal>,
+}
+
+/// A session, what it has not consumed and what it has answered.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    terms: Terms,
+    session: Session,
+    tail: Vec<u8>,
+    output: BytesMut,
+    /// So many bytes of output may still lie there, unsent, when the session is called again.
+    hold: usize,
+    sent: Vec<u8>,
+    total: Total,
+}
+
+impl Driver {
+    pub(crate) fn new(terms: Terms, hold: usize) -> Self {
+        Self {
+            terms,
+            session: Session::new(terms),
+            tail: Vec::new(),
+            output: BytesMut::new(),
+            hold,
+            sent: Vec::new(),
+            total: Total::default(),
+        }
+    }
+
+    /// Everything that was answered so far.
+    pub(crate) fn sent(&self) -> &[u8] {
+        &self.sent
+    }
+
+    pub(crate) const fn total(&self) -> Total {
+        self.total
+    }
+
+    /// The next bytes from the peer.
+    pub(crate) fn feed(&mut self, chunk: &[u8], handler: &mut impl Handler) {
+        self.tail.extend_from_slice(chunk);
+        while self.receive(handler).paused {}
+    }
+
+    /// Ends the connection from this side.
+    pub(crate) fn disconnect(&mut self, status: Status) {
+        let before = self.output.len();
+        self.session.disconnect(status, &mut self.output);
+        self.send(before);
+        assert!(self.session.is_closed());
+    }
+
+    fn receive(&mut self, handler: &mut impl Handler) -> Step {
+        let before = self.output.len();
+        let was_closed = self.session.is_closed();
+        let step = self.session.receive(&self.tail, &mut self.output, handler);
+        assert!(
+            step.consumed <= self.tail.len(),
+            "consumed more than there was"
+        );
+        self.tail.drain(..step.consumed);
+        let appended = self.send(before);
+        if was_closed {
+            assert_eq!((step, appended), (Step::default(), 0), "after the close");
+        } else {
+            self.check(step, appended);
+            self.add(step);
+        }
+        if step.paused {
+            self.output.clear();
+        }
+        step
+    }
+
+    /// What is bounded, whatever came in.
+    fn check(&self, step: Step, appended: usize) {
+        let frame_max = LENGTH_PREFIX + self.terms.max_frame_size as usize;
+        let high_water = self.terms.output_high_water;
+        assert!(
+            appended < high_water + frame_max,
+            "{appended} bytes in one call"
+        );
+        assert_eq!(self.session.is_closed(), step.close.is_some());
+        assert!(
+            step.refusal
+                .is_none_or(|refusal| step.close == Some(refusal.status()))
+        );
+        if step.paused {
+            assert!(appended >= high_water && step.close.is_none());
+        } else if step.close.is_none() {
+            let tail = self.tail.len();
+            let whole = LENGTH_PREFIX + self.session.max_frame_size() as usize;
+            assert!(
+                tail < whole,
+                "{tail} bytes wait, a frame has {whole} at most"
+            );
+        }
+    }
+
+    fn send(&mut self, before: usize) -> usize {
+        let fresh = &self.output[before..];
+        let appended = fresh.len();
+        self.sent.extend_from_slice(fresh);
+        if self.output.len() > self.hold {
+            self.output.clear();
+        }
+        appended
+    }
+
+    fn add(&mut self, step: Step) {
+        let total = &mut self.total;
+        total.consumed += step.consumed;
+        total.acks += step.acks;
+        total.skipped += step.skipped;
+        total.reassembled += step.reassembled;
+        total.aborted += step.aborted;
+        total.close = total.close.or(step.close);
+        total.refusal = total.refusal.or(step.refusal);
+    }
+}

@@ -1,0 +1,183 @@
+//! The seeds of the fuzz targets: small, and each the first step into another part of the code.
+
+use crate::encode::{self, Message, Value};
+
+type Seeds = Vec<(&'static str, Vec<u8>)>;
+
+/// FIN.
+const WHOLE: u32 = 1;
+/// FIN and ABORT.
+const ABORT: u32 = 3;
+
+fn text(text: &str) -> Value {
+    Value::String(text.into())
+}
+
+fn kv_list(items: &[(&str, Value)]) -> Vec<u8> {
+    items
+        .iter()
+        .flat_map(|(key, value)| encode::kv(key.as_bytes(), value))
+        .collect()
+}
+
+fn haproxy_hello(capabilities: &str, healthcheck: bool) -> Vec<u8> {
+    let payload = kv_list(&[
+        ("supported-versions", text("2.0")),
+        ("max-frame-size", Value::Uint32(16_380)),
+        ("capabilities", text(capabilities)),
+        ("healthcheck", Value::Bool(healthcheck)),
+        ("engine-id", text("0A4B")),
+    ]);
+    encode::frame(1, WHOLE, (0, 0), &payload)
+}
+
+fn agent_hello() -> Vec<u8> {
+    let payload = kv_list(&[
+        ("version", text("2.0")),
+        ("max-frame-size", Value::Uint32(16_380)),
+        ("capabilities", text("pipelining,fragmentation")),
+    ]);
+    encode::frame(101, WHOLE, (0, 0), &payload)
+}
+
+fn disconnect(kind: u8, status: u32) -> Vec<u8> {
+    let payload = kv_list(&[
+        ("status-code", Value::Uint32(status)),
+        ("message", text("bye")),
+    ]);
+    encode::frame(kind, WHOLE, (0, 0), &payload)
+}
+
+fn client_ip() -> Message {
+    let arguments = vec![(Vec::new(), Value::Ipv4([192, 0, 2, 1]))];
+    Message {
+        name: "check-client-ip".to_owned(),
+        arguments,
+    }
+}
+
+/// An argument of every type.
+fn every_type() -> Message {
+    let values = [
+        Value::Null,
+        Value::Bool(true),
+        Value::Int32(-1),
+        Value::Uint32(239),
+        Value::Int64(-2),
+        Value::Uint64(u64::MAX),
+        Value::Ipv6([0x20; 16]),
+        text("abc"),
+        Value::Binary(vec![0xff; 30]),
+    ];
+    let arguments = values.map(|value| (b"x".to_vec(), value)).to_vec();
+    Message {
+        name: "every".to_owned(),
+        arguments,
+    }
+}
+
+fn notify(ids: (u64, u64), messages: &[Message]) -> Vec<u8> {
+    encode::frame(3, WHOLE, ids, &encode::messages(messages))
+}
+
+fn ack() -> Vec<u8> {
+    let set = encode::set_var(1, "ip_score", &Value::Uint32(42));
+    encode::frame(
+        103,
+        WHOLE,
+        (7, 1),
+        &[set, encode::unset_var(2, "old")].concat(),
+    )
+}
+
+/// A NOTIFY of two messages in three fragments, with these flags on the last one.
+fn fragments(flags: u32) -> Vec<u8> {
+    let payload = encode::messages(&[client_ip(), every_type()]);
+    let (first, rest) = payload.split_at(20);
+    let (second, third) = rest.split_at(30);
+    let third = if flags == WHOLE { third } else { b"" };
+    let parts = [(3, 0, first), (0, 0, second), (0, flags, third)];
+    let frames = parts.map(|(kind, flags, part)| encode::frame(kind, flags, (5, 300), part));
+    frames.concat()
+}
+
+/// The byte that chooses the max-frame-size, then frames.
+pub(crate) fn frame() -> Seeds {
+    let with = |frame: Vec<u8>| [vec![2], frame].concat();
+    vec![
+        (
+            "haproxy-hello",
+            with(haproxy_hello("pipelining,async", false)),
+        ),
+        ("agent-hello", with(agent_hello())),
+        ("notify", with(notify((7, 1), &[client_ip()]))),
+        (
+            "notify-every-type",
+            with(notify((u64::MAX, 2288), &[client_ip(), every_type()])),
+        ),
+        ("notify-empty", with(notify((1, 1), &[]))),
+        ("ack", with(ack())),
+        ("haproxy-disconnect", with(disconnect(2, 4242))),
+        ("agent-disconnect", with(disconnect(102, 0))),
+        ("fragments", with(fragments(WHOLE))),
+        ("too-big", vec![1, 0, 1, 0, 0]),
+    ]
+}
+
+/// Four bytes that choose terms and chunking, then what HAProxy sends.
+pub(crate) fn session() -> Seeds {
+    let with = |choice: [u8; 4], frames: &[Vec<u8>]| [choice.to_vec(), frames.concat()].concat();
+    let ask = |stream| notify((stream, 1), &[client_ip()]);
+    let hello = haproxy_hello("pipelining", false);
+    vec![
+        ("handshake", with([6, 3, 0, 1], &[hello.clone(), ask(1)])),
+        (
+            "health-check",
+            with([6, 3, 5, 1], &[haproxy_hello("", true), ask(1)]),
+        ),
+        (
+            "pipelined",
+            with(
+                [30, 2, 9, 0],
+                &[ask(1), ask(3), ask(u64::MAX), disconnect(2, 0)],
+            ),
+        ),
+        (
+            "every-type",
+            with(
+                [30, 0, 3, 0],
+                &[notify((1, 2), &[every_type(), every_type()])],
+            ),
+        ),
+        (
+            "fragments",
+            with([22, 1, 16, 0], &[fragments(WHOLE), ask(9)]),
+        ),
+        ("aborted", with([22, 1, 16, 0], &[fragments(ABORT), ask(9)])),
+        ("not-announced", with([23, 1, 2, 0], &[fragments(WHOLE)])),
+        ("interlaced", with([22, 3, 30, 0], &[fragments(0), ask(5)])),
+        ("second-hello", with([22, 3, 1, 0], &[ask(5), hello])),
+        (
+            "unknown-type",
+            with(
+                [22, 3, 1, 0],
+                &[ack(), encode::frame(77, 0, (1, 1), b"x"), ask(5)],
+            ),
+        ),
+        ("before-hello", with([22, 3, 1, 1], &[ask(5)])),
+    ]
+}
+
+/// The bound, the number of fragments, their sizes, the payload.
+pub(crate) fn reassembly() -> Seeds {
+    let payload = encode::messages(&[client_ip(), every_type()]);
+    let with = |choice: &[u8], payload: &[u8]| [choice, payload].concat();
+    vec![
+        ("one-piece", with(&[0, 0], &payload)),
+        ("halves", with(&[3, 1, 40], &payload)),
+        ("bytes", with(&[3, 5, 1, 1, 1, 0, 1], &payload)),
+        ("one-too-many", with(&[1, 1, 40], &payload)),
+        ("empty", with(&[0, 2, 0, 0], b"")),
+        ("malformed", with(&[3, 2, 9, 9], &payload[..25])),
+    ]
+}
