@@ -1,0 +1,188 @@
+//! Law: those of `fuzz/laws.rs`, for the committed seeds and a hundred thousand mutations of them,
+//! on the stable toolchain and in seconds. `cargo fuzz run <target>` goes on from there.
+//!
+//! `SPOA_FUZZ_SEED=n` mutates in another way. A failure prints the bytes that caused it.
+
+#![cfg(test)]
+
+#[path = "model/encode.rs"]
+mod encode;
+#[path = "../fuzz/laws.rs"]
+mod laws;
+#[path = "model/seeded.rs"]
+mod seeded;
+#[path = "model/seeds.rs"]
+mod seeds;
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use seeded::Seeded;
+
+/// One fuzz target: its name, its law and how often the smoke run tries it.
+struct Target {
+    name: &'static str,
+    law: fn(&[u8]),
+    seeds: fn() -> Vec<(&'static str, Vec<u8>)>,
+    rounds: usize,
+}
+
+const FRAME: Target = Target {
+    name: "frame",
+    law: laws::frame,
+    seeds: seeds::frame,
+    rounds: 50_000,
+};
+const SESSION: Target = Target {
+    name: "session",
+    law: laws::session,
+    seeds: seeds::session,
+    rounds: 30_000,
+};
+const REASSEMBLY: Target = Target {
+    name: "reassembly",
+    law: laws::reassembly,
+    seeds: seeds::reassembly,
+    rounds: 20_000,
+};
+
+#[test]
+fn laws_of_frame_hold() {
+    FRAME.smoke();
+}
+
+#[test]
+fn laws_of_session_hold() {
+    SESSION.smoke();
+}
+
+#[test]
+fn laws_of_reassembly_hold() {
+    REASSEMBLY.smoke();
+}
+
+#[test]
+fn committed_seeds_are_those_of_the_generator() {
+    for target in [FRAME, SESSION, REASSEMBLY] {
+        let mut generated = (target.seeds)();
+        generated.sort();
+        let committed = target.committed();
+        let names = |seeds: &[(String, Vec<u8>)]| {
+            seeds
+                .iter()
+                .map(|(name, _)| name.clone())
+                .collect::<Vec<_>>()
+        };
+        let generated: Vec<_> = generated
+            .into_iter()
+            .map(|(name, bytes)| (name.to_owned(), bytes))
+            .collect();
+        assert_eq!(names(&committed), names(&generated), "{}", target.name);
+        assert!(committed == generated, "{}: write them anew", target.name);
+    }
+}
+
+#[test]
+#[ignore = "writes fuzz/seeds; run it when the generator has changed"]
+fn write_the_seeds() {
+    for target in [FRAME, SESSION, REASSEMBLY] {
+        let folder = target.folder();
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        for (name, bytes) in (target.seeds)() {
+            fs::write(folder.join(name), bytes).unwrap();
+        }
+    }
+}
+
+impl Target {
+    fn folder(&self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fuzz/seeds")
+            .join(self.name)
+    }
+
+    /// Name and bytes of every committed seed, in order of name.
+    fn committed(&self) -> Vec<(String, Vec<u8>)> {
+        let files = fs::read_dir(self.folder())
+            .unwrap()
+            .map(|file| file.unwrap().path());
+        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let mut seeds: Vec<_> = files
+            .map(|path| (name(&path), fs::read(path).unwrap()))
+            .collect();
+        seeds.sort();
+        seeds
+    }
+
+    fn smoke(&self) {
+        let seeds: Vec<_> = self
+            .committed()
+            .into_iter()
+            .map(|(_, bytes)| bytes)
+            .collect();
+        for seed in &seeds {
+            self.check(seed);
+        }
+        let start = env::var("SPOA_FUZZ_SEED").map_or(1, |text| text.parse().unwrap());
+        let mut seeded = Seeded::new(start);
+        for _ in 0..self.rounds {
+            let mut bytes = seeds[seeded.below(seeds.len())].clone();
+            mutate(&mut bytes, &seeds, &mut seeded);
+            while !seeded.one_in(3) {
+                mutate(&mut bytes, &seeds, &mut seeded);
+            }
+            self.check(&bytes);
+        }
+    }
+
+    fn check(&self, bytes: &[u8]) {
+        let culprit = Culprit {
+            target: self.name,
+            bytes,
+        };
+        (self.law)(bytes);
+        drop(culprit);
+    }
+}
+
+/// Shows the bytes that broke the law.
+struct Culprit<'a> {
+    target: &'static str,
+    bytes: &'a [u8],
+}
+
+impl Drop for Culprit<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("\nlaws::{}(&{:?})\n", self.target, self.bytes);
+        }
+    }
+}
+
+/// Bytes at which varints, types and flags turn into something else.
+const TELLING: [u8; 12] = [0, 1, 2, 3, 7, 0x0f, 0x10, 0x7f, 0x80, 0xef, 0xf0, 0xff];
+
+fn mutate(bytes: &mut Vec<u8>, seeds: &[Vec<u8>], seeded: &mut Seeded) {
+    if bytes.is_empty() {
+        return bytes.push(seeded.byte());
+    }
+    let at = seeded.below(bytes.len());
+    let to = at + seeded.below(bytes.len() - at + 1);
+    match seeded.below(8) {
+        0 => bytes[at] ^= 1 << seeded.below(8),
+        1 => bytes[at] = seeded.pick(&TELLING),
+        2 => bytes[at] = bytes[at].wrapping_add(seeded.pick(&[1, 0xff])),
+        3 => bytes.insert(at, seeded.pick(&TELLING)),
+        4 => drop(bytes.drain(at..to.min(at + 8))),
+        5 => bytes.truncate(at),
+        6 => bytes.extend_from_within(at..to),
+        _ => {
+            let other = &seeds[seeded.below(seeds.len())];
+            let from = seeded.below(other.len());
+            bytes.splice(at.., other[from..].iter().copied());
+        }
+    }
+    bytes.truncate(4096);
+}

@@ -1,0 +1,125 @@
+//! Law: whatever frames come in whatever order, valid or not, a session keeps to the laws of
+//! `fuzz/laws.rs` (any chunking gives the same answers, every ACK answers a NOTIFY, nothing exceeds
+//! what was agreed on, nothing follows the close), adds to the output without touching what is
+//! there, and keeps connections apart.
+//!
+//! What each single fault is answered with is the simulation's concern.
+
+#![cfg(test)]
+
+#[path = "model/encode.rs"]
+mod encode;
+#[path = "../fuzz/laws.rs"]
+mod laws;
+#[path = "model/values.rs"]
+mod values;
+
+use bytes::BytesMut;
+use proptest::collection::vec;
+use proptest::prelude::{Just, ProptestConfig, Strategy, any};
+use proptest::sample::select;
+use proptest::{prop_assert_eq, prop_oneof, proptest};
+use spoa::session::{Session, Terms};
+use spoa::spop::{Ack, FrameFull, Notify, Scope, Status};
+
+/// A frame that HAProxy could send, or something like it: few ids, so that they meet.
+fn frame() -> impl Strategy<Value = Vec<u8>> {
+    let kind = prop_oneof![
+        6 => Just(3_u8),
+        4 => Just(0),
+        1 => select(vec![1, 2, 101, 103]),
+        1 => any::<u8>(),
+    ];
+    let flags = prop_oneof![4 => Just(1_u32), 3 => Just(0), 1 => select(vec![2, 3, 0xffff_fffe])];
+    let ids = prop_oneof![4 => (1..3_u64, 1..3_u64), 1 => any::<(u64, u64)>(), 1 => Just((0, 0))];
+    (kind, flags, ids, payload())
+        .prop_map(|(kind, flags, ids, payload)| encode::frame(kind, flags, ids, &payload))
+}
+
+fn payload() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => vec(values::message(), 0..3).prop_map(|messages| encode::messages(&messages)),
+        1 => vec(any::<u8>(), 0..400),
+        1 => Just(Vec::new()),
+        1 => (any::<u8>(), values::value()).prop_map(|(scope, value)| {
+            [encode::set_var(scope % 6, "a", &value), encode::unset_var(scope % 6, "b")].concat()
+        }),
+        1 => any::<u32>().prop_map(|status| {
+            encode::kv(b"status-code", &encode::Value::Uint32(status))
+        }),
+    ]
+}
+
+/// Frames, with perhaps some bytes in between that are none.
+fn conversation() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![30 => frame(), 1 => vec(any::<u8>(), 0..30)];
+    vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+/// Says how many messages there were.
+fn count(notify: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull> {
+    ack.set_var(Scope::Request, "messages", notify.messages().count() as u64)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn frames_in_any_order_keep_to_the_laws(choice in any::<[u8; 4]>(), bytes in conversation()) {
+        laws::session(&[&choice[..], &bytes].concat());
+    }
+
+    #[test]
+    fn frames_of_any_type_are_read_as_they_are_written(bytes in conversation()) {
+        laws::frame(&[&[2], &bytes[..]].concat());
+    }
+
+    #[test]
+    fn any_payload_in_any_fragments_keeps_to_the_laws(
+        bound in any::<u8>(),
+        sizes in vec(any::<u8>(), 0..16),
+        payload in payload(),
+    ) {
+        let count = u8::try_from(sizes.len()).unwrap();
+        laws::reassembly(&[&[bound, count], &sizes[..], &payload].concat());
+    }
+
+    #[test]
+    fn output_is_added_to_what_is_there(there in vec(any::<u8>(), 0..99), bytes in conversation()) {
+        let input = [&laws::hello(300), &bytes[..]].concat();
+        let receive = |output: &mut BytesMut| {
+            let mut session = Session::new(Terms::default());
+            let step = session.receive(&input, output, &mut count);
+            session.disconnect(Status::IO, output);
+            step
+        };
+        let (mut alone, mut behind) = (BytesMut::new(), BytesMut::from(&there[..]));
+        prop_assert_eq!(receive(&mut alone), receive(&mut behind));
+        prop_assert_eq!(&behind[..there.len()], &there[..]);
+        prop_assert_eq!(&behind[there.len()..], &alone[..]);
+    }
+
+    #[test]
+    fn connections_know_nothing_of_each_other(
+        conversations in vec(conversation(), 2),
+        turns in vec((0..2_usize, 1..200_usize), 0..30),
+    ) {
+        let mut sessions = [Session::new(Terms::default()), Session::new(Terms::default())];
+        let mut rest = [&conversations[0][..], &conversations[1]];
+        let mut outputs = [BytesMut::new(), BytesMut::new()];
+        let mut tails = [Vec::new(), Vec::new()];
+        let to_the_end = [(0, usize::MAX), (1, usize::MAX)];
+        for (which, len) in turns.into_iter().chain(to_the_end) {
+            let (now, later) = rest[which].split_at(len.min(rest[which].len()));
+            rest[which] = later;
+            tails[which].extend_from_slice(now);
+            let step = sessions[which].receive(&tails[which], &mut outputs[which], &mut count);
+            tails[which].drain(..step.consumed);
+        }
+        for (conversation, output) in conversations.iter().zip(outputs) {
+            let mut alone = BytesMut::new();
+            Session::new(Terms::default()).receive(conversation, &mut alone, &mut count);
+            prop_assert_eq!(alone, output);
+        }
+    }
+}
