@@ -84,6 +84,10 @@ impl<H: Handler> Worker<H> {
     /// The cap is reached: the peer is told why, if it can be told at once.
     fn turn_down(&mut self, mut stream: Stream) {
         self.desk.counters.over_cap += 1;
+        #[cfg(feature = "trace")]
+        if let Some(trace) = &self.desk.trace {
+            trace.turned_down(&stream);
+        }
         let mut output = BytesMut::new();
         Session::new(self.desk.limits.terms).disconnect(Status::RESOURCES, &mut output);
         // Best effort: the connection is closed in any case.

@@ -42,7 +42,7 @@ impl BindAddress {
         if let Ok(address) = bracketed.unwrap_or(text).parse::<IpAddr>() {
             let as_written = bracketed.is_none() || address.is_ipv6();
             return if as_written {
-                Ok(Self::Tcp(SocketAddr::new(address, port)))
+                Ok(Self::tcp(SocketAddr::new(address, port)))
             } else {
                 Err(BadAddress::Form)
             };
@@ -58,7 +58,12 @@ impl BindAddress {
                 port,
             )));
         }
-        text.parse().map(Self::Tcp).map_err(|_| Self::why(text))
+        text.parse().map(Self::tcp).map_err(|_| Self::why(text))
+    }
+
+    /// `::ffff:a.b.c.d` is the IPv4 address.
+    fn tcp(address: SocketAddr) -> Self {
+        Self::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 
     fn unix(path: &str) -> Result<Self, BadAddress> {
@@ -156,6 +161,7 @@ mod tests {
             ("[::1]:80", "[::1]:80"),
             ("*", "0.0.0.0:9"),
             ("*:80", "0.0.0.0:80"),
+            ("[::ffff:127.0.0.1]:80", "127.0.0.1:80"),
             ("unix:/run/spoa.sock", "unix:/run/spoa.sock"),
             ("unix@/run/spoa.sock", "unix:/run/spoa.sock"),
         ] {

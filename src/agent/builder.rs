@@ -102,7 +102,7 @@ impl Builder {
     /// the worker's number.
     ///
     /// # Errors
-    /// Nothing is left running or listening then.
+    /// What was started by then is told to stop; another process that has an address keeps it.
     pub fn spawn<H>(self, mut handler: impl FnMut(usize) -> H) -> Result<Agent, StartError>
     where
         H: Handler + Send + 'static,
@@ -116,7 +116,11 @@ impl Builder {
         }
         let cores = self.choose_cores()?;
         let connections_max = self.connections_max(count)?;
-        let bound = self.bind_all(count)?;
+        let mut bound = self.bind_all(count)?;
+        let unpublished: Vec<_> = bound
+            .iter_mut()
+            .filter_map(|bound| bound.unpublished.take())
+            .collect();
         let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
 
         let placement = Arc::new(Placement::new(count, connections_max));
@@ -160,6 +164,9 @@ impl Builder {
                 control.drain();
                 return Err(error);
             }
+        }
+        for socket in unpublished {
+            socket.publish().inspect_err(|_| control.drain())?;
         }
         Ok(Agent {
             control,

@@ -8,7 +8,8 @@
 //!
 //! A turn is one `read`, the session over all whole frames, one `write`. Only the tail of a frame
 //! and unsent answers stay here; while there are unsent answers nothing more is read. A read that
-//! does not fill its room has emptied the socket, so there is none to see that it is empty.
+//! does not fill its room has emptied the socket, so there is none to see that it is empty. (Urgent
+//! data and descriptors end a read early; SPOP has neither, and who sends them waits for the next event.)
 
 use std::io::{self, Read as _, Write as _};
 use std::time::Instant;
@@ -18,7 +19,7 @@ use super::limits::LINGER_BYTES;
 use super::stream::Stream;
 use crate::Handler;
 use crate::session::{Session, Step};
-use crate::spop::{LENGTH_PREFIX, Status};
+use crate::spop::{FRAME_LEN_LEAST, LENGTH_PREFIX, Status};
 
 /// A leftover buffer of at most this size is kept for the next cut frame; a larger one is freed.
 const LEFTOVER_KEPT: usize = 512;
@@ -156,6 +157,7 @@ impl Connection {
         let read_at = Instant::now();
         let drained = read < room;
         desk.counters.bytes_in += read as u64;
+        self.postpone_idle(read_at, desk);
         if self.is_still_cut(read, desk) {
             self.leftover
                 .extend_from_slice(desk.input.get(held..held + read).unwrap_or_default());
@@ -169,13 +171,15 @@ impl Connection {
         match self.ending {
             Some(ending) => self.leave(ending, desk),
             None if !drained => Ok(Next::Turn),
-            None if self.read_closed => Err(Gone::Eof),
+            // What is left is the end itself, or what a read stops in front of: urgent data, or a
+            // descriptor sent over a UNIX socket.
+            None if self.read_closed => Ok(Next::Turn),
             None => Ok(Next::Event),
         }
     }
 
     /// Whether the frame that was cut still is, so that nothing needs to be moved or looked at. The
-    /// session sees a length that exceeds the limit at once.
+    /// session sees a length that is out of bounds at once.
     fn is_still_cut<H>(&self, read: usize, desk: &Desk<H>) -> bool {
         let held = self.leftover.len();
         if held == 0 {
@@ -190,7 +194,7 @@ impl Connection {
         }
         let len = u32::from_be_bytes(prefix);
         known < LENGTH_PREFIX
-            || (len <= self.session.max_frame_size()
+            || ((FRAME_LEN_LEAST..=self.session.max_frame_size()).contains(&len)
                 && held + read < LENGTH_PREFIX.saturating_add(len as usize))
     }
 
@@ -302,10 +306,13 @@ impl Connection {
         let sent = write(&mut self.stream, &desk.output)?;
         desk.counters.bytes_out += sent as u64;
         if sent == desk.output.len() {
-            self.sent(acks, read_at, desk);
+            record(acks, read_at, desk);
             return Ok(());
         }
         desk.counters.paused += 1;
+        if self.ending.is_some() {
+            self.deadline = desk.deadline_in(desk.limits.linger_timeout);
+        }
         let bytes = desk.output.get(sent..).unwrap_or_default().to_vec();
         self.backlog = Some(Box::new(Backlog {
             bytes,
@@ -316,17 +323,12 @@ impl Connection {
         Ok(())
     }
 
-    /// All answers of a batch are with the kernel.
-    fn sent<H>(&mut self, acks: u32, read_at: Instant, desk: &mut Desk<H>) {
-        let now = Instant::now();
-        if acks > 0 {
-            desk.latency
-                .record(now.saturating_duration_since(read_at), acks);
-        }
+    /// Whatever a peer sends shows that it is there.
+    fn postpone_idle<H>(&mut self, read_at: Instant, desk: &mut Desk<H>) {
         if let (Some(idle), None, None) = (desk.limits.idle_timeout, self.ending, desk.drain)
             && self.session.is_established()
         {
-            self.deadline = now.checked_add(idle);
+            self.deadline = read_at.checked_add(idle);
             self.deadline.into_iter().for_each(|at| desk.watch(at));
         }
     }
@@ -340,7 +342,7 @@ impl Connection {
         let sent = write(&mut self.stream, unsent)?;
         desk.counters.bytes_out += sent as u64;
         if sent == unsent.len() {
-            self.sent(backlog.acks, backlog.read_at, desk);
+            record(backlog.acks, backlog.read_at, desk);
             return Ok(true);
         }
         backlog.sent += sent;
@@ -395,7 +397,7 @@ impl Connection {
             return Err(Gone::Ended);
         }
         let status = match desk.drain {
-            Some(until) if self.owes() => {
+            Some(until) if self.owes() && Instant::now() < until => {
                 self.deadline = Some(until);
                 desk.watch(until);
                 return Ok(Next::Event);
@@ -417,6 +419,16 @@ impl Connection {
     pub(super) fn drain<H>(&mut self, desk: &mut Desk<H>) {
         if self.ending.is_none() {
             self.deadline = desk.deadline_in(desk.limits.drain_grace);
+        }
+    }
+
+    /// The time for everything is up.
+    pub(super) fn cut_off<H>(&mut self, desk: &mut Desk<H>) {
+        if self.ending.is_none() && self.backlog.is_none() {
+            desk.output.clear();
+            self.say(Status::NORMAL, desk);
+            // It is closed in any case.
+            let _ = self.send(0, Instant::now(), desk);
         }
     }
 
@@ -456,6 +468,13 @@ fn write(stream: &mut Stream, bytes: &[u8]) -> Result<usize, Gone> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(_) => return Err(Gone::Reset),
         }
+    }
+}
+
+/// All answers of a batch are with the kernel.
+fn record<H>(acks: u32, read_at: Instant, desk: &mut Desk<H>) {
+    if acks > 0 {
+        desk.latency.record(read_at.elapsed(), acks);
     }
 }
 

@@ -31,7 +31,9 @@ pub(super) struct Desk<H> {
 }
 
 impl<H> Desk<H> {
-    pub(super) fn new(handler: H, limits: Limits) -> Self {
+    pub(super) fn new(handler: H, mut limits: Limits) -> Self {
+        // A turn that may read nothing would not see that there is something.
+        limits.turn_bytes = limits.turn_bytes.max(1);
         let frame = LENGTH_PREFIX.saturating_add(limits.terms.max_frame_size as usize);
         let output = limits.terms.output_high_water;
         Self {

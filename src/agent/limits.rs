@@ -50,8 +50,12 @@ impl Default for Limits {
     }
 }
 
+/// Connections taken from one listener in a row when a shutdown empties it.
+pub(super) const ACCEPT_ALL: usize = BACKLOG.cast_unsigned() as usize;
 /// Connections accepted from one listener before the others have their turn.
 pub(super) const ACCEPT_BATCH: usize = 64;
+/// How long a TCP connection is silent before the kernel asks whether its peer still exists.
+pub(super) const KEEPALIVE: Duration = Duration::from_mins(1);
 /// How long a listener rests after `accept` failed for want of descriptors or memory.
 pub(super) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Connections that the kernel may queue at a listener (it takes the lower of this and

@@ -7,21 +7,22 @@
 //! ```
 //!
 //! A UNIX socket has no such groups: one worker listens, placement does the rest. It is bound under
-//! another name, gets its mode, listens, and is then renamed into place, so that a path that answers
-//! never stops answering.
+//! another name, gets its mode and listens; once everything else has worked it is renamed into place,
+//! so that a path that answers never stops answering, and a start that fails changes nothing.
 
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 
-use super::limits::BACKLOG;
+use super::limits::{BACKLOG, KEEPALIVE};
 use super::stream::Stream;
 use super::{BindAddress, StartError, steer};
 
@@ -29,8 +30,8 @@ use super::{BindAddress, StartError, steer};
 #[derive(Debug)]
 pub(super) struct Listener {
     socket: Accepting,
-    /// The listeners of this process that share the address.
-    group: usize,
+    /// Of the listeners of one TCP address, one knows of the others.
+    group: Option<Group>,
     /// After `accept` failed for want of descriptors: when to try again.
     pub(super) retry_at: Option<Instant>,
     /// More connections may be queued than were taken.
@@ -43,12 +44,23 @@ enum Accepting {
     Unix(UnixListener, OwnPath),
 }
 
+/// The listeners that share a TCP address, by their inodes.
+#[derive(Debug)]
+struct Group {
+    address: SocketAddr,
+    /// Those of other processes that were there before.
+    before: Vec<u64>,
+    own: Vec<u64>,
+}
+
 /// An address that has been taken: a listener for each worker, or one for all.
 #[derive(Debug)]
 pub(super) struct Bound {
     /// The address with the port that the kernel gave.
     pub(super) address: BindAddress,
     pub(super) listeners: Vec<Listener>,
+    /// What is left to be done when all else has worked.
+    pub(super) unpublished: Option<Unpublished>,
 }
 
 /// Takes an address for a number of workers.
@@ -66,16 +78,38 @@ pub(super) fn bind(
 }
 
 fn bind_tcp(wanted: SocketAddr, workers: usize, takeover: bool) -> io::Result<Bound> {
-    let first = listen_tcp(wanted, takeover)?;
-    let address = first.local_addr()?;
-    let mut listeners = vec![Listener::tcp(first, workers)];
+    let before = if takeover {
+        steer::listening_on(wanted)
+    } else {
+        None
+    };
+    let mut sockets = vec![listen_tcp(wanted, takeover)?];
+    let address = sockets
+        .first()
+        .map_or(Ok(wanted), std::net::TcpListener::local_addr)?;
     for _ in 1..workers {
-        listeners.push(Listener::tcp(listen_tcp(address, true)?, workers));
+        sockets.push(listen_tcp(address, true)?);
     }
+    let own = sockets.iter().map(inode).collect::<io::Result<_>>()?;
+    let mut group = Some(Group {
+        address,
+        before: before.unwrap_or_default(),
+        own,
+    });
+    let listeners = sockets
+        .into_iter()
+        .map(|socket| Listener::tcp(socket, group.take()))
+        .collect();
     Ok(Bound {
         address: BindAddress::Tcp(address),
         listeners,
+        unpublished: None,
     })
+}
+
+fn inode(socket: &std::net::TcpListener) -> io::Result<u64> {
+    let descriptor = OwnedFd::from(socket.try_clone()?);
+    Ok(fs::File::from(descriptor).metadata()?.ino())
 }
 
 fn listen_tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
@@ -85,8 +119,15 @@ fn listen_tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpList
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Accepted sockets inherit it: a system call less for each.
+    // Accepted sockets inherit these: no system call for each. A host that has vanished would
+    // otherwise keep its connections, and their places, for ever.
     socket.set_tcp_nodelay(true)?;
+    let interval = Duration::from_secs(10);
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(interval),
+    )?;
     if shared {
         socket.set_reuse_port(true)?;
     }
@@ -103,34 +144,78 @@ fn bind_unix(path: &Path, takeover: bool, mode: u32) -> io::Result<Bound> {
         return Err(io::ErrorKind::AddrInUse.into());
     }
     let temporary = path.with_file_name(format!(".{}", std::process::id()));
+    let too_long = |_| io::Error::other("the path is too long for a UNIX socket");
+    let address = SockAddr::unix(&temporary).map_err(too_long)?;
     // A process of the same number may have died and left it.
     let _ = fs::remove_file(&temporary);
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&SockAddr::unix(&temporary)?)?;
-    let published = fs::set_permissions(&temporary, fs::Permissions::from_mode(mode))
-        .and_then(|()| socket.listen(BACKLOG))
-        .and_then(|()| OwnPath::new(path, &temporary))
-        .and_then(|own| fs::rename(&temporary, path).map(|()| own));
-    let own = published.inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
-    })?;
+    socket.bind(&address)?;
+    let unpublished = Unpublished {
+        temporary,
+        path: path.into(),
+        takeover,
+    };
+    let temporary = &unpublished.temporary;
+    fs::set_permissions(temporary, fs::Permissions::from_mode(mode))?;
+    socket.listen(BACKLOG)?;
+    let own = OwnPath::new(path, temporary)?;
     let socket = Accepting::Unix(UnixListener::from_std(socket.into()), own);
     let listeners = vec![Listener {
         socket,
-        group: 1,
+        group: None,
         retry_at: None,
         pending: false,
     }];
+    let address = BindAddress::Unix(path.into());
     Ok(Bound {
-        address: BindAddress::Unix(path.into()),
+        address,
         listeners,
+        unpublished: Some(unpublished),
     })
 }
 
-/// Whether a process listens at this path. What is there and no socket is left alone.
+/// A UNIX socket that listens under its temporary name.
+#[derive(Debug)]
+pub(super) struct Unpublished {
+    temporary: PathBuf,
+    path: PathBuf,
+    takeover: bool,
+}
+
+impl Unpublished {
+    /// Renames it into place. Of two processes that try at once, the second finds the first.
+    pub(super) fn publish(self) -> Result<(), StartError> {
+        let folder = self
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let published =
+            fs::File::open(folder.unwrap_or_else(|| Path::new("."))).and_then(|folder| {
+                // Held until the end of this scope. A file system without locks is no reason to stop.
+                let _ = folder.lock();
+                if !self.takeover && is_live(&self.path)? {
+                    return Err(io::ErrorKind::AddrInUse.into());
+                }
+                fs::rename(&self.temporary, &self.path)
+            });
+        published.map_err(|error| {
+            StartError::bind(BindAddress::Unix(self.path.clone()), error, self.takeover)
+        })
+    }
+}
+
+impl Drop for Unpublished {
+    /// Nothing is there any more once it is published.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+/// Whether a process listens at this path. What is there and no socket, or only points to one, is left
+/// alone.
 fn is_live(path: &Path) -> io::Result<bool> {
-    match fs::metadata(path) {
+    match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
         Ok(found) if !found.file_type().is_socket() => {
@@ -182,7 +267,7 @@ impl Drop for OwnPath {
 }
 
 impl Listener {
-    fn tcp(listener: std::net::TcpListener, group: usize) -> Self {
+    fn tcp(listener: std::net::TcpListener, group: Option<Group>) -> Self {
         let socket = Accepting::Tcp(TcpListener::from_std(listener));
         Self {
             socket,
@@ -212,13 +297,18 @@ impl Listener {
     /// Turns new connections away to whoever shares the address, if anybody does. What is queued
     /// here stays.
     pub(super) fn turn_away(&self) {
-        match &self.socket {
-            // Without a successor, or on a kernel that refuses, connections go on coming here until
-            // the socket is closed.
-            Accepting::Tcp(listener) => {
-                let _ = steer::to_index(listener, self.group);
+        match (&self.socket, &self.group) {
+            (Accepting::Tcp(listener), Some(group)) => {
+                let Some(now) = steer::listening_on(group.address) else {
+                    return;
+                };
+                if let Some(others) = steer::choose(&now, &group.before, &group.own) {
+                    // On a kernel that refuses, connections go on coming here until the end.
+                    let _ = steer::spread_over(listener, others);
+                }
             }
-            Accepting::Unix(_, own) => own.remove(),
+            (Accepting::Tcp(_), None) => {}
+            (Accepting::Unix(_, own), _) => own.remove(),
         }
     }
 }

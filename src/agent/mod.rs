@@ -138,7 +138,7 @@ impl Control {
             let _ = worker.send(Mail::Report(to.clone()));
         }
         drop(to);
-        let until = Instant::now() + patience;
+        let until = after(patience);
         let mut workers = Vec::with_capacity(self.workers.len());
         let left = || until.saturating_duration_since(Instant::now());
         while let Ok(report) = from.recv_timeout(left()) {
@@ -163,10 +163,17 @@ impl Control {
     /// nothing.
     pub fn drain(&self) {
         self.placement.drain();
-        let until = Instant::now() + self.drain_timeout;
+        let until = after(self.drain_timeout);
         for worker in self.workers.iter() {
             // One that has stopped needs no telling.
             let _ = worker.send(Mail::Drain(until));
         }
     }
+}
+
+/// A moment from now on; one that the clock cannot tell is a day away.
+fn after(time: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(time)
+        .unwrap_or(now + Duration::from_hours(24))
 }

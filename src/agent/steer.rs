@@ -1,33 +1,152 @@
-//! Sending the new connections of an `SO_REUSEPORT` group to one of its sockets.
+//! Sending the new connections of an `SO_REUSEPORT` group to the sockets that stay.
 //!
-//! The sockets of a group are numbered in the order in which they joined. A process that stops
-//! points the group at the first socket behind its own, which is the first of its successor: the
-//! kernel then queues nothing more at the listeners that are about to close, and what it has queued
-//! can be taken in peace. A connection in the middle of its TCP handshake is not touched. If there
-//! is no such socket the kernel ignores the choice.
+//! A process that stops has its listeners in one group with those of its successor. The kernel spreads
+//! new connections over all of them, and what it queues at a listener that then closes is reset. So
+//! the one that stops points the group at the others first, and takes what is queued in peace. A
+//! connection in the middle of its TCP handshake is not touched.
+//!
+//! ```text
+//!  the group, in the order of joining     earlier | own | later      by their inodes, in /proc/net
+//!  a successor is there                                 ^^^^^        spread over these
+//!  none, but who was there before us      ^^^^^^^                    spread over these
+//!  nobody else                                                       nothing to do
+//! ```
+//!
+//! The choice stays with the group; a number that no socket has any more lets the kernel choose as it
+//! did before.
 
+use std::fs;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 
-/// `BPF_RET | BPF_K`: return a constant.
-const RETURN: u16 = 0x06;
+/// The state of a listening socket in `/proc/net/tcp`.
+const LISTENING: &str = "0A";
+/// Loads a random number: `SKF_AD_OFF + SKF_AD_RANDOM` of linux/filter.h.
+const RANDOM: u32 = 0xffff_f000 + 56;
 
-/// Points the group of `listener` at its socket number `index`.
-pub(super) fn to_index(listener: &impl AsFd, index: usize) -> io::Result<()> {
-    let index = u32::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let mut program = [libc::sock_filter {
-        code: RETURN,
-        jt: 0,
-        jf: 0,
-        k: index,
-    }];
+/// The inodes of the sockets that listen on an address, of this and of other processes. `None` if
+/// the kernel does not say.
+pub(super) fn listening_on(address: SocketAddr) -> Option<Vec<u64>> {
+    let table = match address {
+        SocketAddr::V4(_) => "/proc/net/tcp",
+        SocketAddr::V6(_) => "/proc/net/tcp6",
+    };
+    let table = fs::read_to_string(table).ok()?;
+    let wanted = as_in_proc(address);
+    Some(
+        table
+            .lines()
+            .filter_map(|line| inode(line, &wanted))
+            .collect(),
+    )
+}
+
+/// The inode of a line's socket, if it listens on this address.
+fn inode(line: &str, address: &str) -> Option<u64> {
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let local = fields.next()?;
+    let (_remote, state) = (fields.next()?, fields.next()?);
+    let inode = fields.nth(5)?;
+    if local == address && state == LISTENING {
+        inode.parse().ok()
+    } else {
+        None
+    }
+}
+
+/// An address as the kernel prints it: words in the machine's own order, in hexadecimal.
+fn as_in_proc(address: SocketAddr) -> String {
+    let octets = match address.ip() {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    let words = octets
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|word| u32::from_ne_bytes(*word));
+    let words = words.map(|word| format!("{word:08X}"));
+    format!(
+        "{}:{:04X}",
+        words.collect::<Vec<_>>().concat(),
+        address.port()
+    )
+}
+
+/// Which numbers of the group are to get the new connections: the first, and how many.
+pub(super) fn choose(now: &[u64], before: &[u64], own: &[u64]) -> Option<(usize, usize)> {
+    let earlier = now.iter().filter(|inode| before.contains(inode)).count();
+    let later = now.len().saturating_sub(earlier + own.len());
+    match (earlier, later) {
+        (0, 0) => None,
+        (_, 0) => Some((0, earlier)),
+        _ => Some((earlier + own.len(), later)),
+    }
+}
+
+/// Spreads the group's new connections at random over `count` of its sockets from number `first` on.
+pub(super) fn spread_over(listener: &impl AsFd, (first, count): (usize, usize)) -> io::Result<()> {
+    let number = |n: usize| u32::try_from(n).map_err(|_| io::ErrorKind::InvalidInput);
+    let instruction = |code: u32, k: u32| -> io::Result<libc::sock_filter> {
+        let code = u16::try_from(code).map_err(|_| io::ErrorKind::InvalidInput)?;
+        Ok(libc::sock_filter {
+            code,
+            jt: 0,
+            jf: 0,
+            k,
+        })
+    };
+    let mut program = [
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, RANDOM)?,
+        instruction(
+            libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K,
+            number(count.max(1))?,
+        )?,
+        instruction(libc::BPF_ALU | libc::BPF_ADD | libc::BPF_K, number(first)?)?,
+        instruction(libc::BPF_RET | libc::BPF_A, 0)?,
+    ];
     let attached = libc::sock_fprog {
-        len: 1,
+        len: 4,
         filter: program.as_mut_ptr(),
     };
     setsockopt(listener, sockopt::AttachReusePortCbpf, &attached)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_listener_is_found_by_its_address_and_inode() {
+        use std::os::unix::fs::MetadataExt as _;
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(address).unwrap();
+            let address = listener.local_addr().unwrap();
+            let link = format!(
+                "/proc/self/fd/{}",
+                std::os::fd::AsRawFd::as_raw_fd(&listener)
+            );
+            let inode = fs::metadata(link).unwrap().ino();
+            assert_eq!(listening_on(address), Some(vec![inode]));
+            drop(listener);
+            assert_eq!(listening_on(address), Some(vec![]));
+        }
+    }
+
+    #[test]
+    fn a_successor_comes_before_a_predecessor_and_nobody_means_nothing() {
+        let (before, own) = ([1, 2], [3, 4, 5]);
+        assert_eq!(choose(&[3, 4, 5], &before, &own), None);
+        assert_eq!(choose(&[1, 2, 3, 4, 5], &before, &own), Some((0, 2)));
+        assert_eq!(choose(&[3, 4, 5, 6, 7], &before, &own), Some((3, 2)));
+        assert_eq!(choose(&[1, 2, 3, 4, 5, 6], &before, &own), Some((5, 1)));
+        assert_eq!(choose(&[3, 4, 5, 6], &[], &own), Some((3, 1)));
+    }
 }

@@ -51,6 +51,13 @@ impl Trace {
         self.line(connection, format_args!("opened by {stream}"));
     }
 
+    pub(super) fn turned_down(&self, stream: &Stream) {
+        let worker = self.worker;
+        (self.sink)(&format!(
+            "worker {worker} turned down {stream}: the connection cap is reached"
+        ));
+    }
+
     pub(super) fn closed(&self, connection: u32, gone: Gone) {
         let how = match gone {
             Gone::Ended => "",

@@ -24,7 +24,7 @@ use slab::Slab;
 
 use super::connection::{Connection, Gone, Next};
 use super::desk::Desk;
-use super::limits::{EVENTS, SWEEP_INTERVAL};
+use super::limits::{ACCEPT_ALL, ACCEPT_BATCH, EVENTS, SWEEP_INTERVAL};
 use super::listener::Listener;
 use super::mailbox::{Mail, Mailbox};
 use super::placement::Placement;
@@ -94,6 +94,7 @@ impl<H: Handler> Worker<H> {
             self.pending();
             self.due();
         }
+        self.cut_off();
         Ok(())
     }
 
@@ -255,16 +256,26 @@ impl<H: Handler> Worker<H> {
         self.accept_all();
     }
 
-    pub(super) fn accept_all(&mut self) {
+    /// Takes what is queued, but not for ever from peers who queue up as fast.
+    fn accept_all(&mut self) {
         for index in 0..self.listeners.len() {
-            self.accept(index);
-            while self
-                .listeners
-                .get(index)
-                .is_some_and(|listener| listener.pending)
-            {
+            for _ in 0..ACCEPT_ALL / ACCEPT_BATCH {
                 self.accept(index);
+                if !self
+                    .listeners
+                    .get(index)
+                    .is_some_and(|listener| listener.pending)
+                {
+                    break;
+                }
             }
+        }
+    }
+
+    /// A shutdown's time is up: whoever is still there is told, as far as that is possible at once.
+    fn cut_off(&mut self) {
+        for (_, connection) in &mut self.connections {
+            connection.cut_off(&mut self.desk);
         }
     }
 

@@ -1,7 +1,6 @@
 //! The options. `-h`, `-d`, `-p` and `-n` mean what they mean to the C example agent.
 
 use core::time::Duration;
-use std::collections::HashSet;
 
 use clap::Parser;
 use spoa::agent::{BindAddress, DEFAULT_PORT, Limits};
@@ -101,14 +100,13 @@ impl Args {
                 "this binary was built without the feature trace",
             ));
         }
-        let mut seen = HashSet::new();
-        let mut addresses = Vec::new();
+        let mut addresses: Vec<BindAddress> = Vec::new();
         for text in &self.bind {
             let address = BindAddress::parse(text, self.port)
                 .map_err(|why| Failure::bad("--bind", format!("\"{text}\": {why}")))?;
-            let any_port = matches!(address, BindAddress::Tcp(tcp) if tcp.port() == 0);
-            if !seen.insert(address.clone()) && !any_port {
-                return Err(Failure::bad("--bind", format!("{address} is given twice")));
+            if let Some(other) = addresses.iter().find(|other| overlap(other, &address)) {
+                let why = format!("{address} and {other} are the same address, or overlap");
+                return Err(Failure::bad("--bind", why));
             }
             addresses.push(address);
         }
@@ -134,6 +132,20 @@ impl Args {
             unix_mode: self.unix_mode,
             ..defaults
         }
+    }
+}
+
+/// Whether one process cannot listen on both. Port 0 is another one each time.
+fn overlap(one: &BindAddress, other: &BindAddress) -> bool {
+    match (one, other) {
+        (BindAddress::Tcp(one), BindAddress::Tcp(other)) => {
+            let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+            one.port() == other.port()
+                && one.port() != 0
+                && one.is_ipv4() == other.is_ipv4()
+                && (any || one.ip() == other.ip())
+        }
+        (one, other) => one == other,
     }
 }
 

@@ -1,10 +1,13 @@
 //! What ends the program: one line on stderr that says what, where and what to do.
 
+use core::time::Duration;
 use std::io;
 use std::process::ExitCode;
+use std::sync::{Mutex, mpsc};
+use std::thread;
 
 use clap::error::ErrorKind;
-use spoa::agent::{StartError, WorkerPanicked};
+use spoa::agent::{BindAddress, StartError, WorkerPanicked};
 
 use super::args::Args;
 use super::print::say;
@@ -15,6 +18,9 @@ const USAGE: u8 = 2;
 const START: u8 = 1;
 /// The agent has a bug (`EX_SOFTWARE` of sysexits).
 const SOFTWARE: u8 = 70;
+
+/// How long the last line of an agent that has a bug may take to be printed.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why the program ends other than well.
 #[derive(Debug)]
@@ -58,6 +64,10 @@ impl Failure {
                 "start as the user of that process, or stop it first",
             ),
             StartError::NotASocket(_) => ("--bind", "remove it or choose another path"),
+            StartError::Bind(BindAddress::Unix(_), _) => (
+                "--bind",
+                "check the path: its folder has to exist and to be writable",
+            ),
             StartError::Bind(..) => (
                 "--bind",
                 "check that the address is this machine's and may be used",
@@ -96,12 +106,41 @@ impl Failure {
                 START.into()
             }
             Self::Panicked(panicked) => {
-                say(format!(
-                    "{panicked}; this is a bug, and the agent ends because of it"
+                let why = PANIC.lock().map(|why| why.clone()).unwrap_or_default();
+                say_in_time(format!(
+                    "{panicked}, which is a bug and ends the agent: {why}"
                 ));
                 SOFTWARE.into()
             }
         }
+    }
+}
+
+/// What the first panic said.
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
+/// Keeps what a panic says, instead of printing it: a stderr that nobody reads would block the thread
+/// that panics, and nobody would learn of it.
+pub(crate) fn keep_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        if let Ok(mut why) = PANIC.lock()
+            && why.is_empty()
+        {
+            *why = panic.to_string().replace('\n', " ");
+        }
+    }));
+}
+
+/// Prints a line, but does not wait for ever for somebody to read it.
+fn say_in_time(line: String) {
+    let (done, printed) = mpsc::channel();
+    let print = move || {
+        say(line);
+        // Whoever waited may have given up.
+        let _ = done.send(());
+    };
+    if thread::Builder::new().spawn(print).is_ok() {
+        let _ = printed.recv_timeout(LAST_WORDS);
     }
 }
 

@@ -20,6 +20,7 @@ use signals::Signals;
 
 /// Runs the agent until it is told to stop.
 pub(crate) fn run() -> Result<(), Failure> {
+    failure::keep_panics();
     let args = Args::try_parse().map_err(Failure::Usage)?;
     let addresses = args.addresses()?;
     let limits = args.limits();
@@ -37,9 +38,9 @@ pub(crate) fn run() -> Result<(), Failure> {
 
     print::started(&agent);
     let control = agent.control();
-    let _ = thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || signals.serve(&control));
+    let serve = move || signals.serve(&control);
+    let serving = thread::Builder::new().name("signals".into()).spawn(serve);
+    serving.map_err(|error| Failure::signals(&error))?;
     agent.join().map_err(Failure::Panicked)
 }
 

@@ -51,7 +51,7 @@ pub use refusal::Refusal;
 pub use terms::Terms;
 
 use crate::Handler;
-use crate::spop::{Ack, Disconnect, Frame, FrameType, Notify, Status};
+use crate::spop::{Ack, Disconnect, Frame, FrameType, MAX_FRAME_SIZE_LEAST, Notify, Status};
 use reassembly::{Fragment, Reassembly};
 
 /// What one call of [`Session::receive`] did.
@@ -115,7 +115,15 @@ impl Session {
     /// A connection that has just been accepted.
     #[must_use]
     pub const fn new(terms: Terms) -> Self {
-        let max_frame_size = terms.max_frame_size;
+        let max_frame_size = if terms.max_frame_size < MAX_FRAME_SIZE_LEAST {
+            MAX_FRAME_SIZE_LEAST
+        } else {
+            terms.max_frame_size
+        };
+        let terms = Terms {
+            max_frame_size,
+            ..terms
+        };
         Self {
             terms,
             state: State::Connecting,
@@ -158,7 +166,9 @@ impl Session {
     ) -> Step {
         let mut step = Step::default();
         let mut rest = input;
-        let full = output.len().saturating_add(self.terms.output_high_water);
+        let full = output
+            .len()
+            .saturating_add(self.terms.output_high_water.max(1));
         while !self.is_closed() {
             if output.len() >= full {
                 step.paused = true;

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::spop::{FrameFull, FrameType, MAX_FRAME_SIZE_LEAST, Malformed, Status};
+use crate::spop::{Fault, FrameFull, FrameType, MAX_FRAME_SIZE_LEAST, Malformed, Status};
 
 /// Why a connection is refused. [`status`](Self::status) is what the peer is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +40,14 @@ pub enum Refusal {
 impl Refusal {
     /// The status code (SPOE.txt 3.5).
     #[must_use]
-    pub const fn status(self) -> Status {
+    pub fn status(self) -> Status {
         match self {
+            Self::BadMaxFrameSize(_)
+            | Self::HelloFull
+            | Self::Malformed(Malformed::Field {
+                name: "max-frame-size",
+                fault: Fault::OutOfRange,
+            }) => Status::BAD_MAX_FRAME_SIZE,
             Self::Malformed(Malformed::TooBig { .. }) | Self::ReassemblyTooBig(_) => {
                 Status::TOO_BIG
             }
@@ -53,7 +59,6 @@ impl Refusal {
             Self::NoMaxFrameSize => Status::NO_MAX_FRAME_SIZE,
             Self::NoCapabilities => Status::NO_CAPABILITIES,
             Self::BadVersion => Status::BAD_VERSION,
-            Self::BadMaxFrameSize(_) | Self::HelloFull => Status::BAD_MAX_FRAME_SIZE,
             Self::Fragmented => Status::NO_FRAGMENTATION,
             Self::Interlaced => Status::INTERLACED,
             Self::UnknownFrameId => Status::NO_FRAME_ID,

@@ -7,8 +7,9 @@ use super::{Fault, Malformed, Reader};
 /// Bytes of the length that precedes every frame and does not count itself.
 pub const LENGTH_PREFIX: usize = 4;
 
-/// The least that a frame can measure: type, flags and two ids of one byte.
-const LEN_LEAST: u32 = 7;
+/// The least that a frame can measure, in bytes without the length: type, flags and two ids of one
+/// byte.
+pub const FRAME_LEN_LEAST: u32 = 7;
 
 /// The type of a frame (SPOE.txt 3.2). An open set: unknown types are skipped, not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -110,7 +111,7 @@ impl<'a> Frame<'a> {
         if len > max {
             return Err(Malformed::TooBig { len, max });
         }
-        if len < LEN_LEAST {
+        if len < FRAME_LEN_LEAST {
             return Err(Malformed::field("frame", Fault::Truncated));
         }
         let Some((frame, rest)) = body.split_at_checked(len as usize) else {

@@ -37,7 +37,7 @@ mod writer;
 pub use ack::{Ack, AckView, Action, Actions, Scope};
 pub use data::TypedData;
 pub use disconnect::Disconnect;
-pub use frame::{Flags, Frame, FrameType, LENGTH_PREFIX};
+pub use frame::{FRAME_LEN_LEAST, Flags, Frame, FrameType, LENGTH_PREFIX};
 pub use hello::{AgentHello, Capabilities, HaproxyHello, Versions};
 pub use malformed::{Fault, Malformed};
 pub use notify::{Argument, Arguments, Message, Messages, Notify, NotifyWriter};
