@@ -70,10 +70,12 @@ fn a_conversation_byte_by_byte_is_the_same_conversation() {
         if let spoa::agent::BindAddress::Tcp(_) = address {
             peer.socket.set_tcp_nodelay(true).unwrap();
         }
-        let mut each_byte = |bytes: &[u8]| bytes.iter().for_each(|&byte| peer.send(&[byte]));
-        each_byte(&frames::hello());
-        (1..=10).for_each(|id| each_byte(&frames::notify(id, id)));
-        each_byte(&frames::disconnect(77));
+        let mut conversation = frames::hello().to_vec();
+        conversation.extend((1..=10).flat_map(|id| frames::notify(id, id)));
+        conversation.extend_from_slice(&frames::disconnect(77));
+        for byte in conversation {
+            peer.send(&[byte]);
+        }
         peer.agent_hello();
         peer.acks(1..11);
         peer.dismissed(77);

@@ -99,7 +99,7 @@ impl Peer {
         self.socket.write_all(bytes)
     }
 
-    /// Asks one question, waits for its score.
+    /// Asks one question, waits for its score. It is one of 0 to 100.
     pub(crate) fn ask(&mut self) -> u32 {
         self.asked += 1;
         let ids = (7, self.asked);
@@ -107,6 +107,20 @@ impl Peer {
         let ack = self.frame();
         assert_eq!((ack.kind, ack.ids), (FrameType::ACK, ids), "{ack:?}");
         ack.score()
+    }
+
+    /// Asks one question after the other.
+    pub(crate) fn asks(&mut self, questions: usize) {
+        for _ in 0..questions {
+            self.ask();
+        }
+    }
+
+    /// A question of each of them.
+    pub(crate) fn each_asks(peers: &mut [Self]) {
+        for peer in peers {
+            peer.ask();
+        }
     }
 
     /// The next frame, or `None` at the end of the stream.

@@ -1,0 +1,216 @@
+//! An agent of one's own, with nothing but the library.
+
+#![cfg(test)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use spoa::Agent;
+use spoa::agent::{BindAddress, Builder, Limits, StartError, WorkerPanicked, WorkerReport};
+use spoa::session::Terms;
+use spoa::spop::{Ack, FrameFull, FrameType, Notify, Scope};
+
+use support::{PATIENCE, Peer, frames, own_loopback, until};
+
+/// Answers every NOTIFY with this score.
+fn always(
+    score: u32,
+) -> impl FnMut(&Notify<'_>, &mut Ack<'_>) -> Result<(), FrameFull> + Send + 'static {
+    move |_: &Notify<'_>, ack: &mut Ack<'_>| ack.set_var(Scope::Session, "ip_score", score)
+}
+
+fn builder() -> Builder {
+    Agent::builder().bind(BindAddress::parse("127.0.0.1", 0).unwrap())
+}
+
+/// Stops an agent as its user would.
+fn stop(agent: Agent) {
+    agent.control().drain();
+    agent.join().unwrap();
+}
+
+#[test]
+fn a_closure_is_an_agent() {
+    let agent = builder()
+        .workers(2)
+        .spawn(|worker| always([40, 41][worker]))
+        .unwrap();
+    let (address, control) = (agent.addresses()[0].clone(), agent.control());
+    assert!(
+        matches!(&address, BindAddress::Tcp(tcp) if tcp.port() > 0),
+        "{address}"
+    );
+    assert_eq!(agent.cores().len(), 2);
+    assert!(agent.cores().iter().all(Option::is_some));
+    assert!(agent.connections_max() > 0);
+
+    let mut peers = [Peer::greeted(&address), Peer::greeted(&address)];
+    assert_eq!(control.open(), [1, 1]);
+    let mut scores = [peers[0].ask(), peers[1].ask()];
+    scores.sort_unstable();
+    assert_eq!(
+        scores,
+        [40, 41],
+        "each worker has the handler that was made for it"
+    );
+
+    let report = control.report(PATIENCE);
+    let counted = |it: &WorkerReport| (it.worker, it.open, it.latency.count());
+    let counts: Vec<_> = report.workers.iter().map(counted).collect();
+    assert_eq!(
+        (counts, report.silent),
+        (vec![(0, 1, 1), (1, 1, 1)], vec![])
+    );
+
+    control.drain();
+    control.drain();
+    for peer in &mut peers {
+        peer.dismissed(0);
+    }
+    drop(peers);
+    agent.join().unwrap();
+    assert!(
+        Peer::try_connect(&address).is_err(),
+        "nobody listens any more"
+    );
+    assert_eq!(control.open(), [0, 0]);
+    assert_eq!(control.report(PATIENCE).silent, [0, 1]);
+}
+
+#[test]
+fn a_handler_that_fails_still_gets_its_ack_sent() {
+    let handler = |_| {
+        |_: &Notify<'_>, ack: &mut Ack<'_>| -> Result<(), FrameFull> {
+            ack.set_var(Scope::Session, "ip_score", 1_u32)?;
+            Err(FrameFull)
+        }
+    };
+    let agent = builder().spawn(handler).unwrap();
+    let mut peer = Peer::greeted(&agent.addresses()[0]);
+    peer.send(&frames::notify(3, 4));
+    let ack = peer.frame();
+    assert_eq!(
+        (ack.kind, ack.ids, ack.payload.len()),
+        (FrameType::ACK, (3, 4), 0)
+    );
+    drop(peer);
+    stop(agent);
+}
+
+#[test]
+fn a_handler_that_panics_ends_the_agent_with_its_workers_number() {
+    let handler = |worker: usize| {
+        move |notify: &Notify<'_>, _: &mut Ack<'_>| -> Result<(), FrameFull> {
+            assert!(worker != 1 || notify.frame_id != 2, "a bug in the handler");
+            Ok(())
+        }
+    };
+    let agent = builder().workers(2).spawn(handler).unwrap();
+    let (address, control) = (agent.addresses()[0].clone(), agent.control());
+    let mut peers = [Peer::greeted(&address), Peer::greeted(&address)];
+    for peer in &mut peers {
+        peer.send(&frames::empty_notifies(1..2));
+        peer.acks(1..2);
+    }
+    let joined = std::thread::spawn(move || agent.join());
+    // One of the two is with worker 1, which has seen that it does not answer.
+    for peer in &mut peers {
+        peer.send(&frames::empty_notifies(2..3));
+    }
+    assert_eq!(joined.join().unwrap(), Err(WorkerPanicked(1)));
+    let answers = peers.each_mut().map(|peer| peer.receive().ok().flatten());
+    assert_eq!(
+        answers.iter().filter(|answer| answer.is_some()).count(),
+        1,
+        "{answers:?}"
+    );
+    assert_eq!(control.report(PATIENCE).silent, [1]);
+    control.drain();
+    drop(peers);
+    until("the other worker has ended", || {
+        control.report(PATIENCE).silent == [0, 1]
+    });
+}
+
+#[test]
+fn an_agent_that_cannot_start_leaves_nothing_behind() {
+    assert!(matches!(
+        Agent::builder().spawn(|_| always(1)),
+        Err(StartError::NoAddress)
+    ));
+    assert!(matches!(
+        builder().workers(0).spawn(|_| always(1)),
+        Err(StartError::NoWorkers)
+    ));
+    let no_core = builder().cores(vec![4095]).spawn(|_| always(1));
+    assert!(matches!(no_core, Err(StartError::NoCores)), "{no_core:?}");
+
+    let taken = builder().spawn(|_| always(1)).unwrap();
+    let free = BindAddress::Tcp((own_loopback(), 12345).into());
+    let both = || {
+        Agent::builder()
+            .bind(free.clone())
+            .bind(taken.addresses()[0].clone())
+    };
+    for workers in [1, 3] {
+        let failed = both().workers(workers).spawn(|_| always(1));
+        assert!(
+            matches!(failed, Err(StartError::InUse { .. })),
+            "{failed:?}"
+        );
+        assert!(Peer::try_connect(&free).is_err());
+    }
+    stop(Agent::builder().bind(free).spawn(|_| always(1)).unwrap());
+    stop(taken);
+}
+
+#[test]
+fn limits_of_next_to_nothing_change_no_answer() {
+    let limits = Limits {
+        turn_bytes: 1,
+        terms: Terms {
+            output_high_water: 1,
+            max_frame_size: 256,
+            ..Terms::default()
+        },
+        ..Limits::default()
+    };
+    let agent = builder().limits(limits).spawn(|_| always(9)).unwrap();
+    let mut peer = Peer::greeted(&agent.addresses()[0]);
+    let all: Vec<u8> = (1..=200).flat_map(|id| frames::notify(id, id)).collect();
+    peer.send(&all);
+    peer.half_close();
+    for id in 1..=200 {
+        let ack = peer.frame();
+        assert_eq!((ack.ids, ack.score()), ((id, id), 9));
+    }
+    peer.ended();
+    stop(agent);
+}
+
+/// Two answers that leave one after the other, to a peer that acknowledges late, as it may: without
+/// `TCP_NODELAY` the second one waits for the acknowledgement of the first, about 40 ms.
+#[test]
+fn an_answer_does_not_wait_for_the_one_before_to_be_acknowledged() {
+    let pair = |id| frames::empty_notifies(id..id + 2);
+    // A turn for each of the two.
+    let limits = Limits {
+        turn_bytes: pair(0).len() / 2,
+        ..Limits::default()
+    };
+    let agent = builder().limits(limits).spawn(|_| always(1)).unwrap();
+    let mut peer = Peer::greeted(&agent.addresses()[0]);
+    let mut round = |id| {
+        peer.socket.set_tcp_quickack(false).unwrap();
+        let before = Instant::now();
+        peer.send(&pair(id));
+        peer.acks(id..id + 2);
+        before.elapsed()
+    };
+    // The machine may be slow; the delay would be in every round.
+    let best = (0..20).map(|id| round(2 * id)).min().unwrap();
+    assert!(best < Duration::from_millis(30), "{best:?}");
+    drop(peer);
+    stop(agent);
+}

@@ -1,0 +1,112 @@
+//! A new agent takes the place of the old one under load, and no answer is lost.
+
+#![cfg(test)]
+
+mod support;
+
+use support::{Habit, Load, Peer, Program, Scratch, Signal, own_loopback};
+
+/// Times that the agent is replaced in one test.
+const ROUNDS: usize = 4;
+/// Questions answered before and after each step.
+const QUESTIONS: u64 = 200;
+/// Threads that keep a connection.
+const PERSISTENT: usize = 3;
+
+/// Replaces an agent on this address again and again while it is asked without end.
+fn taken_over_under_load(address: &str, workers: [&str; 2]) {
+    let bind = address.parse().unwrap();
+    let start = |round: usize, more: &[&str]| {
+        let args = [&["-n", workers[round % 2]], more].concat();
+        Program::start_on(&[address], &args)
+    };
+    let mut agent = start(0, &[]);
+    let mut load = Load::new();
+    load.add(3, Habit::PerQuestion, &bind);
+    load.add(PERSISTENT, Habit::Persistent, &bind);
+    load.runs_for(QUESTIONS);
+    for round in 1..=ROUNDS {
+        let successor = start(round, &["--takeover"]);
+        load.runs_for(QUESTIONS);
+        agent.stop();
+        load.runs_for(QUESTIONS);
+        agent = successor;
+    }
+    let tally = load.end();
+    assert_eq!(tally.lost, [""; 0], "of {} questions", tally.answered);
+    // A connection that is silent for as long as the shutdown waits is told goodbye, and its next
+    // question can meet the goodbye on the way. That needs a thread that is kept from running.
+    assert!(tally.crossed <= (ROUNDS * PERSISTENT) as u64, "{tally:?}");
+    println!(
+        "{} answered, {} crossed a goodbye",
+        tally.answered, tally.crossed
+    );
+    agent.stop();
+}
+
+#[test]
+fn a_port_is_taken_over_under_load() {
+    taken_over_under_load(&format!("{}:12345", own_loopback()), ["1", "1"]);
+}
+
+#[test]
+fn a_port_is_taken_over_by_more_and_by_fewer_workers() {
+    taken_over_under_load(&format!("{}:12345", own_loopback()), ["2", "5"]);
+}
+
+#[test]
+fn a_socket_is_taken_over_under_load() {
+    let scratch = Scratch::new();
+    taken_over_under_load(&scratch.bind("socket"), ["2", "1"]);
+    assert_eq!(scratch.names(), [""; 0]);
+}
+
+/// From the signal on, though the old one still listens for a moment: what it does not take off its
+/// queue before it closes is lost.
+#[test]
+fn while_the_old_one_stops_new_connections_go_to_the_new_one() {
+    let scratch = Scratch::new();
+    for address in [
+        &format!("{}:12345", own_loopback())[..],
+        &scratch.bind("socket"),
+    ] {
+        let old = Program::start_on(&[address], &["-n", "3"]);
+        let _kept = Peer::greeted(old.address());
+        let new = Program::start_on(&[address], &["-n", "2", "--takeover"]);
+        old.signal(Signal::SIGTERM);
+        old.says("answering what is in flight");
+        // Its workers answer this after they have been told to stop.
+        old.report();
+        let mut peers: Vec<_> = (0..60).map(|_| Peer::greeted(old.address())).collect();
+        assert_eq!(new.report().all.number("accepted"), 60, "{address}");
+        assert_eq!(new.report().each("open"), [30, 30]);
+        assert_eq!(old.wait().code, Some(0));
+        Peer::each_asks(&mut peers);
+    }
+}
+
+#[test]
+fn taking_over_what_nobody_has_is_no_error() {
+    let scratch = Scratch::new();
+    let addresses = [
+        &format!("{}:12345", own_loopback())[..],
+        &scratch.bind("socket"),
+    ];
+    Program::start_on(&addresses, &["-n", "2", "--takeover"]).stop();
+}
+
+#[test]
+fn without_takeover_an_agent_that_was_started_with_it_is_as_much_in_the_way() {
+    let scratch = Scratch::new();
+    let addresses = [
+        &format!("{}:12345", own_loopback())[..],
+        &scratch.bind("socket"),
+    ];
+    let agent = Program::start_on(&addresses, &["-n", "2", "--takeover"]);
+    for address in addresses {
+        let ended = Program::run(&["-n", "2", "-b", address]);
+        let line = ended.refusal(1);
+        assert!(line.contains("in use"), "{line}");
+    }
+    agent.stop();
+}
