@@ -1,8 +1,8 @@
 //! Putting an agent together: addresses, cores, threads.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use core_affinity::CoreId;
@@ -121,6 +121,10 @@ impl Builder {
             .iter_mut()
             .filter_map(|bound| bound.unpublished.take())
             .collect();
+        let groups = bound
+            .iter_mut()
+            .filter_map(|bound| bound.group.take())
+            .collect();
         let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
 
         let placement = Arc::new(Placement::new(count, connections_max));
@@ -132,6 +136,7 @@ impl Builder {
             workers: Arc::clone(&workers),
             placement: Arc::clone(&placement),
             drain_timeout: self.limits.drain_timeout,
+            groups: Arc::new(Mutex::new(groups)),
         };
         let mut pinned = Vec::with_capacity(count);
         for ((number, poll), mail) in polls.into_iter().enumerate().zip(mails) {

@@ -30,8 +30,6 @@ use super::{BindAddress, StartError, steer};
 #[derive(Debug)]
 pub(super) struct Listener {
     socket: Accepting,
-    /// Of the listeners of one TCP address, one knows of the others.
-    group: Option<Group>,
     /// After `accept` failed for want of descriptors: when to try again.
     pub(super) retry_at: Option<Instant>,
     /// More connections may be queued than were taken.
@@ -46,11 +44,27 @@ enum Accepting {
 
 /// The listeners that share a TCP address, by their inodes.
 #[derive(Debug)]
-struct Group {
+pub(super) struct Group {
     address: SocketAddr,
+    /// Another handle on one of them. As long as it is there the kernel queues connections.
+    handle: std::net::TcpListener,
     /// Those of other processes that were there before.
     before: Vec<u64>,
     own: Vec<u64>,
+}
+
+impl Group {
+    /// Turns new connections away to whoever shares the address, if anybody does. What is queued
+    /// here stays. Reading who that is takes long on a busy machine, so no worker does it.
+    pub(super) fn turn_away(self) {
+        let Some(now) = steer::listening_on(self.address) else {
+            return;
+        };
+        if let Some(others) = steer::choose(&now, &self.before, &self.own) {
+            // On a kernel that refuses, connections go on coming here until the end.
+            let _ = steer::spread_over(&self.handle, others);
+        }
+    }
 }
 
 /// An address that has been taken: a listener for each worker, or one for all.
@@ -59,6 +73,7 @@ pub(super) struct Bound {
     /// The address with the port that the kernel gave.
     pub(super) address: BindAddress,
     pub(super) listeners: Vec<Listener>,
+    pub(super) group: Option<Group>,
     /// What is left to be done when all else has worked.
     pub(super) unpublished: Option<Unpublished>,
 }
@@ -91,18 +106,22 @@ fn bind_tcp(wanted: SocketAddr, workers: usize, takeover: bool) -> io::Result<Bo
         sockets.push(listen_tcp(address, true)?);
     }
     let own = sockets.iter().map(inode).collect::<io::Result<_>>()?;
-    let mut group = Some(Group {
+    let handle = sockets
+        .first()
+        .map(std::net::TcpListener::try_clone)
+        .transpose()?;
+    let before = before.unwrap_or_default();
+    let group = handle.map(|handle| Group {
         address,
-        before: before.unwrap_or_default(),
+        handle,
+        before,
         own,
     });
-    let listeners = sockets
-        .into_iter()
-        .map(|socket| Listener::tcp(socket, group.take()))
-        .collect();
+    let listeners = sockets.into_iter().map(Listener::tcp).collect();
     Ok(Bound {
         address: BindAddress::Tcp(address),
         listeners,
+        group,
         unpublished: None,
     })
 }
@@ -163,7 +182,6 @@ fn bind_unix(path: &Path, takeover: bool, mode: u32) -> io::Result<Bound> {
     let socket = Accepting::Unix(UnixListener::from_std(socket.into()), own);
     let listeners = vec![Listener {
         socket,
-        group: None,
         retry_at: None,
         pending: false,
     }];
@@ -171,6 +189,7 @@ fn bind_unix(path: &Path, takeover: bool, mode: u32) -> io::Result<Bound> {
     Ok(Bound {
         address,
         listeners,
+        group: None,
         unpublished: Some(unpublished),
     })
 }
@@ -267,11 +286,10 @@ impl Drop for OwnPath {
 }
 
 impl Listener {
-    fn tcp(listener: std::net::TcpListener, group: Option<Group>) -> Self {
+    fn tcp(listener: std::net::TcpListener) -> Self {
         let socket = Accepting::Tcp(TcpListener::from_std(listener));
         Self {
             socket,
-            group,
             retry_at: None,
             pending: false,
         }
@@ -294,21 +312,10 @@ impl Listener {
         }
     }
 
-    /// Turns new connections away to whoever shares the address, if anybody does. What is queued
-    /// here stays.
-    pub(super) fn turn_away(&self) {
-        match (&self.socket, &self.group) {
-            (Accepting::Tcp(listener), Some(group)) => {
-                let Some(now) = steer::listening_on(group.address) else {
-                    return;
-                };
-                if let Some(others) = steer::choose(&now, &group.before, &group.own) {
-                    // On a kernel that refuses, connections go on coming here until the end.
-                    let _ = steer::spread_over(listener, others);
-                }
-            }
-            (Accepting::Tcp(_), None) => {}
-            (Accepting::Unix(_, own), _) => own.remove(),
+    /// Takes the path of a UNIX socket away, so that nobody new connects.
+    pub(super) fn hide(&self) {
+        if let Accepting::Unix(_, own) = &self.socket {
+            own.remove();
         }
     }
 }

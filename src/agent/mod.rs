@@ -35,8 +35,8 @@ mod trace;
 mod worker;
 
 use core::time::Duration;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 pub use address::{BadAddress, BindAddress, DEFAULT_PORT};
@@ -49,6 +49,7 @@ pub use report::{Report, WorkerReport};
 #[cfg(feature = "trace")]
 pub use trace::TraceSink;
 
+use listener::Group;
 use mailbox::{Mail, Mailbox};
 use placement::Placement;
 
@@ -79,6 +80,8 @@ pub struct Control {
     workers: Arc<[Mailbox]>,
     placement: Arc<Placement>,
     drain_timeout: Duration,
+    /// To be turned away when a shutdown begins, and let go of then.
+    groups: Arc<Mutex<Vec<Group>>>,
 }
 
 impl Agent {
@@ -162,6 +165,14 @@ impl Control {
     /// gets AGENT-DISCONNECT 0, all within [`Limits::drain_timeout`]. Calling it again changes
     /// nothing.
     pub fn drain(&self) {
+        let groups = self
+            .groups
+            .lock()
+            .map(|mut groups| core::mem::take(&mut *groups));
+        groups
+            .unwrap_or_default()
+            .into_iter()
+            .for_each(Group::turn_away);
         self.placement.drain();
         let until = after(self.drain_timeout);
         for worker in self.workers.iter() {

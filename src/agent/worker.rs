@@ -248,7 +248,7 @@ impl<H: Handler> Worker<H> {
         self.desk.watch(until);
         self.listeners_until = self.desk.deadline_in(self.desk.limits.drain_grace);
         for listener in &self.listeners {
-            listener.turn_away();
+            listener.hide();
         }
         for (_, connection) in &mut self.connections {
             connection.drain(&mut self.desk);
