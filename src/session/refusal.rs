@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::spop::{Fault, FrameFull, FrameType, MAX_FRAME_SIZE_LEAST, Malformed, Status};
+use crate::spop::{FrameFull, FrameType, MAX_FRAME_SIZE_LEAST, Malformed, Status};
 
 /// Why a connection is refused. [`status`](Self::status) is what the peer is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,14 +40,9 @@ pub enum Refusal {
 impl Refusal {
     /// The status code (SPOE.txt 3.5).
     #[must_use]
-    pub fn status(self) -> Status {
+    pub const fn status(self) -> Status {
         match self {
-            Self::BadMaxFrameSize(_)
-            | Self::HelloFull
-            | Self::Malformed(Malformed::Field {
-                name: "max-frame-size",
-                fault: Fault::OutOfRange,
-            }) => Status::BAD_MAX_FRAME_SIZE,
+            Self::BadMaxFrameSize(_) | Self::HelloFull => Status::BAD_MAX_FRAME_SIZE,
             Self::Malformed(Malformed::TooBig { .. }) | Self::ReassemblyTooBig(_) => {
                 Status::TOO_BIG
             }

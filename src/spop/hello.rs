@@ -161,15 +161,18 @@ fn text<'a>(value: TypedData<'a>, field: &'static str) -> Result<&'a [u8], Malfo
     }
 }
 
-/// Any integer type will do, as it does for `HAProxy`.
+/// Any integer type will do, as it does for `HAProxy`. A size that is no u32 is the nearest one: below
+/// the least that can be agreed on, or more than anybody has.
 fn size(value: TypedData<'_>) -> Result<u32, Malformed> {
-    let fault = match value {
-        TypedData::Int32(_) | TypedData::Int64(_) | TypedData::Uint64(_) => Fault::OutOfRange,
-        _ => Fault::WrongType,
+    let negative = match value {
+        TypedData::Int32(value) => value < 0,
+        TypedData::Int64(value) => value < 0,
+        TypedData::Uint32(_) | TypedData::Uint64(_) => false,
+        _ => return Err(Malformed::field("max-frame-size", Fault::WrongType)),
     };
-    value
+    Ok(value
         .as_u32()
-        .ok_or_else(|| Malformed::field("max-frame-size", fault))
+        .unwrap_or(if negative { 0 } else { u32::MAX }))
 }
 
 fn boolean(value: TypedData<'_>) -> Result<bool, Malformed> {
@@ -241,6 +244,19 @@ mod tests {
     }
 
     #[test]
+    fn a_size_of_any_integer_type_is_taken_as_near_as_can_be() {
+        for (value, size) in [
+            (TypedData::Int32(300), 300),
+            (TypedData::Int64(-1), 0),
+            (TypedData::Int32(i32::MIN), 0),
+            (TypedData::Uint64(1 << 40), u32::MAX),
+            (TypedData::Int64(i64::MAX), u32::MAX),
+        ] {
+            assert_eq!(super::size(value), Ok(size), "{value:?}");
+        }
+    }
+
+    #[test]
     fn every_cut_is_an_error_or_a_shorter_list() {
         let mut out = BytesMut::new();
         HELLO.write(&mut out, 256).unwrap();
@@ -257,10 +273,10 @@ mod tests {
         let mut out = BytesMut::new();
         let mut frame = FrameWriter::begin(&mut out, FrameType(1), Flags::FIN, (0, 0), 256);
         frame.put_kv(b"future", TypedData::Binary(b"x")).unwrap();
-        frame.put_kv(MAX_FRAME_SIZE, TypedData::Int64(-1)).unwrap();
+        frame.put_kv(MAX_FRAME_SIZE, TypedData::Bool(true)).unwrap();
         frame.finish();
         let (frame, _) = Frame::split_first(&out, 256).unwrap().unwrap();
-        let fault = Malformed::field("max-frame-size", Fault::OutOfRange);
+        let fault = Malformed::field("max-frame-size", Fault::WrongType);
         assert_eq!(HaproxyHello::parse(frame.payload), Err(fault));
         assert_eq!(
             HaproxyHello::parse(&frame.payload[..10])

@@ -115,7 +115,7 @@ impl Offer {
             && self
                 .max_frame_size
                 .as_ref()
-                .is_none_or(|size| number(size).is_some())
+                .is_none_or(|offered| size(offered).is_some())
     }
 }
 
@@ -159,4 +159,16 @@ pub(crate) fn number(value: &Value) -> Option<u32> {
         Value::Uint64(number) => number.try_into().ok(),
         _ => None,
     }
+}
+
+/// A size in whichever integer type: one that is no u32 counts as the nearest that is.
+pub(crate) fn size(value: &Value) -> Option<u32> {
+    let wide = match *value {
+        Value::Int32(size) => i128::from(size),
+        Value::Uint32(size) => i128::from(size),
+        Value::Int64(size) => i128::from(size),
+        Value::Uint64(size) => i128::from(size),
+        _ => return None,
+    };
+    u32::try_from(wide.clamp(0, i128::from(u32::MAX))).ok()
 }

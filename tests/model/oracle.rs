@@ -5,7 +5,7 @@ use spoa::session::Terms;
 
 use crate::decode;
 use crate::encode::{Value, varint};
-use crate::event::{Event, Farewell, Head, Offer, number};
+use crate::event::{Event, Farewell, Head, Offer, size};
 use crate::policy;
 
 /// What the agent does.
@@ -122,7 +122,7 @@ impl Oracle {
     }
 
     fn hello(&mut self, at: usize, head: Head, offer: &Offer) {
-        let size = offer.max_frame_size.as_ref().and_then(number);
+        let size = offer.max_frame_size.as_ref().and_then(size);
         let faults = [
             (self.agreed.is_some(), 4),
             (!head.is_fin(), 10),

@@ -89,6 +89,18 @@ fn number(value: &Value) -> Option<u32> {
     }
 }
 
+/// A size in whichever integer type: one that is no u32 counts as the nearest that is.
+fn size(value: &Value) -> Option<u32> {
+    let wide = match *value {
+        Value::Int32(size) => i128::from(size),
+        Value::Uint32(size) => i128::from(size),
+        Value::Int64(size) => i128::from(size),
+        Value::Uint64(size) => i128::from(size),
+        _ => return None,
+    };
+    u32::try_from(wide.clamp(0, i128::from(u32::MAX))).ok()
+}
+
 fn boolean(value: &Value) -> Option<bool> {
     if let Value::Bool(value) = value {
         Some(*value)
@@ -99,7 +111,7 @@ fn boolean(value: &Value) -> Option<bool> {
 
 fn haproxy_hello(items: Items<'_>, first: Option<&HaproxyHello<'_>>) -> Option<bool> {
     let versions = all(items, "supported-versions", text)?.pop();
-    let max_frame_size = all(items, "max-frame-size", number)?.pop();
+    let max_frame_size = all(items, "max-frame-size", size)?.pop();
     let capabilities = all(items, "capabilities", text)?.pop();
     let healthcheck = all(items, "healthcheck", boolean)?.pop().unwrap_or(false);
     let engine_id = all(items, "engine-id", text)?.pop();
@@ -114,7 +126,7 @@ fn haproxy_hello(items: Items<'_>, first: Option<&HaproxyHello<'_>>) -> Option<b
 
 fn agent_hello(items: Items<'_>, first: Option<&AgentHello<'_>>) -> Option<bool> {
     let version = all(items, "version", text)?.pop()?;
-    let max_frame_size = all(items, "max-frame-size", number)?.pop()?;
+    let max_frame_size = all(items, "max-frame-size", size)?.pop()?;
     let capabilities = all(items, "capabilities", text)?.pop()?;
     Some(first.is_some_and(|hello| {
         hello.version == version
