@@ -15,11 +15,11 @@ use std::io::{self, Read as _, Write as _};
 use std::time::Instant;
 
 use super::desk::Desk;
-use super::limits::LINGER_BYTES;
+use super::leaving::{Ending, LINGER};
 use super::stream::Stream;
 use crate::Handler;
 use crate::session::{Session, Step};
-use crate::spop::{FRAME_LEN_LEAST, LENGTH_PREFIX, Status};
+use crate::spop::{FRAME_LEN_LEAST, LENGTH_PREFIX};
 
 /// A leftover buffer of at most this size is kept for the next cut frame; a larger one is freed.
 const LEFTOVER_KEPT: usize = 512;
@@ -32,16 +32,16 @@ const LEFTOVER_KEPT: usize = 512;
 )]
 pub(super) struct Connection {
     pub(super) stream: Stream,
-    session: Session,
+    pub(super) session: Session,
     /// Tells this connection from others that had or will have its place in the slab.
     pub(super) serial: u32,
     /// Input that waits for more input, or for the backlog to be sent.
-    leftover: Vec<u8>,
+    pub(super) leftover: Vec<u8>,
     /// `leftover` holds whole frames: the output was full.
     held_back: bool,
-    backlog: Option<Box<Backlog>>,
+    pub(super) backlog: Option<Box<Backlog>>,
     /// Nothing more is to be read; close once the backlog is sent.
-    ending: Option<Ending>,
+    pub(super) ending: Option<Ending>,
     /// When `expire` is to be called.
     pub(super) deadline: Option<Instant>,
     /// The kernel has said that the peer sends nothing after what is in the socket.
@@ -54,33 +54,13 @@ pub(super) struct Connection {
 
 /// Answers that the socket did not take.
 #[derive(Debug)]
-struct Backlog {
-    bytes: Vec<u8>,
+pub(super) struct Backlog {
+    pub(super) bytes: Vec<u8>,
     sent: usize,
     /// When the read that asked for them returned, and how many they are.
     read_at: Instant,
     acks: u32,
 }
-
-/// How a connection that is over leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    /// The peer expects nothing more: close.
-    Close,
-    /// The peer may still be sending, and closing then would destroy our last frame on its way:
-    /// close our side, and throw away what comes until the peer closes too.
-    Linger {
-        /// Whether our side is closed.
-        shut: bool,
-        /// Bytes thrown away.
-        discarded: usize,
-    },
-}
-
-const LINGER: Ending = Ending::Linger {
-    shut: false,
-    discarded: 0,
-};
 
 /// What a connection waits for after a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -272,34 +252,13 @@ impl Connection {
         Ok(())
     }
 
-    /// In a shutdown a connection says goodbye together with an answer that leaves nothing open.
-    fn leave_if_draining<H>(&mut self, desk: &mut Desk<H>) {
-        if desk.drain.is_some() && self.session.is_established() && !self.session.is_reassembling()
-        {
-            self.say(Status::NORMAL, desk);
-        }
-    }
-
-    /// Appends AGENT-DISCONNECT to the output and ends the connection.
-    fn say<H>(&mut self, status: Status, desk: &mut Desk<H>) {
-        #[cfg(feature = "trace")]
-        let from = desk.output.len();
-        self.session.disconnect(status, &mut desk.output);
-        #[cfg(feature = "trace")]
-        if let Some(trace) = &desk.trace {
-            trace.step(
-                self.serial,
-                &[],
-                desk.output.get(from..).unwrap_or_default(),
-                None,
-            );
-        }
-        self.ending = Some(LINGER);
-        self.deadline = desk.deadline_in(desk.limits.linger_timeout);
-    }
-
     /// Sends the output; what the socket does not take becomes the backlog.
-    fn send<H>(&mut self, acks: u32, read_at: Instant, desk: &mut Desk<H>) -> Result<(), Gone> {
+    pub(super) fn send<H>(
+        &mut self,
+        acks: u32,
+        read_at: Instant,
+        desk: &mut Desk<H>,
+    ) -> Result<(), Gone> {
         if desk.output.is_empty() {
             return Ok(());
         }
@@ -353,105 +312,10 @@ impl Connection {
         }
         Ok(false)
     }
-
-    /// Everything is sent and nothing more is wanted.
-    fn leave<H>(&mut self, ending: Ending, desk: &mut Desk<H>) -> Result<Next, Gone> {
-        let Ending::Linger {
-            shut,
-            mut discarded,
-        } = ending
-        else {
-            return Err(Gone::Ended);
-        };
-        if !shut {
-            self.deadline = desk.deadline_in(desk.limits.linger_timeout);
-            self.stream.shutdown_write().map_err(|_| Gone::Ended)?;
-        }
-        let room = desk.input.len();
-        let next = match self.stream.read(&mut desk.input) {
-            Ok(0) => return Err(Gone::Ended),
-            Ok(read) => {
-                discarded += read;
-                if read == room {
-                    Next::Turn
-                } else {
-                    Next::Event
-                }
-            }
-            Err(error) => pass(&error).map_err(|_| Gone::Ended)?,
-        };
-        if discarded > LINGER_BYTES || (next == Next::Event && self.read_closed) {
-            return Err(Gone::Ended);
-        }
-        self.ending = Some(Ending::Linger {
-            shut: true,
-            discarded,
-        });
-        Ok(next)
-    }
-
-    /// The deadline has passed.
-    pub(super) fn expire(&mut self, desk: &mut Desk<impl Handler>) -> Result<Next, Gone> {
-        self.deadline = None;
-        if self.ending.is_some() {
-            return Err(Gone::Ended);
-        }
-        let status = match desk.drain {
-            Some(until) if self.owes() && Instant::now() < until => {
-                self.deadline = Some(until);
-                desk.watch(until);
-                return Ok(Next::Event);
-            }
-            Some(_) => Status::NORMAL,
-            None if self.session.is_established() => {
-                desk.counters.idle_timeouts += 1;
-                Status::TIMEOUT
-            }
-            None => {
-                desk.counters.hello_timeouts += 1;
-                Status::TIMEOUT
-            }
-        };
-        self.farewell(status, desk)
-    }
-
-    /// A shutdown has begun: speak up now or be told goodbye.
-    pub(super) fn drain<H>(&mut self, desk: &mut Desk<H>) {
-        if self.ending.is_none() {
-            self.deadline = desk.deadline_in(desk.limits.drain_grace);
-        }
-    }
-
-    /// The time for everything is up.
-    pub(super) fn cut_off<H>(&mut self, desk: &mut Desk<H>) {
-        if self.ending.is_none() && self.backlog.is_none() {
-            desk.output.clear();
-            self.say(Status::NORMAL, desk);
-            // It is closed in any case.
-            let _ = self.send(0, Instant::now(), desk);
-        }
-    }
-
-    /// Whether the peer has begun something that it is owed the end of.
-    fn owes(&self) -> bool {
-        !self.leftover.is_empty() || self.backlog.is_some() || self.session.is_reassembling()
-    }
-
-    /// Says goodbye on our own account.
-    fn farewell(&mut self, status: Status, desk: &mut Desk<impl Handler>) -> Result<Next, Gone> {
-        desk.output.clear();
-        self.say(status, desk);
-        if let Some(backlog) = &mut self.backlog {
-            backlog.bytes.extend_from_slice(&desk.output);
-        } else {
-            self.send(0, Instant::now(), desk)?;
-        }
-        self.turn(desk)
-    }
 }
 
 /// An error of `read`: nothing there, interrupted, or the end.
-fn pass(error: &io::Error) -> Result<Next, Gone> {
+pub(super) fn pass(error: &io::Error) -> Result<Next, Gone> {
     match error.kind() {
         io::ErrorKind::WouldBlock => Ok(Next::Event),
         io::ErrorKind::Interrupted => Ok(Next::Turn),

@@ -23,6 +23,7 @@ mod counters;
 mod desk;
 mod error;
 mod latency;
+mod leaving;
 mod limits;
 mod listener;
 mod mailbox;
