@@ -68,10 +68,10 @@ pub(crate) fn session(data: &[u8]) {
         return;
     };
     let terms = Terms {
-        max_frame_size: [256, 300, 4096, 65_536][usize::from(size % 4)],
+        max_frame_size: [0, 300, 4096, 65_536][usize::from(size % 4)],
         fragmentation: terms & 1 == 0,
         reassembly_max: [0, 40, 1000, 262_144][usize::from(terms >> 1) % 4],
-        output_high_water: [1, 50, 400, 65_536][usize::from(terms >> 3) % 4],
+        output_high_water: [0, 50, 400, 65_536][usize::from(terms >> 3) % 4],
     };
     let greeting = if greet & 1 == 0 {
         hello(16_380)

@@ -236,7 +236,7 @@ fn is_foretold(conversation: &Conversation, frames: &[RawFrame], total: Total) {
             .next()
             .unwrap_or_else(|| panic!("nothing sent for {due:?}"));
         assert_eq!(Some(&due.answer), meaning(frame).as_ref());
-        let max = oracle.agreed.unwrap_or(oracle.terms.max_frame_size) as usize;
+        let max = oracle.max() as usize;
         assert!(
             frame.size - 4 <= max,
             "a frame of {} bytes, agreed on {max}",

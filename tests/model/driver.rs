@@ -10,7 +10,7 @@
 use bytes::BytesMut;
 use spoa::Handler;
 use spoa::session::{Refusal, Session, Step, Terms};
-use spoa::spop::{LENGTH_PREFIX, Status};
+use spoa::spop::{LENGTH_PREFIX, MAX_FRAME_SIZE_LEAST, Status};
 
 /// What all calls together did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,8 +97,9 @@ impl Driver {
 
     /// What is bounded, whatever came in.
     fn check(&self, step: Step, appended: usize) {
-        let frame_max = LENGTH_PREFIX + self.terms.max_frame_size as usize;
-        let high_water = self.terms.output_high_water;
+        let frame_max =
+            LENGTH_PREFIX + self.terms.max_frame_size.max(MAX_FRAME_SIZE_LEAST) as usize;
+        let high_water = self.terms.output_high_water.max(1);
         assert!(
             appended < high_water + frame_max,
             "{appended} bytes in one call"

@@ -49,10 +49,10 @@ pub(crate) fn converse(seeded: &mut Seeded, style: Style) -> Conversation {
 
 fn terms(seeded: &mut Seeded) -> Terms {
     Terms {
-        max_frame_size: seeded.pick(&[256, 300, 1000, 16_380, 65_536]),
+        max_frame_size: seeded.pick(&[0, 256, 300, 1000, 16_380, 65_536]),
         fragmentation: !seeded.one_in(4),
         reassembly_max: seeded.pick(&[0, 100, 700, 4000, 262_144]),
-        output_high_water: seeded.pick(&[1, 64, 500, 65_536]),
+        output_high_water: seeded.pick(&[0, 1, 64, 500, 65_536]),
     }
 }
 
@@ -129,7 +129,7 @@ impl Haproxy<'_> {
                 offer.has_two = false;
             }
             4 => offer.max_frame_size = Some(Value::Uint32(self.seeded.pick(&[0, 7, 255]))),
-            5 => offer.max_frame_size = Some(Value::Int64(-1)),
+            5 => offer.max_frame_size = Some(Value::Int64(self.seeded.pick(&[-1, 1 << 32]))),
             6 => offer.max_frame_size = Some(Value::Int64(4096)),
             7 => offer.max_frame_size = Some(Value::String(b"16380".to_vec())),
             8 => offer.engine_id = Some(Value::Uint32(1)),

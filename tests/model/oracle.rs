@@ -68,6 +68,16 @@ impl Oracle {
         }
     }
 
+    /// The largest frame that the agent takes of its own accord; no terms bring it below 256.
+    fn own_max(&self) -> u32 {
+        self.terms.max_frame_size.max(256)
+    }
+
+    /// The largest frame now.
+    pub(crate) fn max(&self) -> u32 {
+        self.agreed.unwrap_or_else(|| self.own_max())
+    }
+
     /// The ids of the NOTIFY whose fragments are being gathered.
     pub(crate) fn gathering(&self) -> Option<(u64, u64)> {
         self.gathering.as_ref().map(|(ids, _)| *ids)
@@ -81,7 +91,7 @@ impl Oracle {
             return;
         }
         let end = self.bytes.len();
-        let max = self.agreed.unwrap_or(self.terms.max_frame_size) as usize;
+        let max = self.max() as usize;
         match event {
             Event::Length(len) => self.refuse(start + 4, if *len < 7 { 4 } else { 3 }),
             _ if end - start - 4 > max => self.refuse(start + 4, 3),
@@ -137,7 +147,7 @@ impl Oracle {
         if let Some((_, status)) = faults.iter().find(|(fault, _)| *fault) {
             return self.refuse(at, *status);
         }
-        let max_frame_size = size.unwrap().min(self.terms.max_frame_size);
+        let max_frame_size = size.unwrap().min(self.own_max());
         let mut capabilities = Vec::new();
         capabilities.extend(offer.pipelining.then_some("pipelining"));
         capabilities.extend(self.terms.fragmentation.then_some("fragmentation"));
