@@ -226,5 +226,4 @@ fn farewell(kind: Kind, frame: Frame<'_>) -> Broken {
 }
 
 #[cfg(test)]
-#[path = "dialogue_tests.rs"]
 mod tests;

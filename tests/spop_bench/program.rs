@@ -72,7 +72,7 @@ pub(crate) fn run(words: &[String]) -> Run {
             child.kill().unwrap();
             panic!("spop-bench hangs");
         }
-        thread::sleep(Duration::from_millis(5));
+        thread::park_timeout(Duration::from_millis(5));
     }
     let output = child.wait_with_output().unwrap();
     Run {

@@ -3,7 +3,6 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use spoa::spop::{Ack, Flags, FrameType, FrameWriter, Scope, Status, TypedData};
@@ -31,6 +30,11 @@ impl Write for Rude {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Says nothing more, and holds the connection as long as the other side does.
+fn until_it_closes(mut stream: TcpStream) {
+    let _ = io::copy(&mut stream, &mut io::sink());
 }
 
 #[test]
@@ -72,11 +76,11 @@ fn what_is_no_agent_is_said() {
     let web = listen(|mut stream| {
         let _ = stream.read(&mut [0; 1000]);
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-        thread::sleep(Duration::from_secs(1));
+        until_it_closes(stream);
     });
     bench(&web, "").names("garbage");
 
-    let silent = listen(|_stream| thread::sleep(Duration::from_secs(30)));
+    let silent = listen(until_it_closes);
     bench(&silent, "--hello-timeout 200ms").names("hello_timeout");
 
     let refuses = listen(|mut stream| {
@@ -91,7 +95,7 @@ fn what_is_no_agent_is_said() {
         let mut output = BytesMut::new();
         hello(&mut output, b"");
         let _ = stream.write_all(&output);
-        thread::sleep(Duration::from_secs(1));
+        until_it_closes(stream);
     });
     bench(&alone, "--depth 2").names("hello_terms");
 }
