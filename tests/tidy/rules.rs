@@ -15,7 +15,7 @@ const PRINTING: [&str; 5] = ["print!", "println!", "eprint!", "eprintln!", "dbg!
 pub(crate) fn of_rust(path: &str, text: &str) -> Vec<String> {
     let mut found = header(path, text);
     let code = code(text);
-    let (in_src, is_unit_test) = (path.starts_with("src/"), path.ends_with("/tests.rs"));
+    let (in_src, is_unit_test) = (path.starts_with("src/"), is_unit_test(path));
     found.extend(markers(path, text));
     found.extend(reasons(path, &code));
     found.extend(naps(path, text));
@@ -31,8 +31,13 @@ pub(crate) fn of_rust(path: &str, text: &str) -> Vec<String> {
     found
 }
 
+/// Unit tests with a file of their own: `tests.rs`, or `frame_tests.rs` beside `frame.rs`.
+fn is_unit_test(path: &str) -> bool {
+    !path.starts_with("tests/") && path.ends_with("tests.rs")
+}
+
 fn header(path: &str, text: &str) -> Vec<String> {
-    let has = text.starts_with("//! ") || path.ends_with("/tests.rs");
+    let has = text.starts_with("//! ") || is_unit_test(path);
     if has {
         Vec::new()
     } else {
