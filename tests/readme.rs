@@ -1,6 +1,8 @@
 //! What README says about options, messages and status codes is what the program does: the tables are
 //! made here. `SPOA_BLESS=1 cargo test --test readme` writes them into README.md.
 
+#![cfg(test)]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;

@@ -215,7 +215,7 @@ mod tests {
         ])
         .unwrap();
         let limits = args.limits();
-        assert_eq!(limits.idle_timeout, Some(Duration::from_secs(120)));
+        assert_eq!(limits.idle_timeout, Some(Duration::from_mins(2)));
         assert_eq!(
             (limits.hello_timeout, limits.terms.max_frame_size),
             (None, 256)
