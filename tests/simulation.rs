@@ -148,7 +148,11 @@ impl Drop for Culprit<'_> {
                 conversation,
             } = self;
             let oracle = &conversation.oracle;
-            eprintln!("\n{:?}\n{}", oracle.terms, conversation.events.join("\n"));
+            eprintln!("\n{:?}", oracle.terms);
+            for (end, event) in &conversation.events {
+                let event = format!("{event:?}");
+                eprintln!("{end}: {}", event.get(..160).unwrap_or(&event));
+            }
             eprintln!(
                 "shutdown: {:?}, {} bytes",
                 conversation.shutdown,

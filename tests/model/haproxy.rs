@@ -24,8 +24,8 @@ pub(crate) struct Conversation {
     pub(crate) oracle: Oracle,
     /// The agent is told to stop after so many bytes, with this status.
     pub(crate) shutdown: Option<(usize, u32)>,
-    /// What was sent, for who has to look into a failure.
-    pub(crate) events: Vec<String>,
+    /// What was sent and where it ends, for who has to look into a failure.
+    pub(crate) events: Vec<(usize, Event)>,
 }
 
 /// Makes up a conversation.
@@ -64,15 +64,13 @@ struct Haproxy<'a> {
     oracle: Oracle,
     stream: u64,
     frame: u64,
-    events: Vec<String>,
+    events: Vec<(usize, Event)>,
 }
 
 impl Haproxy<'_> {
-    fn send(&mut self, event: &Event) {
-        self.oracle.send(event);
-        let mut line = format!("{}: {event:?}", self.oracle.bytes.len());
-        line.truncate(160);
-        self.events.push(line);
+    fn send(&mut self, event: Event) {
+        self.oracle.send(&event);
+        self.events.push((self.oracle.bytes.len(), event));
     }
 
     fn open(&mut self) {
@@ -93,7 +91,7 @@ impl Haproxy<'_> {
                 },
             ]);
         }
-        self.send(&Event::Hello(head, offer));
+        self.send(Event::Hello(head, offer));
     }
 
     fn offer(&mut self) -> Offer {
@@ -152,7 +150,7 @@ impl Haproxy<'_> {
             if payload.len() > room || self.seeded.one_in(12) {
                 self.fragments(ids, &payload, room);
             } else {
-                self.send(&Event::Frame(3, Head { flags: 1, ids }, payload));
+                self.send(Event::Frame(3, Head { flags: 1, ids }, payload));
             }
         }
     }
@@ -194,17 +192,17 @@ impl Haproxy<'_> {
                 room.min(rest.len())
             };
             let (piece, tail) = rest.split_at(len);
-            self.send(&Event::Frame(kind, Head { flags: 0, ids }, piece.to_vec()));
+            self.send(Event::Frame(kind, Head { flags: 0, ids }, piece.to_vec()));
             (rest, kind) = (tail, 0);
             if self.faulty && self.seeded.one_in(15) {
                 self.fault();
             }
             if self.seeded.one_in(40) {
-                return self.send(&Event::Frame(0, Head { flags: 3, ids }, Vec::new()));
+                return self.send(Event::Frame(0, Head { flags: 3, ids }, Vec::new()));
             }
         }
         if kind == 0 {
-            self.send(&Event::Frame(0, Head { flags: 1, ids }, Vec::new()));
+            self.send(Event::Frame(0, Head { flags: 1, ids }, Vec::new()));
         }
     }
 
@@ -254,7 +252,7 @@ impl Haproxy<'_> {
                 )
             }
         };
-        self.send(&event);
+        self.send(event);
     }
 
     fn mangled(&mut self, mut payload: Vec<u8>) -> Vec<u8> {
@@ -310,7 +308,7 @@ impl Haproxy<'_> {
             }
             _ => {
                 let farewell = self.disconnect();
-                self.send(&farewell);
+                self.send(farewell);
                 self.turn();
             }
         }
