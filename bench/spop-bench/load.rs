@@ -206,8 +206,12 @@ impl<'a> LoadThread<'a> {
         if now < self.next_sweep {
             return;
         }
+        // If it is this thread that was held up, answers may be waiting: they come first.
+        let held_up = now.saturating_sub(self.next_sweep) > SWEEP_NS;
         self.next_sweep = now + SWEEP_NS;
-        self.lines.check(now);
+        if !held_up {
+            self.lines.check(now);
+        }
         self.publish();
     }
 
