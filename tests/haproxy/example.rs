@@ -10,11 +10,17 @@ use crate::support::{Program, until};
 
 each_version!(ip_rep);
 
-/// Cargo builds examples for its tests, next to them.
+/// Cargo builds examples together with tests, unless it is told which tests.
 fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).unwrap();
-    profile.join("examples/ip_rep")
+    let program = test.ancestors().nth(2).unwrap().join("examples/ip_rep");
+    let build = "cargo build --examples, with the profile of this test";
+    assert!(
+        program.exists(),
+        "no {}: {build} makes it",
+        program.display()
+    );
+    program
 }
 
 fn ip_rep(version: Version) {

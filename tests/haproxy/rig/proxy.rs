@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::client::is_refusal;
 use super::log::{Traffic, spoe_status};
 use super::{Connection, Lines, Response};
-use crate::support::{PATIENCE, Program, Scratch, Signal};
+use crate::support::{PATIENCE, Program, Scratch, Signal, until};
 
 /// A running HAProxy. Dropping it ends it.
 #[derive(Debug)]
@@ -98,10 +98,25 @@ impl Proxy {
         Ok(value.ok_or(io::ErrorKind::NotFound)?.to_owned())
     }
 
-    /// Reloads the configuration: new workers instead of the old ones.
+    /// Reloads the configuration: a new worker instead of the old one. Its first answers may come
+    /// before this returns.
     pub(crate) fn reload(&self) {
         assert!(self.master, "only a master reloads");
+        // A master that is not done with the last time may lose the signal, or die of it: seen on a
+        // loaded machine.
+        until("the master has loaded", || self.loaded() > 0);
+        let loaded = self.loaded();
         self.process.signal(Signal::SIGUSR2);
+        until("the master has loaded again", || self.loaded() > loaded);
+    }
+
+    /// How often a master has said that it is done.
+    fn loaded(&self) -> usize {
+        let lines = self.process.lines();
+        let done = lines
+            .iter()
+            .filter(|line| line.ends_with("Loading success."));
+        done.count()
     }
 }
 
