@@ -10,6 +10,7 @@
 //! another name, gets its mode and listens; once everything else has worked it is renamed into place,
 //! so that a path that answers never stops answering, and a start that fails changes nothing.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -162,7 +163,7 @@ fn bind_unix(path: &Path, takeover: bool, mode: u32) -> io::Result<Bound> {
     if is_live(path)? && !takeover {
         return Err(io::ErrorKind::AddrInUse.into());
     }
-    let temporary = path.with_file_name(format!(".{}", std::process::id()));
+    let temporary = path.with_file_name(temporary_name());
     let too_long = |_| io::Error::other("the path is too long for a UNIX socket");
     let address = SockAddr::unix(&temporary).map_err(too_long)?;
     // A process of the same number may have died and left it.
@@ -192,6 +193,16 @@ fn bind_unix(path: &Path, takeover: bool, mode: u32) -> io::Result<Bound> {
         group: None,
         unpublished: Some(unpublished),
     })
+}
+
+/// A name that no other socket of this process has, and that hides from a plain `ls`.
+fn temporary_name() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!(
+        ".{}.{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// A UNIX socket that listens under its temporary name.
