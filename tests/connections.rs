@@ -156,7 +156,7 @@ fn notifies_before_a_half_close_are_answered_and_then_it_ends() {
 
 #[test]
 fn half_a_hello_is_told_of_its_timeout() {
-    let agent = Program::start(&["-n", "1", "--hello-timeout", "200ms"]);
+    let agent = Program::start(&["-n", "1", "--hello-timeout", "500ms"]);
     let mut silent = Peer::connect(agent.address());
     let mut half = Peer::connect(agent.address());
     let hello = frames::hello();
@@ -165,7 +165,7 @@ fn half_a_hello_is_told_of_its_timeout() {
     half.dismissed(2);
     silent.dismissed(2);
     throughout(
-        Duration::from_millis(400),
+        Duration::from_millis(600),
         "the one that spoke stays",
         || spoken.is_silent(),
     );
@@ -186,13 +186,13 @@ fn without_a_hello_timeout_a_silent_peer_may_take_its_time() {
 
 #[test]
 fn an_idle_connection_is_closed_only_if_that_was_asked_for() {
-    let never = Program::start(&["-n", "1", "--hello-timeout", "100ms"]);
-    let soon = Program::start(&["-n", "1", "--idle-timeout", "300ms"]);
+    let never = Program::start(&["-n", "1", "--hello-timeout", "500ms"]);
+    let soon = Program::start(&["-n", "1", "--idle-timeout", "1s"]);
     let mut kept = Peer::greeted(never.address());
     let mut idle = Peer::greeted(soon.address());
     let mut busy = Peer::greeted(soon.address());
     throughout(
-        Duration::from_secs(1),
+        Duration::from_millis(1500),
         "the busy one is served, the idle one kept",
         || busy.ask() <= 100 && kept.is_silent(),
     );

@@ -178,7 +178,7 @@ fn whoever_was_queued_may_ask_once_it_is_greeted() {
 
 #[test]
 fn a_peer_that_never_stops_asking_does_not_keep_it() {
-    let agent = Program::start(&["-n", "1", "--drain-timeout", "1s"]);
+    let agent = Program::start(&["-n", "1"]);
     let mut peer = Peer::greeted(agent.address());
     peer.asks(100);
     agent.signal(Signal::SIGTERM);

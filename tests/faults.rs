@@ -224,7 +224,7 @@ fn the_disconnect_arrives_though_the_peer_goes_on_sending() {
     for address in agent.addresses() {
         let mut peer = Peer::greeted(address);
         let mut bytes = frames::hello().to_vec();
-        bytes.resize(1024 * 1024, 0xee);
+        bytes.resize(512 * 1024, 0xee);
         peer.send(&bytes);
         peer.send(&bytes);
         peer.dismissed(4);

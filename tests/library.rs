@@ -208,9 +208,9 @@ fn an_answer_does_not_wait_for_the_one_before_to_be_acknowledged() {
         peer.acks(id..id + 2);
         before.elapsed()
     };
-    // The machine may be slow; the delay would be in every round.
-    let best = (0..20).map(|id| round(2 * id)).min().unwrap();
-    assert!(best < Duration::from_millis(30), "{best:?}");
+    // The machine may be slow now and then; the delay would be in every round.
+    let mut quick = |id: u64| round(2 * id) < Duration::from_millis(20);
+    assert!((0..200).any(&mut quick));
     drop(peer);
     stop(agent);
 }

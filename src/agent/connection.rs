@@ -233,11 +233,14 @@ impl Connection {
                 self.leave_if_draining(desk);
             }
             self.send(step.acks, read_at, desk)?;
-            if connecting && self.session.is_established() && desk.drain.is_none() {
+            if connecting && self.session.is_established() {
                 self.deadline = desk
                     .limits
                     .idle_timeout
                     .and_then(|idle| desk.deadline_in(idle));
+                if desk.drain.is_some() {
+                    self.drain(desk);
+                }
             }
             if self.ending.is_some() {
                 return Ok(());

@@ -104,12 +104,17 @@ impl Connection {
             return Err(Gone::Ended);
         }
         let status = match desk.drain {
-            Some(until) if self.owes() && Instant::now() < until => {
-                // Looked at again and again: what it owes may end without an answer.
-                self.deadline = desk.deadline_in(desk.limits.drain_grace);
-                return Ok(Next::Event);
+            Some(until) => {
+                // What arrived in this very moment is still answered.
+                let next = self.turn(desk)?;
+                let open = self.owes() || next != Next::Event;
+                if self.ending.is_some() || (open && Instant::now() < until) {
+                    // Looked at again and again: what it owes may end without an answer.
+                    self.drain(desk);
+                    return Ok(next);
+                }
+                Status::NORMAL
             }
-            Some(_) => Status::NORMAL,
             None if self.session.is_established() => {
                 desk.counters.idle_timeouts += 1;
                 Status::TIMEOUT

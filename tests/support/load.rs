@@ -4,11 +4,15 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use spoa::agent::BindAddress;
 use spoa::spop::FrameType;
 
-use super::{Peer, frames, until};
+use super::{Peer, Received, frames, until};
+
+/// A shutdown gives a connection 50 ms to speak up, by the agent's clock.
+const GRACE: Duration = Duration::from_millis(45);
 
 /// Threads that ask one question after the other.
 #[derive(Debug)]
@@ -22,7 +26,7 @@ pub(crate) struct Load {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) answered: u64,
-    /// The NOTIFY and a DISCONNECT met on the way: the protocol cannot avoid it.
+    /// Met a DISCONNECT on the way, after a silence: the protocol cannot avoid it.
     pub(crate) crossed: u64,
     /// Everything else, in words.
     pub(crate) lost: Vec<String>,
@@ -31,7 +35,7 @@ pub(crate) struct Tally {
 /// How one question ended.
 enum Fate {
     Answered,
-    Disconnected,
+    Crossed,
 }
 
 /// How a thread of the load uses connections.
@@ -65,7 +69,7 @@ impl Load {
                             tally.answered += 1;
                             answered.fetch_add(1, Ordering::Relaxed);
                         }
-                        Ok(Fate::Disconnected) => tally.crossed += 1,
+                        Ok(Fate::Crossed) => tally.crossed += 1,
                         Err(error) => {
                             peer = None;
                             tally.lost.push(format!("{habit:?}: {error}"));
@@ -100,42 +104,62 @@ impl Load {
     }
 }
 
+/// A connection, and when it was opened or last asked a question that was answered.
+type Kept = Option<(Peer, Instant)>;
+
 impl Habit {
-    fn ask(self, address: &BindAddress, kept: &mut Option<Peer>) -> io::Result<Fate> {
-        let open = kept.take().filter(Peer::is_silent);
-        let mut peer = match open {
-            Some(peer) => peer,
-            // Also when the agent has said goodbye since the last answer.
+    fn ask(self, address: &BindAddress, kept: &mut Kept) -> io::Result<Fate> {
+        // Unless the agent has said goodbye since the last answer.
+        let open = kept.take().filter(|(peer, _)| peer.is_silent());
+        let (mut peer, heard) = match open {
+            Some(open) => open,
             None => connect(address)?,
         };
+        // Not when the answer is seen: on a busy machine that may be long after it came.
+        let asked = Instant::now();
         peer.try_send(&frames::notify(7, 1))?;
-        let fate = fate(&mut peer)?;
-        match (self, &fate) {
-            (Self::PerQuestion, Fate::Answered) => {
+        match (self, peer.receive()?) {
+            (_, Some(goodbye)) if goodbye.status() == Some(0) => crossed(heard),
+            (_, other) if other.as_ref().is_none_or(|it| it.kind != FrameType::ACK) => {
+                Err(wrong("NOTIFY", other.as_ref()))
+            }
+            (Self::Persistent, _) => {
+                *kept = Some((peer, asked));
+                Ok(Fate::Answered)
+            }
+            (Self::PerQuestion, _) => {
                 peer.try_send(&frames::disconnect(0))?;
                 // Its own DISCONNECT comes back, or that of an agent that stops.
                 while peer.receive()?.is_some() {}
+                // Both sides have closed. A reset now takes from the kernel what it would keep of the
+                // connection for a minute more, thousands of times.
+                peer.reset();
+                Ok(Fate::Answered)
             }
-            (Self::Persistent, Fate::Answered) => *kept = Some(peer),
-            (_, Fate::Disconnected) => {}
         }
-        Ok(fate)
     }
 }
 
-fn connect(address: &BindAddress) -> io::Result<Peer> {
+fn connect(address: &BindAddress) -> io::Result<(Peer, Instant)> {
+    let opened = Instant::now();
     let mut peer = Peer::try_connect(address)?;
     peer.try_send(&frames::hello())?;
     match peer.receive()? {
-        Some(hello) if hello.kind == FrameType::AGENT_HELLO => Ok(peer),
-        other => Err(io::Error::other(format!("HELLO answered with {other:?}"))),
+        Some(hello) if hello.kind == FrameType::AGENT_HELLO => Ok((peer, opened)),
+        other => Err(wrong("HELLO", other.as_ref())),
     }
 }
 
-fn fate(peer: &mut Peer) -> io::Result<Fate> {
-    match peer.receive()? {
-        Some(ack) if ack.kind == FrameType::ACK => Ok(Fate::Answered),
-        Some(goodbye) if goodbye.status() == Some(0) => Ok(Fate::Disconnected),
-        other => Err(io::Error::other(format!("NOTIFY answered with {other:?}"))),
+/// A goodbye instead of an answer. Nobody can do anything about it if the peer was silent for as long
+/// as a shutdown waits; to one that had just been heard of it must not happen.
+fn crossed(heard: Instant) -> io::Result<Fate> {
+    let silent = heard.elapsed();
+    if silent < GRACE {
+        return Err(io::Error::other(format!("goodbye after {silent:?}")));
     }
+    Ok(Fate::Crossed)
+}
+
+fn wrong(question: &str, answer: Option<&Received>) -> io::Error {
+    io::Error::other(format!("{question} answered with {answer:?}"))
 }

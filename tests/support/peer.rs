@@ -183,7 +183,7 @@ impl Peer {
         self.socket.set_nonblocking(true).unwrap();
         let peeked = self.socket.peek(&mut byte);
         self.socket.set_nonblocking(false).unwrap();
-        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        self.held.is_empty() && peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Sends no more, still receives.

@@ -18,6 +18,7 @@ pub(crate) struct Program {
     lines: Arc<Mutex<Vec<String>>>,
     reader: Option<JoinHandle<()>>,
     addresses: Vec<BindAddress>,
+    workers: usize,
 }
 
 /// One that has ended.
@@ -72,6 +73,7 @@ impl Program {
                 .find(|line| line.contains(" listening on "))
         });
         program.addresses = addresses_of(&line);
+        program.workers = workers_of(&line);
         program
     }
 
@@ -95,6 +97,7 @@ impl Program {
             lines,
             reader: Some(reader),
             addresses: Vec::new(),
+            workers: 0,
         }
     }
 
@@ -134,11 +137,29 @@ impl Program {
         });
     }
 
-    /// What SIGUSR1 makes it print.
+    /// What SIGUSR1 makes it print, with a line of every worker.
     pub(crate) fn report(&self) -> Report {
-        let from = self.lines().len();
+        self.report_of(self.workers)
+    }
+
+    /// The same with a line of this many workers at least: in a shutdown some have ended.
+    pub(crate) fn report_of(&self, workers: usize) -> Report {
+        let mut from = self.lines().len();
         self.signal(Signal::SIGUSR1);
-        eventually("a report", || Report::find(&self.lines()[from..]))
+        eventually("a report", || {
+            let lines = self.lines();
+            let found = Report::find(&lines[from..]).filter(|it| it.workers.len() >= workers);
+            // On a machine that is loaded enough a worker may be too late for a report.
+            if found.is_none()
+                && lines[from..]
+                    .iter()
+                    .any(|line| line.contains("did not answer"))
+            {
+                from = lines.len();
+                self.signal(Signal::SIGUSR1);
+            }
+            found
+        })
     }
 
     /// Waits until its report is as it should be.
@@ -201,4 +222,9 @@ fn addresses_of(line: &str) -> Vec<BindAddress> {
     list.split(", ")
         .map(|address| address.parse().unwrap())
         .collect()
+}
+
+fn workers_of(line: &str) -> usize {
+    let (_, number) = line.split_once("; ").unwrap();
+    number.split(' ').next().unwrap().parse().unwrap()
 }
