@@ -16,7 +16,7 @@
 //! did before.
 
 use std::fs;
-use std::io;
+use std::io::{self, BufRead as _};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 
@@ -35,27 +35,26 @@ pub(super) fn listening_on(address: SocketAddr) -> Option<Vec<u64>> {
         SocketAddr::V4(_) => "/proc/net/tcp",
         SocketAddr::V6(_) => "/proc/net/tcp6",
     };
-    let table = fs::read_to_string(table).ok()?;
+    let table = io::BufReader::new(fs::File::open(table).ok()?);
     let wanted = as_in_proc(address);
+    // The kernel lists those that listen first. What follows may be very long, and is not read.
+    let lines = table.lines().skip(1).map_while(Result::ok);
+    let listening = lines.map_while(|line| listener(&line));
     Some(
-        table
-            .lines()
-            .filter_map(|line| inode(line, &wanted))
+        listening
+            .filter(|(local, _)| *local == wanted)
+            .map(|(_, inode)| inode)
             .collect(),
     )
 }
 
-/// The inode of a line's socket, if it listens on this address.
-fn inode(line: &str, address: &str) -> Option<u64> {
+/// The local address and the inode of a line's socket, if it listens.
+fn listener(line: &str) -> Option<(String, u64)> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let local = fields.next()?;
     let (_remote, state) = (fields.next()?, fields.next()?);
-    let inode = fields.nth(5)?;
-    if local == address && state == LISTENING {
-        inode.parse().ok()
-    } else {
-        None
-    }
+    let inode = fields.nth(5)?.parse().ok()?;
+    (state == LISTENING).then(|| (local.to_owned(), inode))
 }
 
 /// An address as the kernel prints it: words in the machine's own order, in hexadecimal.
