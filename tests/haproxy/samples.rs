@@ -124,7 +124,7 @@ fn refuses_below_20(version: Version) {
 fn without_agent(version: Version) {
     let nobody = format!("127.0.0.1:{}", free_port()).parse().unwrap();
     for sample in SAMPLES {
-        let proxy = Setup::sample(version, sample).agent(&nobody).start();
+        let proxy = Setup::exact_sample(version, sample).agent(&nobody).start();
         let visit = proxy.visit([127, 0, 0, 1].into());
         assert_eq!(visit.log.score, None, "{sample}");
         assert!(visit.log.error.is_some(), "{sample}");

@@ -33,7 +33,7 @@ fn unix(version: Version) {
 /// The new one starts beside the old one, which is then told to stop.
 fn take_over(version: Version, bind: &str) {
     let old = Program::start_on(&[bind], &["--drain-timeout", "1m"]);
-    let proxy = open(version, &old, "5s");
+    let proxy = open(version, &old, "20s");
     let mut traffic = Traffic::start(&proxy);
     let scored = |answer: &Response| answer.number("x-score").is_some();
     traffic.more(500, "with a score", scored);

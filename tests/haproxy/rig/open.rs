@@ -35,7 +35,7 @@ impl Default for Open<'_> {
             server: "",
             agent: "messages check-client-ip",
             idle: "30s",
-            processing: "5s",
+            processing: "20s",
             messages: "\
 spoe-message check-client-ip
     args src
@@ -78,7 +78,8 @@ backend agents
     mode {mode}
     log global
     option spop-check
-    timeout connect 1s
+    timeout check 20s
+    timeout connect 20s
     timeout server 1m
     server iprep "${{SPOA_AGENT}}" {server}
 "#
@@ -90,7 +91,7 @@ spoe-agent iprep-agent
     {agent}
     option var-prefix iprep
     option set-on-error error
-    timeout hello 5s
+    timeout hello 20s
     timeout idle {idle}
     timeout processing {processing}
     use-backend agents

@@ -23,9 +23,19 @@ const SINGLE: &str = "global\n    noreuseport\n    stats socket \"${TEST_FOLDER}
 /// Beside its successor after a reload it shares them.
 const MASTER: &str = "global\n    stats socket \"${TEST_FOLDER}/stats\" expose-fd listeners\n";
 
-/// What samples give an agent for its answer, which is too little on a loaded machine.
-const SAMPLE_TIMES: [&str; 2] = ["timeout processing 10ms", "timeout processing 15ms"];
-const PATIENT: &str = "timeout processing 5s";
+/// Times of the samples that are too short for an agent which gets no core for a while, and what
+/// tests have instead. A check fails as soon as nobody listens, whatever its time.
+const LONGER: [(&str, &str); 6] = [
+    ("timeout processing 10ms", "timeout processing 20s"),
+    ("timeout processing 15ms", "timeout processing 20s"),
+    ("timeout hello 100ms", "timeout hello 20s"),
+    ("timeout hello 2s", "timeout hello 20s"),
+    ("timeout connect 1s", "timeout connect 20s"),
+    (
+        "option spop-check",
+        "option spop-check\n    timeout check 20s",
+    ),
+];
 
 /// The repository.
 pub(crate) fn repository() -> &'static Path {
@@ -56,18 +66,25 @@ impl Setup {
         Self { config, ..setup }
     }
 
-    /// With a file of haproxy-conf. Only the time for an answer differs.
+    /// With a sample of haproxy-conf. Only times differ.
     pub(crate) fn sample(version: Version, name: &str) -> Self {
+        let longer = |text: String| {
+            let replace = |text: String, (short, long)| text.replace(short, long);
+            LONGER.into_iter().fold(text, replace)
+        };
+        Self::sample_with(version, name, longer)
+    }
+
+    /// With a sample of haproxy-conf as it is.
+    pub(crate) fn exact_sample(version: Version, name: &str) -> Self {
+        Self::sample_with(version, name, |text| text)
+    }
+
+    fn sample_with(version: Version, name: &str, edit: impl Fn(String) -> String) -> Self {
         let samples = repository().join("haproxy-conf");
-        let (config, spoe) = (samples.join(format!("{name}.cfg")), format!("{name}.spoe"));
-        let text = fs::read_to_string(samples.join(&spoe)).unwrap();
-        let time = SAMPLE_TIMES.into_iter().find(|time| text.contains(time));
-        let text = text.replace(time.expect("a time of 10 or 15 ms"), PATIENT);
-        let setup = Self {
-            config,
-            ..Self::own(version, "")
-        }
-        .with(&spoe, &text);
+        let read = |name: &str| edit(fs::read_to_string(samples.join(name)).unwrap());
+        let spoe = format!("{name}.spoe");
+        let setup = Self::own(version, &read(&format!("{name}.cfg"))).with(&spoe, &read(&spoe));
         let folder = setup.folder.path("").display().to_string();
         setup.set("SPOA_CONF", &folder)
     }
