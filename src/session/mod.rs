@@ -63,7 +63,7 @@ pub struct Step {
     pub acks: u32,
     /// Frames of an unknown type, skipped.
     pub skipped: u32,
-    /// NOTIFYs that were put together from fragments.
+    /// NOTIFYs that were put together from fragments, whether or not they then turned out valid.
     pub reassembled: u32,
     /// Fragmented NOTIFYs that `HAProxy` gave up.
     pub aborted: u32,

@@ -37,7 +37,9 @@ pub struct FrameWriter<'a> {
 }
 
 impl<'a> FrameWriter<'a> {
-    /// Begins a frame of at most `max` bytes (its length prefix does not count).
+    /// Begins a frame of at most `max` bytes (its length prefix does not count). Type, flags and ids,
+    /// 25 bytes at the most, are written whatever `max` is; at 256, the least that can be agreed on,
+    /// they always fit.
     #[inline]
     pub fn begin(
         out: &'a mut BytesMut,
