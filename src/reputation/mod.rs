@@ -3,10 +3,14 @@
 //! In scope: the score, and the sources that give one. Out of scope: which message asks, and in
 //! which variable the answer goes (that is [`iprep`](crate::iprep)).
 
+mod entry;
+mod prefix;
 mod random;
 
 use core::net::IpAddr;
 
+pub use entry::{Confidence, Entry};
+pub use prefix::Prefix;
 pub use random::Random;
 
 /// A reputation: 0 is blacklisted, 100 is totally safe (SPOE.txt 2.5).
