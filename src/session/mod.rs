@@ -51,7 +51,7 @@ pub use refusal::Refusal;
 pub use terms::Terms;
 
 use crate::Handler;
-use crate::spop::{Ack, Disconnect, Frame, FrameType, MAX_FRAME_SIZE_LEAST, Notify, Status};
+use crate::spop::{Ack, Disconnect, Frame, FrameType, MAX_FRAME_SIZE_LEAST, Notify, Status, skim};
 use reassembly::{Fragment, Reassembly};
 
 /// What one call of [`Session::receive`] did.
@@ -174,46 +174,51 @@ impl Session {
                 step.paused = true;
                 break;
             }
-            let frame = match Frame::split_first(rest, self.max_frame_size) {
-                Ok(None) => break,
-                Ok(Some((frame, tail))) => {
-                    rest = tail;
-                    frame
-                }
-                Err(malformed) => {
-                    self.refuse(malformed.into(), output, &mut step);
-                    break;
-                }
-            };
-            let flow = if self.is_whole_notify(&frame) {
-                // SPOE.txt 3.2: ABORT means nothing on a frame that is not fragmented.
-                match Notify::try_from(frame) {
-                    Ok(notify) => {
-                        self.notify(&notify, output, handler, &mut step);
-                        continue;
-                    }
-                    Err(malformed) => Err(malformed.into()),
-                }
-            } else {
-                self.frame(frame, output, handler, &mut step)
-            };
-            match flow {
-                Ok(Flow::Continue) => {}
-                Ok(Flow::Close(status)) => step.close = Some(status),
-                Err(refusal) => self.refuse(refusal, output, &mut step),
+            if self.takes_whole_notify()
+                && let Some((notify, tail)) = skim::notify(rest, self.max_frame_size)
+            {
+                rest = tail;
+                self.notify(&notify, output, handler, &mut step);
+                continue;
             }
+            let Some(tail) = self.receive_other(rest, output, handler, &mut step) else {
+                break;
+            };
+            rest = tail;
         }
         step.consumed = input.len() - rest.len();
         step
     }
 
-    /// Whether a frame is what nearly all frames are.
+    /// Whether a NOTIFY in one piece is welcome now.
     #[inline]
-    fn is_whole_notify(&self, frame: &Frame<'_>) -> bool {
-        frame.kind == FrameType::NOTIFY
-            && frame.flags.is_fin()
-            && self.is_established()
-            && self.reassembly.is_none()
+    const fn takes_whole_notify(&self) -> bool {
+        self.is_established() && self.reassembly.is_none()
+    }
+
+    /// Works through a frame that is something else, or that something is wrong with. What follows it,
+    /// if it is whole.
+    #[cold]
+    fn receive_other<'a>(
+        &mut self,
+        input: &'a [u8],
+        output: &mut BytesMut,
+        handler: &mut impl Handler,
+        step: &mut Step,
+    ) -> Option<&'a [u8]> {
+        let (frame, rest) = match Frame::split_first(input, self.max_frame_size) {
+            Ok(split) => split?,
+            Err(malformed) => {
+                self.refuse(malformed.into(), output, step);
+                return None;
+            }
+        };
+        match self.frame(frame, output, handler, step) {
+            Ok(Flow::Continue) => {}
+            Ok(Flow::Close(status)) => step.close = Some(status),
+            Err(refusal) => self.refuse(refusal, output, step),
+        }
+        Some(rest)
     }
 
     /// Ends the connection from this side: appends AGENT-DISCONNECT (SPOE.txt 3.2.9).
@@ -246,7 +251,9 @@ impl Session {
         step: &mut Step,
     ) -> Result<Flow, Refusal> {
         match (frame.kind, self.state) {
-            (FrameType::NOTIFY, State::Established) => self.begin_fragments(frame),
+            (FrameType::NOTIFY, State::Established) => {
+                self.other_notify(frame, output, handler, step)
+            }
             (FrameType::UNSET, State::Established) => self.fragment(frame, output, handler, step),
             (FrameType::HAPROXY_HELLO, State::Connecting) => self.hello(frame, output, step),
             (FrameType::HAPROXY_DISCONNECT, _) => self.haproxy_disconnect(frame, output),
@@ -311,6 +318,22 @@ impl Session {
         let status = Disconnect::parse(frame.payload)?.status;
         self.disconnect(status, output);
         Ok(Flow::Close(status))
+    }
+
+    /// A NOTIFY that is not whole, not valid, or not of the common kind.
+    fn other_notify(
+        &mut self,
+        frame: Frame<'_>,
+        output: &mut BytesMut,
+        handler: &mut impl Handler,
+        step: &mut Step,
+    ) -> Result<Flow, Refusal> {
+        // SPOE.txt 3.2: ABORT means nothing on a frame that is not fragmented.
+        if frame.flags.is_fin() && self.takes_whole_notify() {
+            self.notify(&Notify::try_from(frame)?, output, handler, step);
+            return Ok(Flow::Continue);
+        }
+        self.begin_fragments(frame)
     }
 
     /// A NOTIFY without FIN, or any NOTIFY while another one is incomplete.

@@ -11,6 +11,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bytes::{BufMut as _, BytesMut};
 
+use super::reader::Bytes;
 use super::{Fault, Malformed, Reader, Varint};
 
 const NULL: u8 = 0;
@@ -154,6 +155,19 @@ impl<'a> TypedData<'a> {
             Self::Uint64(value) => u32::try_from(value).ok(),
             _ => None,
         }
+    }
+}
+
+/// Passes over a value of which nothing but its length can be wrong.
+#[inline]
+pub(super) fn skip(bytes: &mut Bytes<'_>) -> Option<()> {
+    match bytes.u8()? & 0x0f {
+        IPV4 => bytes.array::<4>().map(drop),
+        IPV6 => bytes.array::<16>().map(drop),
+        NULL | BOOL => Some(()),
+        INT64 | UINT64 => bytes.varint().map(drop),
+        STRING | BINARY => bytes.string().map(drop),
+        _ => None,
     }
 }
 

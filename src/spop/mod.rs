@@ -30,6 +30,7 @@ mod kv;
 mod malformed;
 mod notify;
 mod reader;
+pub(crate) mod skim;
 mod status;
 mod varint;
 mod writer;

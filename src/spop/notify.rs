@@ -18,9 +18,9 @@ pub struct Notify<'a> {
     pub stream_id: u64,
     /// The frame-id that the ACK must repeat.
     pub frame_id: u64,
-    payload: &'a [u8],
+    pub(super) payload: &'a [u8],
     /// How many messages there are.
-    messages: usize,
+    pub(super) messages: usize,
 }
 
 impl<'a> Notify<'a> {

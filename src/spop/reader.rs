@@ -6,7 +6,7 @@ use super::{Fault, Malformed};
 /// A cursor over bytes from a peer. Every method names the field it reads, for the error.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'a> {
-    rest: &'a [u8],
+    bytes: Bytes<'a>,
 }
 
 impl<'a> Reader<'a> {
@@ -14,44 +14,35 @@ impl<'a> Reader<'a> {
     #[must_use]
     #[inline]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+        Self {
+            bytes: Bytes(bytes),
+        }
     }
 
     /// What has not been read.
     #[must_use]
     #[inline]
     pub const fn rest(&self) -> &'a [u8] {
-        self.rest
+        self.bytes.0
     }
 
     /// Whether all has been read.
     #[must_use]
     #[inline]
     pub const fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    #[inline]
-    fn next(&mut self) -> Option<u8> {
-        let (&first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(first)
+        self.bytes.0.is_empty()
     }
 
     /// One byte.
     #[inline]
     pub fn u8(&mut self, field: &'static str) -> Result<u8, Malformed> {
-        self.next()
-            .ok_or_else(|| Malformed::field(field, Fault::Truncated))
+        self.bytes.u8().ok_or_else(|| truncated(field))
     }
 
     /// A fixed number of bytes.
     #[inline]
     pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<&'a [u8; N], Malformed> {
-        let truncated = Malformed::field(field, Fault::Truncated);
-        let (array, rest) = self.rest.split_first_chunk().ok_or(truncated)?;
-        self.rest = rest;
-        Ok(array)
+        self.bytes.array().ok_or_else(|| truncated(field))
     }
 
     /// A 32-bit number in network order.
@@ -63,12 +54,7 @@ impl<'a> Reader<'a> {
     /// The next `len` bytes.
     #[inline]
     pub fn bytes(&mut self, len: u64, field: &'static str) -> Result<&'a [u8], Malformed> {
-        let split = usize::try_from(len)
-            .ok()
-            .and_then(|len| self.rest.split_at_checked(len));
-        let (bytes, rest) = split.ok_or_else(|| Malformed::field(field, Fault::Truncated))?;
-        self.rest = rest;
-        Ok(bytes)
+        self.bytes.take(len).ok_or_else(|| truncated(field))
     }
 
     /// A variable-length integer of up to 64 bits (SPOE.txt 3.1).
@@ -78,9 +64,9 @@ impl<'a> Reader<'a> {
         if first < 240 {
             return Ok(u64::from(first));
         }
-        match varint::decode_rest(first, || self.next()) {
+        match varint::decode_rest(first, || self.bytes.u8()) {
             Ok(Some(value)) => Ok(value),
-            Ok(None) => Err(Malformed::field(field, Fault::Truncated)),
+            Ok(None) => Err(truncated(field)),
             Err(Overflow) => Err(Malformed::field(field, Fault::Overflow)),
         }
     }
@@ -91,6 +77,52 @@ impl<'a> Reader<'a> {
     pub fn string(&mut self, field: &'static str) -> Result<&'a [u8], Malformed> {
         let len = self.varint(field)?;
         self.bytes(len, field)
+    }
+}
+
+const fn truncated(field: &'static str) -> Malformed {
+    Malformed::field(field, Fault::Truncated)
+}
+
+/// The same without names, for those who only want to know whether all is well.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
+
+impl<'a> Bytes<'a> {
+    #[inline]
+    pub(super) fn u8(&mut self) -> Option<u8> {
+        let (&first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(first)
+    }
+
+    #[inline]
+    pub(super) fn array<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
+        let (array, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(array)
+    }
+
+    #[inline]
+    pub(super) fn take(&mut self, len: u64) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.0.split_at_checked(usize::try_from(len).ok()?)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    #[inline]
+    pub(super) fn varint(&mut self) -> Option<u64> {
+        let first = self.u8()?;
+        if first < 240 {
+            return Some(u64::from(first));
+        }
+        varint::decode_rest(first, || self.u8()).ok()?
+    }
+
+    #[inline]
+    pub(super) fn string(&mut self) -> Option<&'a [u8]> {
+        let len = self.varint()?;
+        self.take(len)
     }
 }
 
