@@ -267,7 +267,7 @@ impl Session {
     }
 
     /// Answers one NOTIFY: exactly one ACK, whatever the handler says.
-    #[inline]
+    #[inline(never)]
     fn notify(
         &self,
         notify: &Notify<'_>,

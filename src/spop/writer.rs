@@ -101,7 +101,9 @@ impl<'a> FrameWriter<'a> {
     #[inline]
     pub fn finish(mut self) {
         let body = self.out.len().saturating_sub(self.start + LENGTH_PREFIX);
-        let len = u32::try_from(body).unwrap_or(u32::MAX).to_be_bytes();
+        // At most `max`, which is 32 bits wide.
+        #[expect(clippy::cast_possible_truncation, reason = "see above")]
+        let len = (body as u32).to_be_bytes();
         if let Some(prefix) = self.out.get_mut(self.start..self.start + LENGTH_PREFIX) {
             prefix.copy_from_slice(&len);
         }
