@@ -29,6 +29,9 @@ pub struct Limits {
     /// Answers that took longer than this are counted. Default 10 ms, the `timeout processing` of
     /// the sample configurations.
     pub processing_budget: Duration,
+    /// How long a worker that has nothing to do looks for work before it sleeps. It buys the time
+    /// that the kernel takes to wake a thread, and pays with its core. Default 0: it sleeps at once.
+    pub busy_poll: Duration,
     /// The permission bits of a UNIX socket. Default 0o660.
     pub unix_mode: u32,
 }
@@ -45,6 +48,7 @@ impl Default for Limits {
             drain_grace: Duration::from_millis(50),
             linger_timeout: Duration::from_secs(2),
             processing_budget: Duration::from_millis(10),
+            busy_poll: Duration::ZERO,
             unix_mode: 0o660,
         }
     }

@@ -84,7 +84,7 @@ impl<H: Handler> Worker<H> {
     pub(super) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         while !self.is_over() {
-            match self.poll.poll(&mut events, self.timeout()) {
+            match self.poll(&mut events) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 polled => polled?,
             }
@@ -96,6 +96,24 @@ impl<H: Handler> Worker<H> {
         }
         self.cut_off();
         Ok(())
+    }
+
+    /// Waits for events: at first without sleeping, if that is asked for.
+    fn poll(&mut self, events: &mut Events) -> io::Result<()> {
+        let busy = self.desk.limits.busy_poll;
+        if !busy.is_zero() {
+            let until = Instant::now() + self.timeout().map_or(busy, |timeout| timeout.min(busy));
+            loop {
+                self.poll.poll(events, Some(Duration::ZERO))?;
+                if !events.is_empty() {
+                    return Ok(());
+                }
+                if Instant::now() >= until {
+                    break;
+                }
+            }
+        }
+        self.poll.poll(events, self.timeout())
     }
 
     fn event(&mut self, event: &Event) {

@@ -85,6 +85,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
     pub(crate) drain_timeout: Duration,
 
+    /// Look for work for this long before sleeping, or "off": latency bought with a core per worker
+    #[arg(long, value_name = "TIME", default_value = "off", value_parser = values::maybe_duration)]
+    pub(crate) busy_poll: MaybeDuration,
+
     /// Repeat the random scores of another run that had this seed
     #[arg(long, value_name = "NUMBER")]
     pub(crate) seed: Option<u64>,
@@ -129,6 +133,7 @@ impl Args {
             idle_timeout: self.idle_timeout.0,
             drain_timeout: self.drain_timeout,
             processing_budget: self.processing_budget,
+            busy_poll: self.busy_poll.0.unwrap_or_default(),
             unix_mode: self.unix_mode,
             ..defaults
         }
