@@ -170,6 +170,10 @@ pub(crate) struct Plot {
     /// What stands above the picture
     #[arg(long, value_name = "TEXT", default_value = "Latency by percentile")]
     pub(crate) title: String,
+
+    /// What took so long, in the plural
+    #[arg(long, value_name = "TEXT", default_value = "NOTIFYs")]
+    pub(crate) of: String,
 }
 
 /// Cores by number. A type of its own, so that clap takes it for one value.

@@ -44,7 +44,11 @@ pub(crate) fn write(plan: &Plan, outcome: &Outcome, options: &Options) -> Result
         let label = plan.label.clone();
         save(
             path,
-            &svg::plot("Latency by percentile", &[Curve { label, points }])?,
+            &svg::plot(
+                "Latency by percentile",
+                "NOTIFYs",
+                &[Curve { label, points }],
+            )?,
         )?;
     }
     Ok(())
@@ -57,7 +61,7 @@ pub(crate) fn plot(plot: &Plot) -> Result<(), String> {
         .iter()
         .map(|run| curve(run))
         .collect::<Result<Vec<_>, _>>()?;
-    save(&plot.output, &svg::plot(&plot.title, &curves)?)
+    save(&plot.output, &svg::plot(&plot.title, &plot.of, &curves)?)
 }
 
 /// `FILE` or `LABEL=FILE`.
