@@ -4,31 +4,15 @@ use std::hint::black_box;
 
 use bytes::BytesMut;
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use spoa::spop::{Ack, Argument, Frame, Notify, NotifyWriter, Reader, Scope, TypedData, Varint};
-
-const MAX: u32 = 16_380;
-
-fn notify() -> BytesMut {
-    let mut out = BytesMut::new();
-    let mut notify = NotifyWriter::begin(&mut out, 1, 1, MAX);
-    let value = TypedData::Ipv4([192, 0, 2, 1].into());
-    notify
-        .message("get-ip-reputation", &[Argument { name: b"ip", value }])
-        .unwrap();
-    notify.finish();
-    out
-}
-
-fn room() -> BytesMut {
-    BytesMut::with_capacity(4096)
-}
+use spoa::spop::Varint;
+use spoa_instructions::{notify, room};
 
 #[library_benchmark]
 #[bench::one_byte(239)]
 #[bench::three_bytes(100_000)]
 #[bench::ten_bytes(u64::MAX)]
 fn write_varint(value: u64) -> usize {
-    black_box(Varint::new(black_box(value)).as_slice().len())
+    black_box(spoa_instructions::write_varint(black_box(value)))
 }
 
 #[library_benchmark]
@@ -36,30 +20,19 @@ fn write_varint(value: u64) -> usize {
 #[bench::three_bytes(Varint::new(100_000))]
 #[bench::ten_bytes(Varint::new(u64::MAX))]
 fn read_varint(encoded: Varint) -> u64 {
-    Reader::new(black_box(encoded.as_slice()))
-        .varint("value")
-        .unwrap()
+    spoa_instructions::read_varint(black_box(encoded.as_slice()))
 }
 
 #[library_benchmark]
 #[bench::ipv4(notify())]
 fn read_notify(bytes: BytesMut) -> (usize, BytesMut) {
-    let (frame, _) = Frame::split_first(black_box(&bytes), MAX).unwrap().unwrap();
-    let notify = Notify::try_from(frame).unwrap();
-    let arguments = notify
-        .messages()
-        .map(|message| message.arguments().count())
-        .sum();
-    (arguments, bytes)
+    (spoa_instructions::read_notify(black_box(&bytes)), bytes)
 }
 
 #[library_benchmark]
 #[bench::score(room())]
 fn write_ack(mut out: BytesMut) -> BytesMut {
-    let mut ack = Ack::begin(&mut out, black_box(1), black_box(1), MAX);
-    ack.set_var(Scope::Session, "ip_score", black_box(42_u32))
-        .unwrap();
-    ack.finish();
+    spoa_instructions::write_ack(&mut out, black_box(1), black_box(1), black_box(42));
     out
 }
 
