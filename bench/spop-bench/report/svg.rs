@@ -49,6 +49,8 @@ struct Span {
     /// Microseconds: 1, 2 or 5 times a power of ten.
     low: f64,
     high: f64,
+    /// Which of 1, 2 and 5 have a line: every first or every third.
+    every: usize,
     /// Where the picture begins, below the title and the legend.
     top: f64,
 }
@@ -111,14 +113,23 @@ impl Span {
             .filter(|&quantile| quantile < 1.0);
         let most = most.map(nines).fold(1.0, f64::max).min(6.0);
         (low <= high).then(|| {
-            let low = steps(low)
-                .into_iter()
-                .fold(0.0, |at, step| if step <= low { step } else { at });
-            let above = steps(high).into_iter().find(|&step| step >= high);
+            // Many decades have no room for more than one line each.
+            let every = if high / low > 1e4 { 3 } else { 1 };
+            let below = steps(low).into_iter().step_by(every);
+            let above = steps(high).into_iter().step_by(every);
+            // A step that is a rounding error away is the value itself.
+            let low = below
+                .filter(|&step| step <= low * 1.000_001)
+                .fold(0.0, f64::max);
+            let high = above
+                .filter(|&step| step >= high * 0.999_999)
+                .fold(f64::INFINITY, f64::min);
+            let wider = steps(low).into_iter().find(|&step| step > 1.5 * low);
             Self {
                 nines: most,
                 low,
-                high: above.unwrap_or(high).max(2.0 * low),
+                high: high.max(wider.unwrap_or(high)),
+                every,
                 top,
             }
         })
@@ -140,10 +151,8 @@ impl Span {
     /// The times that have a line.
     fn times(&self) -> impl Iterator<Item = f64> {
         let (low, high) = (self.low * 0.999, self.high * 1.001);
-        // Many decades have no room for more than one line each.
-        let every = if high / low > 2e4 { 3 } else { 1 };
         let decades = (0..=16).map(move |power| low * 10_f64.powi(power));
-        let times = decades.flat_map(move |at| steps(at).into_iter().take(3).step_by(every));
+        let times = decades.flat_map(|at| steps(at).into_iter().take(3).step_by(self.every));
         times.filter(move |time| (low..=high).contains(time))
     }
 }
@@ -324,9 +333,25 @@ mod tests {
     }
 
     #[test]
+    fn a_scale_may_begin_and_end_at_a_value() {
+        for low in [0.001, 0.002, 0.005, 0.01, 0.3, 1.0, 2.0, 5.0, 1e3, 1e6] {
+            for high in [low, 2.0 * low, 5.0 * low, 1e3 * low, 1e5 * low] {
+                let span = Span::of(&[curve("", &[low, high])], TOP).unwrap();
+                assert!(span.low > 0.1 * low && span.low <= 1.01 * low, "{span:?}");
+                assert!(
+                    span.high >= 0.99 * high && span.high <= 10.1 * high,
+                    "{span:?}"
+                );
+                assert!(span.times().count() >= 2, "{span:?}");
+            }
+        }
+    }
+
+    #[test]
     fn many_decades_have_a_line_each() {
         let svg = plot("", "", &[curve("wide", &[0.5, 1e6])]).unwrap();
         assert!(svg.contains(">1 s<") && !svg.contains(">2 ms<"), "{svg}");
+        assert!(svg.contains(">100 ns<"), "{svg}");
     }
 
     #[test]
