@@ -3,12 +3,15 @@
 //! In scope: the score, and the sources that give one. Out of scope: which message asks, and in
 //! which variable the answer goes (that is [`iprep`](crate::iprep)).
 
+mod cover;
 mod entry;
+pub mod formats;
 mod prefix;
 mod random;
 
 use core::net::IpAddr;
 
+pub use cover::Cover;
 pub use entry::{Confidence, Entry};
 pub use prefix::Prefix;
 pub use random::Random;

@@ -1,0 +1,135 @@
+//! Reputation data as it is found in the wild, read into entries.
+//!
+//! ```text
+//!  bytes ──► Lines, or a document ──► one format's reader ──► Entry ──► sink
+//!                                            │
+//!                                            └──► Report: what was there, what was wrong
+//! ```
+//!
+//! In scope: what the bytes say, line by line, in memory that does not grow with the input (a MMDB
+//! is a document and is held whole). Out of scope: where the bytes come from, how many there may be
+//! (the caller bounds its reader), and what the entries add up to.
+//!
+//! A line that cannot be read is counted and named, and the others are used; a feed of which too
+//! many lines are wrong, or that is no list at all, is refused whole.
+
+mod attributes;
+mod contents;
+mod csv;
+mod detect;
+mod format;
+mod header;
+mod item;
+mod lines;
+mod moment;
+mod options;
+mod output;
+mod plain;
+mod refused;
+mod report;
+mod suricata;
+mod text;
+
+use core::ops::ControlFlow;
+use std::io::BufRead;
+
+use crate::reputation::Entry;
+
+pub use attributes::{Attributes, NoDatabase};
+pub use contents::Contents;
+pub use detect::{Unrecognised, detect};
+pub use format::{Format, UnknownFormat};
+pub use options::{Categories, Columns, MmdbMatch, MmdbRule, Options, Polarity};
+pub use output::Sink;
+pub use refused::Refused;
+pub use report::{NAMED_MAX, Report, Wrong};
+
+use csv::Csv;
+use header::Header;
+use lines::Lines;
+use output::Output;
+use plain::Plain;
+use suricata::{CategoryNames, Suricata};
+
+/// The most bytes in the name of a category.
+const WORD_MAX: usize = 64;
+
+/// Reads a feed to its end and hands its entries to the sink, in the order of the feed.
+///
+/// The caller bounds the input; every input that ends is read in time proportional to its length.
+///
+/// # Errors
+/// [`Refused`], if the feed is not to be used. Entries that the sink has taken by then are part of
+/// something that is not whole: they are to be thrown away.
+///
+/// ```
+/// use core::ops::ControlFlow;
+/// use spoa::reputation::formats::{Format, Options, read};
+///
+/// let mut list = &b"203.0.113.9  # a host\n198.51.100.0/24\n"[..];
+/// let mut found = Vec::new();
+/// let report = read(Format::Plain, &mut list, &Options::default(), &mut |entry| {
+///     found.push(entry.prefix.to_string());
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!((report.entries, report.wrong), (2, 0));
+/// assert_eq!(found, ["203.0.113.9", "198.51.100.0/24"]);
+/// # Ok::<_, spoa::reputation::formats::Refused>(())
+/// ```
+pub fn read(
+    format: Format,
+    input: &mut dyn BufRead,
+    options: &Options,
+    sink: &mut Sink<'_>,
+) -> Result<Report, Refused> {
+    let mut output = Output::new(sink);
+    let mut lines = Lines::new(input);
+    match format {
+        Format::Plain | Format::DropText | Format::Netset => {
+            let header = Header::new(format == Format::Netset);
+            let confidence = options.confidence;
+            text::read(&mut lines, &mut Plain { confidence, header }, &mut output)
+        }
+        Format::Csv => text::read(&mut lines, &mut Csv::new(options)?, &mut output),
+        Format::SuricataIprep => {
+            let categories = &options.categories;
+            text::read(&mut lines, &mut Suricata { categories }, &mut output)
+        }
+        _ => Err(Refused::Malformed("this format is not read yet".to_owned())),
+    }?;
+    judge(output.report, options)
+}
+
+impl Categories {
+    /// Reads Suricata's categories file. Of the options, only `wrong_max` and `allow_empty` count.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn read(input: &mut dyn BufRead, options: &Options) -> Result<(Self, Report), Refused> {
+        let mut nobody = |_: Entry<'_>| ControlFlow::Continue(());
+        let mut output = Output::new(&mut nobody);
+        let mut names = CategoryNames::default();
+        text::read(&mut Lines::new(input), &mut names, &mut output)?;
+        Ok((names.0, judge(output.report, options)?))
+    }
+}
+
+/// Whether what was read is a feed.
+fn judge(report: Report, options: &Options) -> Result<Report, Refused> {
+    #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
+    let (wrong, lines) = (report.wrong as f64, report.lines as f64);
+    if wrong > options.wrong_max * lines {
+        return Err(Refused::TooManyWrong(Box::new(report)));
+    }
+    if report.entries == 0 && !report.emptied && !options.allow_empty {
+        return Err(Refused::Empty);
+    }
+    Ok(report)
+}
+
+/// A text that may be the name of a category: short, and nothing in it that upsets a log.
+fn word(text: &[u8]) -> Option<&str> {
+    let text = str::from_utf8(text).ok()?;
+    let is_word = (1..=WORD_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+    is_word.then_some(text)
+}
