@@ -3,7 +3,9 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use maxminddb::{PathElement, Reader};
+use maxminddb::Reader;
+
+use super::mmdb;
 
 /// A database that is asked for addresses one by one. It is held in memory, never mapped: a file
 /// that is cut short in place would end the process.
@@ -49,18 +51,14 @@ impl Attributes {
     /// The number of the autonomous system that announces an address (`autonomous_system_number`).
     #[must_use]
     pub fn asn(&self, address: IpAddr) -> Option<u32> {
-        let path = [PathElement::Key("autonomous_system_number")];
         let found = self.reader.lookup(address.to_canonical()).ok()?;
-        found.decode_path(&path).ok().flatten()
+        mmdb::asn(&found).ok().flatten()
     }
 
     /// The ISO 3166-1 code of an address's country (`country.iso_code`), two upper-case letters.
     #[must_use]
     pub fn country(&self, address: IpAddr) -> Option<[u8; 2]> {
-        let path = [PathElement::Key("country"), PathElement::Key("iso_code")];
         let found = self.reader.lookup(address.to_canonical()).ok()?;
-        let code: &str = found.decode_path(&path).ok().flatten()?;
-        let code: [u8; 2] = code.as_bytes().try_into().ok()?;
-        code.iter().all(u8::is_ascii_uppercase).then_some(code)
+        mmdb::country(&found).ok().flatten()
     }
 }

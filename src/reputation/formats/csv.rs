@@ -35,14 +35,13 @@ pub(super) struct Csv<'a> {
 impl<'a> Csv<'a> {
     /// Fails if the numbers may mean one thing or the opposite.
     pub(super) fn new(options: &'a Options) -> Result<Self, Refused> {
-        if options.columns.number.is_some() && options.polarity.is_none() {
-            return Err(Refused::Unstated(
-                "polarity: whether the highest number of the feed is the worst or the best address",
-            ));
-        }
+        let polarity = match options.columns.number {
+            Some(_) => Some(options.stated_polarity()?),
+            None => None,
+        };
         Ok(Self {
             options,
-            polarity: options.polarity,
+            polarity,
             has_begun: false,
             fields: Fields::default(),
         })

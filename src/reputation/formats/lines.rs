@@ -5,7 +5,7 @@
 //!  [ used up ][ not yet used   ][ free  ]        one buffer; the rest of a line moves to its front
 //! ```
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 
 use super::contents::BOM;
 
@@ -129,7 +129,6 @@ impl<'a> Lines<'a> {
         })
     }
 
-    #[inline]
     fn held(&self) -> &[u8] {
         self.buffer.get(self.start..self.end).unwrap_or_default()
     }
@@ -157,10 +156,22 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// What is left of the input, for a document that is not made of lines.
+impl Read for Lines<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.start == self.end {
+            return self.input.read(into);
+        }
+        let read = self.held().read(into)?;
+        self.start += read;
+        Ok(read)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{BufReader, Read};
+    use std::io::BufReader;
 
     fn all(input: &mut dyn BufRead) -> Vec<(u64, Vec<u8>, bool)> {
         let mut lines = Lines::new(input);

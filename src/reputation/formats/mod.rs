@@ -13,14 +13,19 @@
 //! A line that cannot be read is counted and named, and the others are used; a feed of which too
 //! many lines are wrong, or that is no list at all, is refused whole.
 
+mod abuseipdb;
 mod attributes;
 mod contents;
 mod csv;
 mod detect;
+mod drop_json;
 mod format;
+mod haproxy_map;
 mod header;
+mod ipset;
 mod item;
 mod lines;
+mod mmdb;
 mod moment;
 mod options;
 mod output;
@@ -45,7 +50,10 @@ pub use refused::Refused;
 pub use report::{NAMED_MAX, Report, Wrong};
 
 use csv::Csv;
+use drop_json::DropJson;
+use haproxy_map::HaproxyMap;
 use header::Header;
+use ipset::IpsetSave;
 use lines::Lines;
 use output::Output;
 use plain::Plain;
@@ -83,21 +91,45 @@ pub fn read(
     sink: &mut Sink<'_>,
 ) -> Result<Report, Refused> {
     let mut output = Output::new(sink);
-    let mut lines = Lines::new(input);
+    dispatch(format, input, options, &mut output)?;
+    judge(output.report, options)
+}
+
+/// Hands the input to the reader of its format.
+fn dispatch(
+    format: Format,
+    input: &mut dyn BufRead,
+    options: &Options,
+    output: &mut Output<'_>,
+) -> Result<(), Refused> {
+    let lines = &mut Lines::new(input);
     match format {
         Format::Plain | Format::DropText | Format::Netset => {
             let header = Header::new(format == Format::Netset);
             let confidence = options.confidence;
-            text::read(&mut lines, &mut Plain { confidence, header }, &mut output)
+            text::read(lines, &mut Plain { confidence, header }, output)
         }
-        Format::Csv => text::read(&mut lines, &mut Csv::new(options)?, &mut output),
+        Format::DropJson => {
+            let mut drop = DropJson::new(options.confidence);
+            text::read(lines, &mut drop, output)?;
+            check_wrong(&output.report, options)?;
+            drop.is_whole(output)
+        }
+        Format::Csv => text::read(lines, &mut Csv::new(options)?, output),
         Format::SuricataIprep => {
             let categories = &options.categories;
-            text::read(&mut lines, &mut Suricata { categories }, &mut output)
+            text::read(lines, &mut Suricata { categories }, output)
         }
-        _ => Err(Refused::Malformed("this format is not read yet".to_owned())),
-    }?;
-    judge(output.report, options)
+        Format::AbuseIpdb => abuseipdb::read(lines, options, output),
+        Format::IpsetSave => {
+            let mut ipset = IpsetSave::new(options);
+            text::read(lines, &mut ipset, output)?;
+            check_wrong(&output.report, options)?;
+            ipset.has_sets()
+        }
+        Format::HaproxyMap => text::read(lines, &mut HaproxyMap::new(options)?, output),
+        Format::Mmdb => mmdb::read(lines, options, output),
+    }
 }
 
 impl Categories {
@@ -116,15 +148,20 @@ impl Categories {
 
 /// Whether what was read is a feed.
 fn judge(report: Report, options: &Options) -> Result<Report, Refused> {
-    #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
-    let (wrong, lines) = (report.wrong as f64, report.lines as f64);
-    if wrong > options.wrong_max * lines {
-        return Err(Refused::TooManyWrong(Box::new(report)));
-    }
+    check_wrong(&report, options)?;
     if report.entries == 0 && !report.emptied && !options.allow_empty {
         return Err(Refused::Empty);
     }
     Ok(report)
+}
+
+fn check_wrong(report: &Report, options: &Options) -> Result<(), Refused> {
+    #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
+    let (wrong, lines) = (report.wrong as f64, report.lines as f64);
+    if wrong > options.wrong_max * lines {
+        return Err(Refused::TooManyWrong(Box::new(report.clone())));
+    }
+    Ok(())
 }
 
 /// A text that may be the name of a category: short, and nothing in it that upsets a log.

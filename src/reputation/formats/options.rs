@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Refused;
 use crate::reputation::Confidence;
 
 /// Which end of a feed's numbers is the bad one.
@@ -58,6 +59,13 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Fails if the numbers of the feed may mean one thing or the opposite.
+    pub(super) fn stated_polarity(&self) -> Result<Polarity, Refused> {
+        self.polarity.ok_or(Refused::Unstated(
+            "polarity: whether the highest number of the feed is the worst or the best address",
+        ))
+    }
+
     /// The confidence that a feed's number stands for, if it is one of 0 to `number_max`.
     pub(super) fn confidence_of(&self, number: f64, polarity: Polarity) -> Option<Confidence> {
         if !(0.0..=self.number_max).contains(&number) {
@@ -145,7 +153,8 @@ pub struct MmdbRule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MmdbMatch {
     /// Those where this is `true`: `is_anonymous`, `is_anonymous_vpn`, `is_hosting_provider`,
-    /// `is_public_proxy`, `is_residential_proxy`, `is_tor_exit_node`, or another.
+    /// `is_public_proxy`, `is_residential_proxy`, `is_tor_exit_node`, or another; a dot leads into a
+    /// map (`traits.is_anycast`).
     Flag(String),
     /// Those that an autonomous system announces.
     Asn(u32),

@@ -38,7 +38,7 @@ impl LineFormat for Plain {
 
 /// What stands before the comment.
 #[inline]
-fn listed(line: &[u8]) -> Result<Item, Expected> {
+pub(super) fn listed(line: &[u8]) -> Result<Item, Expected> {
     if let Some((item, rest)) = Item::split_first(line) {
         let rest = rest.trim_ascii_start();
         if rest.is_empty() || comment(rest).is_some() {

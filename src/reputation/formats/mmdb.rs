@@ -1,0 +1,165 @@
+//! `MaxMind` databases: rules of the configuration say which of their networks are bad.
+//!
+//! ```text
+//!  is_tor_exit_node            = true     0.9  tor
+//!  autonomous_system_number    = 64496    0.5  hosting
+//!  country.iso_code            = ZZ       0.2
+//! ```
+//!
+//! A database is read into memory whole and walked once. The tree of a hostile one may have far more
+//! paths than nodes: the walk is given up when it has seen more networks than a tree can have.
+
+use std::collections::HashMap;
+use std::io::Read;
+
+use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader, WithinOptions};
+
+use super::Refused;
+use super::contents::Contents;
+use super::item::{Expected, Item};
+use super::options::{MmdbMatch, MmdbRule, Options};
+use super::output::{Evidence, Output};
+use crate::reputation::Prefix;
+
+const RECORD: Expected = "a record with fields of the types that MaxMind uses";
+
+/// Networks for each node of the tree: a tree has one more leaf than nodes, and IPv4 may be reached
+/// in more than one way.
+const NETWORKS_PER_NODE: u64 = 4;
+
+/// Reads a database.
+pub(super) fn read(
+    input: &mut impl Read,
+    options: &Options,
+    output: &mut Output<'_>,
+) -> Result<(), Refused> {
+    if options.rules.is_empty() {
+        return Err(Refused::Unstated(
+            "rules: which flags, autonomous systems or countries of the database are bad",
+        ));
+    }
+    let mut bytes = Vec::new();
+    input.read_to_end(&mut bytes)?;
+    let reader = match Reader::from_source(bytes.as_slice()) {
+        Ok(reader) => reader,
+        Err(error) => return Err(unfit(&bytes, &error)),
+    };
+    output.report.as_of = u32::try_from(reader.metadata().build_epoch).ok();
+    walk(&reader, &options.rules, output)
+}
+
+/// Says what the bytes are, if that is plainer than why they are no database.
+fn unfit(bytes: &[u8], error: &MaxMindDbError) -> Refused {
+    let head = bytes.get(..1024).unwrap_or(bytes);
+    match Contents::sniff(head) {
+        Contents::Binary => malformed(error),
+        Contents::Nothing => Refused::Empty,
+        other => Refused::Unfit(other),
+    }
+}
+
+fn malformed(error: &MaxMindDbError) -> Refused {
+    Refused::Malformed(error.to_string())
+}
+
+fn walk(
+    reader: &Reader<&[u8]>,
+    rules: &[MmdbRule],
+    output: &mut Output<'_>,
+) -> Result<(), Refused> {
+    let options = WithinOptions::default().include_networks_without_data();
+    let networks = reader
+        .networks(options)
+        .map_err(|error| malformed(&error))?;
+    let networks_max = NETWORKS_PER_NODE * (u64::from(reader.metadata().node_count) + 1);
+    // Many networks share a record.
+    let mut judged: HashMap<usize, Result<Option<&MmdbRule>, Expected>> = HashMap::new();
+    let mut number = 0;
+    for found in networks {
+        let found = found.map_err(|error| malformed(&error))?;
+        number += 1;
+        if number > networks_max {
+            let why = "its tree has more networks than it can have";
+            return Err(Refused::Malformed(why.to_owned()));
+        }
+        let Some(offset) = found.offset() else {
+            continue;
+        };
+        let judgement = *judged
+            .entry(offset)
+            .or_insert_with(|| strongest(&found, rules));
+        settle(number, &found, judgement, output)?;
+    }
+    Ok(())
+}
+
+fn settle(
+    number: u64,
+    found: &LookupResult<'_, &[u8]>,
+    judgement: Result<Option<&MmdbRule>, Expected>,
+    output: &mut Output<'_>,
+) -> Result<(), Refused> {
+    output.report.lines += 1;
+    let network = found.network().map_err(|error| malformed(&error))?;
+    let prefix = Prefix::new(network.network(), network.prefix());
+    match (judgement, prefix) {
+        (Ok(None), _) => output.skip(),
+        (Ok(Some(rule)), Some(prefix)) => {
+            let evidence = Evidence {
+                category: rule.category.as_deref(),
+                ..Evidence::plain(rule.confidence)
+            };
+            let is_masked = false;
+            output.give(number, Item::One { prefix, is_masked }, evidence);
+        }
+        (Err(expected), _) => {
+            let what = network.to_string();
+            output.report.wrong(number, what.as_bytes(), expected);
+        }
+        (_, None) => return Err(Refused::Malformed("a network too long".to_owned())),
+    }
+    output.goes_on()
+}
+
+/// The rule that says most of a record; the first of equals.
+fn strongest<'r>(
+    found: &LookupResult<'_, &[u8]>,
+    rules: &'r [MmdbRule],
+) -> Result<Option<&'r MmdbRule>, Expected> {
+    let mut strongest: Option<&MmdbRule> = None;
+    for rule in rules {
+        let is_stronger = strongest.is_none_or(|other| rule.confidence > other.confidence);
+        if is_stronger && matches(found, &rule.on).map_err(|_| RECORD)? {
+            strongest = Some(rule);
+        }
+    }
+    Ok(strongest)
+}
+
+fn matches(found: &LookupResult<'_, &[u8]>, on: &MmdbMatch) -> Result<bool, MaxMindDbError> {
+    Ok(match on {
+        MmdbMatch::Flag(path) => {
+            let path: Vec<_> = path.split('.').map(PathElement::Key).collect();
+            found.decode_path::<bool>(&path)? == Some(true)
+        }
+        MmdbMatch::Asn(number) => asn(found)? == Some(*number),
+        MmdbMatch::Country(code) => country(found)? == Some(*code),
+    })
+}
+
+/// The number of the autonomous system, if a record has one.
+pub(super) fn asn<S: AsRef<[u8]>>(
+    found: &LookupResult<'_, S>,
+) -> Result<Option<u32>, MaxMindDbError> {
+    found.decode_path(&[PathElement::Key("autonomous_system_number")])
+}
+
+/// The ISO 3166-1 code of the country, if a record has one.
+pub(super) fn country<S: AsRef<[u8]>>(
+    found: &LookupResult<'_, S>,
+) -> Result<Option<[u8; 2]>, MaxMindDbError> {
+    let path = [PathElement::Key("country"), PathElement::Key("iso_code")];
+    let code: Option<&str> = found.decode_path(&path)?;
+    let code = code.and_then(|code| <[u8; 2]>::try_from(code.as_bytes()).ok());
+    Ok(code.filter(|code| code.iter().all(u8::is_ascii_uppercase)))
+}
