@@ -164,3 +164,97 @@ impl Listed {
         Ok((item, evidence))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::reputation::formats::tests::{outcome, parts, refusal};
+    use crate::reputation::formats::{Format, Options};
+
+    fn why(feed: &str) -> String {
+        refusal(Format::AbuseIpdb, &Options::default(), feed)
+    }
+
+    #[test]
+    fn a_hundred_is_the_worst() {
+        let feed = br#"{"meta":{"generatedAt":"2026-12-01T00:00:00+00:00"},
+            "data":[
+              {"ipAddress":"203.0.113.5","countryCode":"ZZ","abuseConfidenceScore":97,
+               "lastReportedAt":"2026-11-30T23:00:00+00:00"},
+              {"ipAddress":"2001:db8::1","abuseConfidenceScore":100,"lastReportedAt":null,
+               "reports":[{"x":[1,2]}]},
+              {"abuseConfidenceScore":"0","ipAddress":"203.0.113.\u0036"}
+            ]}"#;
+        let (entries, report) = outcome(Format::AbuseIpdb, &Options::default(), feed).unwrap();
+        assert_eq!(
+            entries,
+            [
+                "203.0.113.5 0.97 seen 1796079600",
+                "2001:db8::1 1",
+                "203.0.113.6 0",
+            ]
+        );
+        assert_eq!(report.as_of, Some(1_796_083_200));
+        assert_eq!(report.lines, 3);
+    }
+
+    #[test]
+    fn the_plain_form_is_read_too() {
+        let feed = "203.0.113.5\n2001:db8::1\n";
+        let (entries, wrong) = parts(Format::AbuseIpdb, &Options::default(), feed);
+        assert_eq!(entries, ["203.0.113.5 1", "2001:db8::1 1"]);
+        assert_eq!(wrong, [""; 0]);
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_used_is_a_wrong_line() {
+        let feed = r#"{"data":[{"ipAddress":"203.0.113.5","abuseConfidenceScore":7},
+            {"ipAddress":"203.0.113.6"}, {"ipAddress":7}, {}, [1,[2]], "203.0.113.7", 7, -7, 7.5,
+            null, true, {"ipAddress":"203.0.113.8","abuseConfidenceScore":101},
+            {"ipAddress":"203.0.113.8","abuseConfidenceScore":-1},
+            {"ipAddress":"203.0.113.8","abuseConfidenceScore":1,"lastReportedAt":"soon"}
+            ]}"#;
+        let options = Options {
+            wrong_max: 1.0,
+            ..Options::default()
+        };
+        let (entries, report) = outcome(Format::AbuseIpdb, &options, feed.as_bytes()).unwrap();
+        assert_eq!(entries, ["203.0.113.5 0.07"]);
+        assert_eq!((report.lines, report.wrong), (14, 13));
+        assert_eq!(report.first_wrong[0].line, 2);
+    }
+
+    #[test]
+    fn a_document_that_is_not_whole_is_refused() {
+        let whole = r#"{"data":[{"ipAddress":"203.0.113.5","abuseConfidenceScore":7}]}"#;
+        assert!(outcome(Format::AbuseIpdb, &Options::default(), whole.as_bytes()).is_ok());
+        for end in 1..whole.len() {
+            assert!(
+                why(&whole[..end]).contains("not well-formed"),
+                "cut after {end}"
+            );
+        }
+        assert!(why(&format!("{whole}{whole}")).contains("trailing"));
+        assert!(why("{\"data\":7}").contains("a list of objects"));
+        assert!(why("{}").contains("it has no \"data\""));
+        assert!(why("{\"data\":[]}").contains("there is no entry"));
+        let limit =
+            r#"{"errors":[{"detail":"Daily rate limit of 5 requests exceeded.","status":429}]}"#;
+        assert!(why(limit).contains("\"Daily rate limit of 5 requests exceeded.\""));
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_the_document() {
+        let long = format!(
+            "{{\"data\":[{{\"ipAddress\":\"{}\"}}]}}",
+            "x".repeat(3 << 20)
+        );
+        assert!(why(&long).contains("longer than a megabyte"));
+        let deep = format!("{{\"other\":{}", "[".repeat(3 << 20));
+        assert!(why(&deep).contains("not well-formed"));
+        let deep = format!("{{\"data\":[{}", "{\"a\":".repeat(3 << 20));
+        assert!(why(&deep).contains("not well-formed"));
+        let one = "{\"ipAddress\":\"203.0.113.5\",\"abuseConfidenceScore\":7},";
+        let many = format!("{{\"data\":[{}{{}}]}}", one.repeat((3 << 20) / one.len()));
+        assert!(outcome(Format::AbuseIpdb, &Options::default(), many.as_bytes()).is_ok());
+    }
+}

@@ -87,6 +87,8 @@ impl<'a> Csv<'a> {
 }
 
 impl LineFormat for Csv<'_> {
+    const HASH_ONLY: bool = true;
+
     fn line(&mut self, line: Text<'_>, output: &mut Output<'_>) -> Result<(), Expected> {
         let is_first = !core::mem::replace(&mut self.has_begun, true);
         self.fields
@@ -176,5 +178,110 @@ impl Fields {
     /// The field of a column that need not be there.
     fn maybe(&self, column: Option<usize>) -> Option<&[u8]> {
         Some(self.at(column?)).filter(|field| !field.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reputation::formats::Format;
+    use crate::reputation::formats::tests::{parts, refusal};
+
+    fn stated(polarity: Polarity) -> Options {
+        Options {
+            polarity: Some(polarity),
+            ..Options::default()
+        }
+    }
+
+    fn read(options: &Options, feed: &str) -> (Vec<String>, Vec<String>) {
+        parts(Format::Csv, options, feed)
+    }
+
+    #[test]
+    fn columns_are_read_with_the_polarity_that_is_stated() {
+        let feed = "network,score,category,expires\r\n\
+            203.0.113.0/24,15,scanner,2026-12-01T00:00:00Z\r\n\
+            2001:db8::1, 0 ,,1796083200\n\
+            \"203.0.113.1-203.0.113.2\",100,\"bots, \"\"loud\"\"\"\n\
+            203.0.113.7,12.5\n\
+            # comment\n\
+            203.0.113.8,50,,9999-12-31T23:59:59Z\n";
+        let (entries, wrong) = read(&stated(Polarity::HighIsBad), feed);
+        assert_eq!(wrong, [""; 0]);
+        assert_eq!(
+            entries,
+            [
+                "203.0.113.0/24 0.15 scanner until 1796083200",
+                "2001:db8::1 0 until 1796083200",
+                "203.0.113.1 1 bots, \"loud\"",
+                "203.0.113.2 1 bots, \"loud\"",
+                "203.0.113.7 0.125",
+                "203.0.113.8 0.5",
+            ]
+        );
+        let (entries, _) = read(&stated(Polarity::HighIsGood), feed);
+        assert_eq!(entries[0], "203.0.113.0/24 0.85 scanner until 1796083200");
+        assert_eq!(entries[1], "2001:db8::1 1 until 1796083200");
+        assert!(refusal(Format::Csv, &Options::default(), feed).contains("polarity"));
+    }
+
+    #[test]
+    fn columns_stand_where_the_options_say() {
+        let options = Options {
+            columns: Columns {
+                separator: b';',
+                prefix: 2,
+                number: None,
+                category: Some(0),
+                expires: None,
+                seen: Some(1),
+            },
+            ..Options::default()
+        };
+        let (entries, wrong) = read(&options, "bots;1796083200;203.0.113.9;7\n;;203.0.113.10\n");
+        assert_eq!(
+            entries,
+            ["203.0.113.9 1 bots seen 1796083200", "203.0.113.10 1"]
+        );
+        assert_eq!(wrong, [""; 0]);
+    }
+
+    #[test]
+    fn wrong_fields_are_named() {
+        let feed = "203.0.113.1,101\n\
+            203.0.113.2,-1\n203.0.113.3,NaN\n203.0.113.4\n203.0.113.5,\n\
+            203.0.113.6,1,a\x07b\n203.0.113.7,1,a,tomorrow\n203.0.113.8,1,a,1796083200000\n\
+            \"203.0.113.9,1\n\"203.0.113.9\"x,1\n";
+        let (entries, wrong) = read(&stated(Polarity::HighIsBad), feed);
+        assert_eq!(entries, [""; 0]);
+        let expected = [
+            NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, WORD, MOMENT, MOMENT, QUOTE, QUOTE,
+        ];
+        assert_eq!(wrong.len(), expected.len());
+        for (wrong, expected) in wrong.iter().zip(expected) {
+            assert!(wrong.ends_with(expected), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_line_may_be_a_header() {
+        let (entries, wrong) = read(
+            &stated(Polarity::HighIsBad),
+            "# of ours\nip,score\n203.0.113.1,1\nip,score\n",
+        );
+        assert_eq!((entries.len(), wrong.len()), (1, 1));
+        let (_, wrong) = read(
+            &stated(Polarity::HighIsBad),
+            "example.com,1\n203.0.113.1,1\n",
+        );
+        assert_eq!(wrong.len(), 1);
+    }
+
+    #[test]
+    fn columns_without_end_cost_nothing() {
+        let feed = format!("203.0.113.1,1{}", ",".repeat(4000));
+        let (entries, wrong) = read(&stated(Polarity::HighIsBad), &feed);
+        assert_eq!((entries.len(), wrong.len()), (1, 0));
     }
 }

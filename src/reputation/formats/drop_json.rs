@@ -90,3 +90,69 @@ impl LineFormat for DropJson {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::reputation::formats::tests::{outcome, refusal};
+    use crate::reputation::formats::{Format, Options};
+
+    const TWO: &str = "{\"cidr\":\"192.0.2.0/24\",\"sblid\":\"SBL1\",\"rir\":\"arin\"}\n\
+        {\"cidr\":\"2001:db8::\\/32\",\"sblid\":\"SBL2\"}\n";
+
+    fn metadata(records: u64) -> String {
+        format!("{{\"type\":\"metadata\",\"timestamp\":1796083200,\"records\":{records}}}\n")
+    }
+
+    fn why(feed: &str) -> String {
+        refusal(Format::DropJson, &Options::default(), feed)
+    }
+
+    #[test]
+    fn a_whole_list_is_read() {
+        let feed = [TWO, TWO, &metadata(4)].concat();
+        let (entries, report) =
+            outcome(Format::DropJson, &Options::default(), feed.as_bytes()).unwrap();
+        let once = ["192.0.2.0/24 1", "2001:db8::/32 1"];
+        assert_eq!(entries, [once, once].concat());
+        assert_eq!(
+            (report.declared, report.as_of),
+            (Some(4), Some(1_796_083_200))
+        );
+        assert_eq!((report.lines, report.skipped), (4, 1));
+        let both = [TWO, &metadata(2), TWO, &metadata(2)].concat();
+        assert!(outcome(Format::DropJson, &Options::default(), both.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_list_that_is_cut_short_is_refused() {
+        let short = "it is cut short: 2 entries of the 3 that it declares";
+        assert_eq!(why(&[TWO, &metadata(3)].concat()), short);
+        assert!(why(TWO).starts_with("it is cut short: its last line"));
+        let twice = [TWO, &metadata(2), TWO].concat();
+        assert!(why(&twice).starts_with("it is cut short: its last line"));
+        let whole = [TWO.repeat(20), metadata(40)].concat();
+        for end in 1..whole.len() - 1 {
+            let refused = outcome(
+                Format::DropJson,
+                &Options::default(),
+                &whole.as_bytes()[..end],
+            );
+            assert!(refused.is_err(), "cut after {end}");
+        }
+        assert!(why(&metadata(7)).starts_with("it is cut short: 0 entries of the 7"));
+        assert!(why(&metadata(0)).starts_with("there is no entry"));
+    }
+
+    #[test]
+    fn other_json_is_not_a_list() {
+        for feed in [
+            "{\"asn\":64496,\"rir\":\"arin\"}\n{\"type\":\"metadata\",\"records\":1}\n",
+            "[{\"cidr\":\"192.0.2.0/24\"}]\n",
+            "{\n\"cidr\":\"192.0.2.0/24\"\n}\n",
+            "{\"cidr\":7}\n",
+            "{\"type\":\"metadata\"}\n",
+        ] {
+            assert!(why(feed).contains("lines are wrong"), "{feed}");
+        }
+    }
+}

@@ -44,3 +44,39 @@ impl LineFormat for HaproxyMap<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reputation::formats::Format;
+    use crate::reputation::formats::tests::{parts, refusal};
+
+    #[test]
+    fn a_number_stands_behind_the_addresses() {
+        let feed = "# of ours\n203.0.113.0/24 15\n203.0.113.9\t\t100  \n2001:db8::/32   7.5\n\
+            203.0.113.0/255.255.255.128 0\n203.0.113.1\n203.0.113.2 deny\n203.0.113.3 1 2\n\
+            203.0.113.4 101\n203.0.113.5 inf\n203.0.113 1\n";
+        let options = Options {
+            polarity: Some(Polarity::HighIsGood),
+            ..Options::default()
+        };
+        let (entries, wrong) = parts(Format::HaproxyMap, &options, feed);
+        assert_eq!(
+            entries,
+            [
+                "203.0.113.0/24 0.85",
+                "203.0.113.9 0",
+                "2001:db8::/32 0.925",
+                "203.0.113.0/25 1",
+            ]
+        );
+        assert!(wrong[0].ends_with(LINE), "{wrong:?}");
+        assert!(
+            wrong[1..5].iter().all(|wrong| wrong.ends_with(NUMBER)),
+            "{wrong:?}"
+        );
+        assert_eq!(wrong.len(), 6);
+        let unstated = refusal(Format::HaproxyMap, &Options::default(), feed);
+        assert!(unstated.contains("polarity"));
+    }
+}

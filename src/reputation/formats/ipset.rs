@@ -172,3 +172,76 @@ fn split_at(text: &[u8], end: impl Fn(&u8) -> bool) -> (&[u8], &[u8]) {
     let end = text.iter().position(end).unwrap_or(text.len());
     text.split_at_checked(end).unwrap_or((text, &[]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reputation::formats::Format;
+    use crate::reputation::formats::tests::{outcome, parts, refusal};
+
+    const SAVED: &str = "create bl hash:net family inet hashsize 1024 maxelem 65536 timeout 600\n\
+        add bl 203.0.113.0/24 timeout 300\n\
+        add bl 198.51.100.0/24 timeout 0\n\
+        create hosts hash:ip family inet6 comment\n\
+        add hosts 2001:db8::1 comment \"timeout 5 nomatch\"\n\
+        create ports hash:ip,port family inet\n\
+        add ports 203.0.113.9,tcp:80\n\
+        create wide hash:ip family inet netmask 28\n\
+        add wide 203.0.113.16\n";
+
+    fn options(sets: &[&str]) -> Options {
+        Options {
+            now: 1000,
+            sets: sets.iter().map(|name| (*name).to_owned()).collect(),
+            ..Options::default()
+        }
+    }
+
+    #[test]
+    fn sets_of_addresses_and_prefixes_are_read() {
+        let (entries, report) =
+            outcome(Format::IpsetSave, &options(&[]), SAVED.as_bytes()).unwrap();
+        assert_eq!(
+            entries,
+            [
+                "203.0.113.0/24 1 until 1300",
+                "198.51.100.0/24 1",
+                "2001:db8::1 1",
+                "203.0.113.16/28 1",
+            ]
+        );
+        assert_eq!((report.lines, report.skipped), (4, 5));
+    }
+
+    #[test]
+    fn sets_can_be_named() {
+        let (entries, wrong) = parts(Format::IpsetSave, &options(&["hosts"]), SAVED);
+        assert_eq!((entries, wrong), (vec!["2001:db8::1 1".to_owned()], vec![]));
+        let missing = refusal(Format::IpsetSave, &options(&["bl", "other"]), SAVED);
+        assert_eq!(missing, "there is no set \"other\" in it");
+        assert!(refusal(Format::IpsetSave, &options(&["ports"]), SAVED).contains("no entry"));
+    }
+
+    #[test]
+    fn wrong_lines_are_named() {
+        let feed = "add bl 203.0.113.9 timeout 4294967295\n\
+            add bl\nadd bl 203.0.113.9 timeout soon\nadd bl 203.0.113.9 nomatch\n\
+            drop bl 203.0.113.9\nadd bl 203.0.113.9,80\ncreate bl\n\
+            create n hash:ip netmask x\n";
+        let (entries, wrong) = parts(Format::IpsetSave, &options(&[]), feed);
+        assert_eq!(entries, ["203.0.113.9 1 until 4294967295"]);
+        let expected = [
+            COMMAND,
+            TIMEOUT,
+            NOMATCH,
+            COMMAND,
+            "an address, a prefix or a range",
+            COMMAND,
+            NETMASK,
+        ];
+        assert_eq!(wrong.len(), expected.len());
+        for (wrong, expected) in wrong.iter().zip(expected) {
+            assert!(wrong.ends_with(expected), "{wrong}");
+        }
+    }
+}

@@ -170,3 +170,6 @@ fn word(text: &[u8]) -> Option<&str> {
     let is_word = (1..=WORD_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
     is_word.then_some(text)
 }
+
+#[cfg(test)]
+mod tests;

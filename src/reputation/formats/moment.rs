@@ -1,6 +1,7 @@
 //! Moments, in the ways in which feeds write them.
 
 use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
 use jiff::fmt::{rfc2822, strtime};
 
 /// The text is no moment.
@@ -14,7 +15,18 @@ pub(super) fn rfc3339_or_epoch(text: &str) -> Result<Option<u32>, NoMoment> {
         // More than 32 bits would be milliseconds, or a slip.
         return text.parse().map(Some).map_err(|_| NoMoment);
     }
-    text.parse().map(seconds).map_err(|_| NoMoment)
+    match text.parse() {
+        Ok(moment) => Ok(seconds(moment)),
+        Err(_) if is_last_day(text) => Ok(None),
+        Err(_) => Err(NoMoment),
+    }
+}
+
+/// The last day of the year 9999 is a way to write "never". It is not over everywhere by the time
+/// that `jiff` counts to.
+fn is_last_day(text: &str) -> bool {
+    let local = text.strip_suffix(['Z', 'z']).map(str::parse);
+    matches!(local, Some(Ok(moment)) if DateTime::date(moment) == Date::MAX)
 }
 
 /// As in a comment: `Fri, 20 Nov 2026 12:03:38 GMT`, `Fri Nov 20 12:03:38 UTC 2026`, or RFC 3339.
@@ -51,6 +63,8 @@ mod tests {
             ("0", Ok(Some(0))),
             ("1969-01-01T00:00:00Z", Ok(Some(0))),
             ("9999-12-01T00:00:00Z", Ok(None)),
+            ("9999-12-31T23:59:59Z", Ok(None)),
+            ("9999-12-31T24:59:59Z", Err(NoMoment)),
             ("1796083200000", Err(NoMoment)),
             ("2026-12-01T00:00:00", Err(NoMoment)),
             ("2026-02-30T00:00:00Z", Err(NoMoment)),

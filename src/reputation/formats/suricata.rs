@@ -83,3 +83,71 @@ fn number(text: &[u8]) -> Option<u8> {
     let text = str::from_utf8(text).ok().filter(|_| is_number)?;
     text.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reputation::formats::tests::parts;
+    use crate::reputation::formats::{Format, Options};
+
+    fn categories(file: &str) -> Categories {
+        let options = Options {
+            wrong_max: 1.0,
+            ..Options::default()
+        };
+        Categories::read(&mut file.as_bytes(), &options).unwrap().0
+    }
+
+    #[test]
+    fn numbers_are_confidence_in_a_category() {
+        let options = Options {
+            categories: categories("1,BadHosts,Hosts that attack, often\n 2,No,\n3,Scan,x\n"),
+            ..Options::default()
+        };
+        let feed = "203.0.113.0/24,1,127\n203.0.113.0/24,3,64\n 203.0.113.1,1,1\n#203.0.113.2,1,1\n\
+            2001:db8::/32,3,1\n";
+        let (entries, wrong) = parts(Format::SuricataIprep, &options, feed);
+        assert_eq!(
+            entries,
+            [
+                "203.0.113.0/24 1 BadHosts",
+                "203.0.113.0/24 0.5039 Scan",
+                "2001:db8::/32 0.0079 Scan",
+            ]
+        );
+        assert_eq!(wrong, [""; 0]);
+        let (entries, wrong) = parts(Format::SuricataIprep, &Options::default(), feed);
+        assert_eq!(entries[0], "203.0.113.0/24 1");
+        assert_eq!(wrong, [""; 0]);
+    }
+
+    #[test]
+    fn wrong_lines_are_named() {
+        let options = Options {
+            categories: categories("1,BadHosts,text\n"),
+            ..Options::default()
+        };
+        let feed = "203.0.113.1,1\n203.0.113.1,1,1,1\n203.0.113.1,2,1\n203.0.113.1,x,1\n\
+            203.0.113.1,1,0\n203.0.113.1,1,128\n203.0.113.1,1,+7\n203.0.113,1,1\n";
+        let (entries, wrong) = parts(Format::SuricataIprep, &options, feed);
+        assert_eq!(entries, [""; 0]);
+        let expected = [LINE, LINE, CATEGORY, CATEGORY, SCORE, SCORE, SCORE];
+        for (wrong, expected) in wrong.iter().zip(expected) {
+            assert!(wrong.ends_with(expected), "{wrong}");
+        }
+        assert_eq!(wrong.len(), 8);
+    }
+
+    #[test]
+    fn categories_have_a_number_and_a_name() {
+        let names = categories("1,BadHosts,text\nx,y,z\n256,y,z\n2\n3,,z\n4,Short\n");
+        assert_eq!((names.len(), names.is_empty()), (2, false));
+        assert_eq!(
+            (names.name(1), names.name(4)),
+            (Some("BadHosts"), Some("Short"))
+        );
+        assert_eq!(names.name(2), None);
+        assert!(Categories::read(&mut &b"<html>"[..], &Options::default()).is_err());
+        assert!(Categories::read(&mut &b""[..], &Options::default()).is_err());
+    }
+}

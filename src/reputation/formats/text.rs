@@ -20,6 +20,9 @@ pub(super) trait LineFormat {
     /// Whether a line that starts with white space is none of the list.
     const SKIPS_INDENTED: bool = false;
 
+    /// Whether `#` alone starts a comment: `;` may be a separator.
+    const HASH_ONLY: bool = false;
+
     /// A line that is neither blank nor a comment, without white space at its ends.
     fn line(&mut self, line: Text<'_>, output: &mut Output<'_>) -> Result<(), Expected>;
 
@@ -46,7 +49,7 @@ pub(super) fn read(
         let Some(first) = text.first() else {
             continue;
         };
-        if let Some(comment) = comment(text) {
+        if let Some(comment) = comment_of(format, text) {
             output.report.emptied |= comment == EMPTIED;
             format.comment(comment, output);
             continue;
@@ -70,6 +73,12 @@ pub(super) fn read(
     Ok(())
 }
 
+#[inline]
+fn comment_of<'t, F: LineFormat>(_format: &F, text: &'t [u8]) -> Option<&'t [u8]> {
+    comment(text).filter(|_| !F::HASH_ONLY || text.starts_with(b"#"))
+}
+
+#[inline]
 fn is_skipped<F: LineFormat>(_format: &F, line: &[u8], first: u8) -> bool {
     F::SKIPS_INDENTED && line.first() != Some(&first)
 }
