@@ -1,5 +1,5 @@
-//! Law: those of `fuzz/laws.rs`, for the committed seeds and a hundred thousand mutations of them,
-//! on the stable toolchain and in seconds. `cargo fuzz run <target>` goes on from there.
+//! Law: those of `fuzz/laws.rs` and `fuzz/feed_laws.rs`, for the committed seeds and a hundred thousand
+//! mutations of them, on the stable toolchain and in seconds. `cargo fuzz run <target>` goes on from there.
 //!
 //! `SPOA_FUZZ_SEED=n` mutates in another way. A failure prints the bytes that caused it.
 
@@ -7,8 +7,14 @@
 
 #[path = "model/encode.rs"]
 mod encode;
+#[path = "../fuzz/feed_laws.rs"]
+mod feed_laws;
+#[path = "model/feed_seeds.rs"]
+mod feed_seeds;
 #[path = "../fuzz/laws.rs"]
 mod laws;
+#[path = "model/mmdb.rs"]
+mod mmdb;
 #[path = "model/seeded.rs"]
 mod seeded;
 #[path = "model/seeds.rs"]
@@ -47,6 +53,58 @@ const REASSEMBLY: Target = Target {
     rounds: 20_000,
 };
 
+/// The feeds: one target a format.
+const FEEDS: [Target; 10] = [
+    feed("feed_plain", feed_laws::plain, feed_seeds::plain),
+    feed("feed_netset", feed_laws::netset, feed_seeds::netset),
+    feed(
+        "feed_drop_text",
+        feed_laws::drop_text,
+        feed_seeds::drop_text,
+    ),
+    feed(
+        "feed_drop_json",
+        feed_laws::drop_json,
+        feed_seeds::drop_json,
+    ),
+    feed("feed_csv", feed_laws::csv, feed_seeds::csv),
+    feed("feed_suricata", feed_laws::suricata, feed_seeds::suricata),
+    feed(
+        "feed_abuseipdb",
+        feed_laws::abuseipdb,
+        feed_seeds::abuseipdb,
+    ),
+    feed(
+        "feed_ipset_save",
+        feed_laws::ipset_save,
+        feed_seeds::ipset_save,
+    ),
+    feed(
+        "feed_haproxy_map",
+        feed_laws::haproxy_map,
+        feed_seeds::haproxy_map,
+    ),
+    feed("feed_mmdb", feed_laws::mmdb, feed_seeds::mmdb),
+];
+
+const fn feed(
+    name: &'static str,
+    law: fn(&[u8]),
+    seeds: fn() -> Vec<(&'static str, Vec<u8>)>,
+) -> Target {
+    Target {
+        name,
+        law,
+        seeds,
+        rounds: 2_000,
+    }
+}
+
+#[test]
+fn laws_of_feeds_hold() {
+    FEEDS.iter().for_each(Target::smoke);
+}
+
 #[test]
 fn laws_of_frame_hold() {
     FRAME.smoke();
@@ -64,7 +122,7 @@ fn laws_of_reassembly_hold() {
 
 #[test]
 fn committed_seeds_are_those_of_the_generator() {
-    for target in [FRAME, SESSION, REASSEMBLY] {
+    for target in all() {
         let mut generated = (target.seeds)();
         generated.sort();
         let committed = target.committed();
@@ -86,7 +144,7 @@ fn committed_seeds_are_those_of_the_generator() {
 #[test]
 #[ignore = "writes fuzz/seeds; run it when the generator has changed"]
 fn write_the_seeds() {
-    for target in [FRAME, SESSION, REASSEMBLY] {
+    for target in all() {
         let folder = target.folder();
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
@@ -94,6 +152,10 @@ fn write_the_seeds() {
             fs::write(folder.join(name), bytes).unwrap();
         }
     }
+}
+
+fn all() -> impl Iterator<Item = Target> {
+    [FRAME, SESSION, REASSEMBLY].into_iter().chain(FEEDS)
 }
 
 impl Target {

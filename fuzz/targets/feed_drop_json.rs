@@ -1,0 +1,8 @@
+//! libFuzzer's way into [`laws::drop_json`].
+
+#![no_main]
+
+#[path = "../feed_laws.rs"]
+mod laws;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::drop_json(data));
