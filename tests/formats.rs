@@ -343,8 +343,8 @@ fn a_tree_with_more_paths_than_nodes_ends() {
         };
         let mut bytes = shape.bytes();
         let nodes = if ip_version == 4 { 32 } else { 128 };
-        for node in 0..nodes - 1 {
-            let next = &(node as u32 + 1).to_be_bytes()[1..];
+        for (node, next) in (1..nodes).enumerate() {
+            let next = &u32::to_be_bytes(next)[1..];
             bytes[6 * node..][..6].copy_from_slice(&[next, next].concat());
         }
         let refused = entries(Format::Mmdb, &bytes, &tor())

@@ -25,6 +25,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use seeded::Seeded;
+use spoa::reputation::formats::Format;
 
 /// One fuzz target: its name, its law and how often the smoke run tries it.
 struct Target {
@@ -55,36 +56,56 @@ const REASSEMBLY: Target = Target {
 
 /// The feeds: one target a format.
 const FEEDS: [Target; 10] = [
-    feed("feed_plain", feed_laws::plain, feed_seeds::plain),
-    feed("feed_netset", feed_laws::netset, feed_seeds::netset),
+    feed(
+        "feed_plain",
+        |data| feed_laws::holds(Format::Plain, data),
+        feed_seeds::plain,
+    ),
+    feed(
+        "feed_netset",
+        |data| feed_laws::holds(Format::Netset, data),
+        feed_seeds::netset,
+    ),
     feed(
         "feed_drop_text",
-        feed_laws::drop_text,
+        |data| feed_laws::holds(Format::DropText, data),
         feed_seeds::drop_text,
     ),
     feed(
         "feed_drop_json",
-        feed_laws::drop_json,
+        |data| feed_laws::holds(Format::DropJson, data),
         feed_seeds::drop_json,
     ),
-    feed("feed_csv", feed_laws::csv, feed_seeds::csv),
-    feed("feed_suricata", feed_laws::suricata, feed_seeds::suricata),
+    feed(
+        "feed_csv",
+        |data| feed_laws::holds(Format::Csv, data),
+        feed_seeds::csv,
+    ),
+    feed(
+        "feed_suricata",
+        |data| feed_laws::holds(Format::SuricataIprep, data),
+        feed_seeds::suricata,
+    ),
     feed(
         "feed_abuseipdb",
-        feed_laws::abuseipdb,
+        |data| feed_laws::holds(Format::AbuseIpdb, data),
         feed_seeds::abuseipdb,
     ),
     feed(
         "feed_ipset_save",
-        feed_laws::ipset_save,
+        |data| feed_laws::holds(Format::IpsetSave, data),
         feed_seeds::ipset_save,
     ),
     feed(
         "feed_haproxy_map",
-        feed_laws::haproxy_map,
+        |data| feed_laws::holds(Format::HaproxyMap, data),
         feed_seeds::haproxy_map,
     ),
-    feed("feed_mmdb", feed_laws::mmdb, feed_seeds::mmdb),
+    feed(
+        "feed_mmdb",
+        |data| feed_laws::holds(Format::Mmdb, data),
+        feed_seeds::mmdb,
+    ),
 ];
 
 const fn feed(

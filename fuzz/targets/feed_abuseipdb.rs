@@ -1,8 +1,10 @@
-//! libFuzzer's way into [`laws::abuseipdb`].
+//! libFuzzer's way into [`laws::holds`] for `AbuseIpdb`.
 
 #![no_main]
 
 #[path = "../feed_laws.rs"]
 mod laws;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::abuseipdb(data));
+use spoa::reputation::formats::Format;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::holds(Format::AbuseIpdb, data));

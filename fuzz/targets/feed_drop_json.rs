@@ -1,8 +1,10 @@
-//! libFuzzer's way into [`laws::drop_json`].
+//! libFuzzer's way into [`laws::holds`] for `DropJson`.
 
 #![no_main]
 
 #[path = "../feed_laws.rs"]
 mod laws;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::drop_json(data));
+use spoa::reputation::formats::Format;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::holds(Format::DropJson, data));

@@ -1,8 +1,10 @@
-//! libFuzzer's way into [`laws::drop_text`].
+//! libFuzzer's way into [`laws::holds`] for `DropText`.
 
 #![no_main]
 
 #[path = "../feed_laws.rs"]
 mod laws;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::drop_text(data));
+use spoa::reputation::formats::Format;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::holds(Format::DropText, data));

@@ -1,8 +1,10 @@
-//! libFuzzer's way into [`laws::ipset_save`].
+//! libFuzzer's way into [`laws::holds`] for `IpsetSave`.
 
 #![no_main]
 
 #[path = "../feed_laws.rs"]
 mod laws;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::ipset_save(data));
+use spoa::reputation::formats::Format;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::holds(Format::IpsetSave, data));

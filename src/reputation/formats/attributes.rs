@@ -1,4 +1,4 @@
-//! What a `MaxMind` database says about one address: its autonomous system and its country.
+//! What a MaxMind database says about one address: its autonomous system and its country.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -13,7 +13,7 @@ pub struct Attributes {
     reader: Reader<Vec<u8>>,
 }
 
-/// The bytes are no `MaxMind` database.
+/// The bytes are no MaxMind database.
 #[derive(Debug)]
 pub struct NoDatabase(String);
 

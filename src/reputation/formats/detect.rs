@@ -37,7 +37,7 @@ impl core::error::Error for Unrecognised {}
 /// The format of a feed. `head` is how it begins (some kilobytes of it, not compressed), `name` the
 /// name of its file or the path of its URL.
 ///
-/// What stands in the feed decides; the name does where that may mean two things, and for a `MaxMind`
+/// What stands in the feed decides; the name does where that may mean two things, and for a MaxMind
 /// database, which says what it is only at its end. Three numbers in columns are a list of Suricata's
 /// unless the name ends in `.csv`.
 ///
@@ -213,7 +213,7 @@ mod tests {
             (Contents::Markup, b"<?xml version=\"1.0\"?><Error>"),
             (Contents::Gzip, b"\x1f\x8b\x08"),
             (Contents::Packed, b"PK\x03\x04"),
-            (Contents::Utf16, b"\xff\xfe1\09\02\0"),
+            (Contents::Utf16, b"\xff\xfe1\x009\x00"),
             (Contents::Binary, b"\0\0\0\0"),
         ] {
             let unfit = Err(Unrecognised::Unfit(expected));

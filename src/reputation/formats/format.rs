@@ -8,7 +8,7 @@ use core::str::FromStr;
 pub enum Format {
     /// An address, a prefix or a range a line.
     Plain,
-    /// `FireHOL`'s `.netset` and `.ipset`: a plain list whose comments say what it is.
+    /// FireHOL's `.netset` and `.ipset`: a plain list whose comments say what it is.
     Netset,
     /// Spamhaus DROP as text: `192.0.2.0/24 ; SBL000001`.
     DropText,
@@ -24,7 +24,7 @@ pub enum Format {
     IpsetSave,
     /// A map file of HAProxy: `203.0.113.0/24 15`.
     HaproxyMap,
-    /// A `MaxMind` database.
+    /// A MaxMind database.
     Mmdb,
 }
 

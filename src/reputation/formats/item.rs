@@ -46,7 +46,7 @@ impl Item {
     }
 
     fn parse_any(text: &[u8]) -> Result<Self, Expected> {
-        let at = |mark: u8| text.iter().position(|byte| *byte == mark);
+        let at = |mark: u8| memchr::memchr(mark, text);
         if let Some((first, [_, last @ ..])) = at(b'-').and_then(|at| text.split_at_checked(at)) {
             let (first, last) = (address(first.trim_ascii())?, address(last.trim_ascii())?);
             let is_range = Prefix::cover(first, last).is_some();
@@ -88,7 +88,12 @@ fn length(text: &[u8], network: IpAddr) -> Option<u8> {
 }
 
 fn address(text: &[u8]) -> Result<IpAddr, Expected> {
-    let parsed = str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    let text_or_none = str::from_utf8(text).ok();
+    // Which family it is shows at the first look; asking for either would try both.
+    let parsed = text_or_none.and_then(|text| match memchr::memchr(b':', text.as_bytes()) {
+        Some(_) => text.parse().ok().map(IpAddr::V6),
+        None => text.parse().ok().map(IpAddr::V4),
+    });
     parsed.ok_or_else(|| expected_instead_of(text))
 }
 

@@ -1,4 +1,4 @@
-//! `MaxMind` databases: rules of the configuration say which of their networks are bad.
+//! MaxMind databases: rules of the configuration say which of their networks are bad.
 //!
 //! ```text
 //!  is_tor_exit_node            = true     0.9  tor
@@ -109,8 +109,10 @@ fn settle(
                 category: rule.category.as_deref(),
                 ..Evidence::plain(rule.confidence)
             };
-            let is_masked = false;
-            output.give(number, Item::One { prefix, is_masked }, evidence);
+            for prefix in [Some(prefix), low(prefix)].into_iter().flatten() {
+                let is_masked = false;
+                output.give(number, Item::One { prefix, is_masked }, evidence);
+            }
         }
         (Err(expected), _) => {
             let what = network.to_string();
@@ -119,6 +121,15 @@ fn settle(
         (_, None) => return Err(Refused::Malformed("a network too long".to_owned())),
     }
     output.goes_on()
+}
+
+/// The low addresses of IPv6 are where a database has IPv4: a network around all of them is one around
+/// all of IPv4 too.
+fn low(prefix: Prefix) -> Option<Prefix> {
+    match prefix {
+        Prefix::V6 { network: 0, len } if len <= 96 => Prefix::v4(0, 0),
+        _ => None,
+    }
 }
 
 /// The rule that says most of a record; the first of equals.

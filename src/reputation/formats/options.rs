@@ -138,7 +138,7 @@ impl Categories {
     }
 }
 
-/// What makes a network of a `MaxMind` database bad, and how bad.
+/// What makes a network of a MaxMind database bad, and how bad.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MmdbRule {
     /// Which networks.
@@ -149,7 +149,7 @@ pub struct MmdbRule {
     pub category: Option<String>,
 }
 
-/// Which networks of a `MaxMind` database a rule speaks of.
+/// Which networks of a MaxMind database a rule speaks of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MmdbMatch {
     /// Those where this is `true`: `is_anonymous`, `is_anonymous_vpn`, `is_hosting_provider`,

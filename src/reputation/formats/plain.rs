@@ -50,14 +50,15 @@ pub(super) fn listed(line: &[u8]) -> Result<Item, Expected> {
 
 /// A comment starts anywhere with `#` and `;`, and behind white space with `//`.
 fn without_comment(line: &[u8]) -> &[u8] {
-    let hash = line.iter().position(|byte| matches!(byte, b'#' | b';'));
-    let mut pairs = line.windows(3);
-    let slashes =
-        pairs.position(|three| matches!(three, [space, b'/', b'/'] if space.is_ascii_whitespace()));
-    let end = hash
-        .unwrap_or(line.len())
-        .min(slashes.unwrap_or(line.len()));
-    line.get(..end).unwrap_or(line).trim_ascii_end()
+    let mark = memchr::memchr2(b'#', b';', line);
+    let line = mark.and_then(|end| line.get(..end)).unwrap_or(line);
+    let is_mark = |slash: &usize| {
+        let around = slash.checked_sub(1).and_then(|before| line.get(before..));
+        matches!(around, Some([space, b'/', b'/', ..]) if space.is_ascii_whitespace())
+    };
+    let slashes = memchr::memchr_iter(b'/', line).find(is_mark);
+    let line = slashes.and_then(|end| line.get(..end)).unwrap_or(line);
+    line.trim_ascii_end()
 }
 
 #[cfg(test)]
