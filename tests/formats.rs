@@ -308,7 +308,7 @@ fn what_is_no_database_is_refused() {
         (&b""[..], "there is no entry"),
         (b"<html>", "HTML or XML page"),
         (b"\x1f\x8b\x08\0\0\0\0", "compressed with gzip"),
-        (b"192.0.2.0/24\n", "this is text"),
+        (b"192.0.2.0/24\n", "not well-formed"),
         (&[0; 100], "not well-formed"),
     ] {
         let refused = entries(Format::Mmdb, bytes, &tor()).unwrap_err();

@@ -21,6 +21,7 @@ const LAYERS: [Layer; 9] = [
             "core",
             "std::collections",
             "std::io",
+            "std::sync::Arc",
             "jiff",
             "maxminddb",
             "memchr",

@@ -6,13 +6,17 @@
 //!  country.iso_code            = ZZ       0.2
 //! ```
 //!
-//! A database is read into memory whole and walked once. The tree of a hostile one may have far more
-//! paths than nodes: the walk is given up when it has seen more networks than a tree can have.
+//! A database is read into memory whole and walked once. A hostile one may have far more paths than
+//! nodes, and records that are far longer than its data: the walk is given up when it has seen more
+//! networks than a tree can have, and the records that are left when it has taken too many steps in the
+//! data are wrong.
+
+pub(super) mod values;
 
 use std::collections::HashMap;
 use std::io::Read;
 
-use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader, WithinOptions};
+use maxminddb::{LookupResult, MaxMindDbError, Metadata, Reader, WithinOptions};
 
 use super::Refused;
 use super::contents::Contents;
@@ -20,12 +24,17 @@ use super::item::{Expected, Item};
 use super::options::{MmdbMatch, MmdbRule, Options};
 use super::output::{Evidence, Output};
 use crate::reputation::Prefix;
+use values::{Odd, Values};
 
 const RECORD: Expected = "a record with fields of the types that MaxMind uses";
 
 /// Networks for each node of the tree: a tree has one more leaf than nodes, and IPv4 may be reached
 /// in more than one way.
 const NETWORKS_PER_NODE: u64 = 4;
+
+/// Steps in the data for each byte of it and each rule. A value has a byte at least, and is looked at
+/// twice if it is a key; the rest is for values that records share.
+const STEPS_PER_BYTE: u64 = 4;
 
 /// Reads a database.
 pub(super) fn read(
@@ -45,14 +54,24 @@ pub(super) fn read(
         Err(error) => return Err(unfit(&bytes, &error)),
     };
     output.report.as_of = u32::try_from(reader.metadata().build_epoch).ok();
-    walk(&reader, &options.rules, output)
+    let data = data(&bytes, reader.metadata());
+    let steps = STEPS_PER_BYTE * (data.len() * options.rules.len()) as u64;
+    walk(&reader, &Values::new(data, steps), &options.rules, output)
+}
+
+/// What follows the tree and sixteen zeros.
+pub(super) fn data<'b>(file: &'b [u8], metadata: &Metadata) -> &'b [u8] {
+    let node = usize::from(metadata.record_size) / 4;
+    let tree = usize::try_from(metadata.node_count).unwrap_or(usize::MAX);
+    let start = tree.saturating_mul(node).saturating_add(16);
+    file.get(start..).unwrap_or_default()
 }
 
 /// Says what the bytes are, if that is plainer than why they are no database.
 fn unfit(bytes: &[u8], error: &MaxMindDbError) -> Refused {
     let head = bytes.get(..1024).unwrap_or(bytes);
     match Contents::sniff(head) {
-        Contents::Binary => malformed(error),
+        Contents::Binary | Contents::Text => malformed(error),
         Contents::Nothing => Refused::Empty,
         other => Refused::Unfit(other),
     }
@@ -64,6 +83,7 @@ fn malformed(error: &MaxMindDbError) -> Refused {
 
 fn walk(
     reader: &Reader<&[u8]>,
+    values: &Values<'_>,
     rules: &[MmdbRule],
     output: &mut Output<'_>,
 ) -> Result<(), Refused> {
@@ -85,9 +105,8 @@ fn walk(
         let Some(offset) = found.offset() else {
             continue;
         };
-        let judgement = *judged
-            .entry(offset)
-            .or_insert_with(|| strongest(&found, rules));
+        let judge = || strongest(values, offset, rules);
+        let judgement = *judged.entry(offset).or_insert_with(judge);
         settle(number, &found, judgement, output)?;
     }
     Ok(())
@@ -134,43 +153,42 @@ fn low(prefix: Prefix) -> Option<Prefix> {
 
 /// The rule that says most of a record; the first of equals.
 fn strongest<'r>(
-    found: &LookupResult<'_, &[u8]>,
+    values: &Values<'_>,
+    record: usize,
     rules: &'r [MmdbRule],
 ) -> Result<Option<&'r MmdbRule>, Expected> {
     let mut strongest: Option<&MmdbRule> = None;
     for rule in rules {
         let is_stronger = strongest.is_none_or(|other| rule.confidence > other.confidence);
-        if is_stronger && matches(found, &rule.on).map_err(|_| RECORD)? {
+        if is_stronger && matches(values, record, &rule.on).map_err(|Odd| RECORD)? {
             strongest = Some(rule);
         }
     }
     Ok(strongest)
 }
 
-fn matches(found: &LookupResult<'_, &[u8]>, on: &MmdbMatch) -> Result<bool, MaxMindDbError> {
-    Ok(match on {
-        MmdbMatch::Flag(path) => {
-            let path: Vec<_> = path.split('.').map(PathElement::Key).collect();
-            found.decode_path::<bool>(&path)? == Some(true)
-        }
-        MmdbMatch::Asn(number) => asn(found)? == Some(*number),
-        MmdbMatch::Country(code) => country(found)? == Some(*code),
-    })
+fn matches(values: &Values<'_>, record: usize, on: &MmdbMatch) -> Result<bool, Odd> {
+    match on {
+        MmdbMatch::Flag(path) => match values.find(record, path.split('.'))? {
+            Some(flag) => values.flag(flag),
+            None => Ok(false),
+        },
+        MmdbMatch::Asn(number) => Ok(asn(values, record)? == Some(*number)),
+        MmdbMatch::Country(code) => Ok(country(values, record)? == Some(*code)),
+    }
 }
 
 /// The number of the autonomous system, if a record has one.
-pub(super) fn asn<S: AsRef<[u8]>>(
-    found: &LookupResult<'_, S>,
-) -> Result<Option<u32>, MaxMindDbError> {
-    found.decode_path(&[PathElement::Key("autonomous_system_number")])
+pub(super) fn asn(values: &Values<'_>, record: usize) -> Result<Option<u32>, Odd> {
+    let number = values.find(record, ["autonomous_system_number"])?;
+    number.map(|at| values.number(at)).transpose()
 }
 
 /// The ISO 3166-1 code of the country, if a record has one.
-pub(super) fn country<S: AsRef<[u8]>>(
-    found: &LookupResult<'_, S>,
-) -> Result<Option<[u8; 2]>, MaxMindDbError> {
-    let path = [PathElement::Key("country"), PathElement::Key("iso_code")];
-    let code: Option<&str> = found.decode_path(&path)?;
-    let code = code.and_then(|code| <[u8; 2]>::try_from(code.as_bytes()).ok());
+pub(super) fn country(values: &Values<'_>, record: usize) -> Result<Option<[u8; 2]>, Odd> {
+    let Some(code) = values.find(record, ["country", "iso_code"])? else {
+        return Ok(None);
+    };
+    let code = <[u8; 2]>::try_from(values.text(code)?).ok();
     Ok(code.filter(|code| code.iter().all(u8::is_ascii_uppercase)))
 }

@@ -10,6 +10,19 @@
 //! is a document and is held whole). Out of scope: where the bytes come from, how many there may be
 //! (the caller bounds its reader), and what the entries add up to.
 //!
+//! | format | a line | confidence | besides |
+//! |---|---|---|---|
+//! | `plain` | `203.0.113.0/24  # note` | the feed's | |
+//! | `netset` | the same | the feed's | category, date and number of entries in comments |
+//! | `drop-text` | `192.0.2.0/24 ; SBL000001` | the feed's | dates in comments |
+//! | `drop-json` | `{"cidr":"192.0.2.0/24"}` | the feed's | date, number of entries |
+//! | `csv` | `203.0.113.0/24,15,scanner,1796083200` | number, polarity stated | category, expiry, last seen |
+//! | `suricata-iprep` | `203.0.113.0/24,1,88` | number / 127 | category |
+//! | `abuseipdb` | `{"ipAddress":"203.0.113.5","abuseConfidenceScore":97}` | number / 100 | last seen, date |
+//! | `ipset-save` | `add bl 203.0.113.0/24 timeout 300` | the feed's | expiry |
+//! | `haproxy-map` | `203.0.113.0/24 15` | number, polarity stated | |
+//! | `mmdb` | none | that of a rule | category of the rule, date |
+//!
 //! A line that cannot be read is counted and named, and the others are used; a feed of which too
 //! many lines are wrong, or that is no list at all, is refused whole.
 
