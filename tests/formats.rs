@@ -353,3 +353,62 @@ fn a_tree_with_more_paths_than_nodes_ends() {
         assert!(refused.contains("not well-formed"), "{refused}");
     }
 }
+
+/// Where a record covers all of IPv4, or more, there is no tree for IPv4.
+#[test]
+fn a_network_around_all_of_ipv4_is_one_of_ipv4() {
+    let right = flags(&["is_tor_exit_node"]);
+    for (network, len) in [("0.0.0.0", 0), ("::", 96), ("::", 64), ("::", 1)] {
+        let networks = vec![(address(network), len, right.clone())];
+        let (found, _) = entries(Format::Mmdb, &Database::new(networks).bytes(), &tor()).unwrap();
+        assert!(
+            found.contains(&"0.0.0.0/0 1".to_owned()),
+            "{network}/{len}: {found:?}"
+        );
+    }
+}
+
+/// Records that lie within each other would be read for as long as they are many, squared.
+#[test]
+fn records_that_overlap_are_not_read_for_ever() {
+    let (nodes, data) = (1 << 16, 1 << 16);
+    let shape = Database {
+        ip_version: 4,
+        record_size: 24,
+        ..Database::new(vec![([0, 0, 0, 0].into(), 17, flags(&[]))])
+    };
+    let metadata = {
+        let bytes = shape.bytes();
+        let marker = bytes
+            .windows(3)
+            .rposition(|three| three == b"\xab\xcd\xef")
+            .unwrap();
+        let mut metadata = bytes[marker..].to_vec();
+        let count = metadata
+            .windows(4)
+            .position(|four| four == [0, 0, 0, 17])
+            .unwrap();
+        metadata[count..][..4].copy_from_slice(&u32::to_be_bytes(nodes));
+        metadata
+    };
+    let mut bytes = Vec::new();
+    for node in 0..nodes {
+        // A heap: the children of a node are twice its number; the leaves are data.
+        for child in [2 * node + 1, 2 * node + 2] {
+            let record = if child < nodes {
+                child
+            } else {
+                nodes + 16 + (child - nodes) % data
+            };
+            bytes.extend(&record.to_be_bytes()[1..]);
+        }
+    }
+    bytes.extend([0; 16]);
+    // A map of a map of a map: each byte begins one.
+    bytes.extend(vec![0xe1; data as usize]);
+    bytes.extend(metadata);
+    let refused = entries(Format::Mmdb, &bytes, &tor())
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("lines are wrong"), "{refused}");
+}

@@ -20,6 +20,7 @@ const LAYERS: [Layer; 9] = [
         outside: &[
             "core",
             "std::collections",
+            "std::borrow::Cow",
             "std::io",
             "std::sync::Arc",
             "jiff",

@@ -13,6 +13,7 @@
 
 pub(super) mod values;
 
+use core::cell::LazyCell;
 use std::collections::HashMap;
 use std::io::Read;
 
@@ -157,24 +158,29 @@ fn strongest<'r>(
     record: usize,
     rules: &'r [MmdbRule],
 ) -> Result<Option<&'r MmdbRule>, Expected> {
+    // Looked up once, however many rules ask.
+    let asn = LazyCell::new(|| asn(values, record));
+    let country = LazyCell::new(|| country(values, record));
+    let matches = |on: &MmdbMatch| match on {
+        MmdbMatch::Flag(path) => flag(values, record, path),
+        MmdbMatch::Asn(number) => Ok((*asn)? == Some(*number)),
+        MmdbMatch::Country(code) => Ok((*country)? == Some(*code)),
+    };
     let mut strongest: Option<&MmdbRule> = None;
     for rule in rules {
         let is_stronger = strongest.is_none_or(|other| rule.confidence > other.confidence);
-        if is_stronger && matches(values, record, &rule.on).map_err(|Odd| RECORD)? {
+        if is_stronger && matches(&rule.on).map_err(|Odd| RECORD)? {
             strongest = Some(rule);
         }
     }
     Ok(strongest)
 }
 
-fn matches(values: &Values<'_>, record: usize, on: &MmdbMatch) -> Result<bool, Odd> {
-    match on {
-        MmdbMatch::Flag(path) => match values.find(record, path.split('.'))? {
-            Some(flag) => values.flag(flag),
-            None => Ok(false),
-        },
-        MmdbMatch::Asn(number) => Ok(asn(values, record)? == Some(*number)),
-        MmdbMatch::Country(code) => Ok(country(values, record)? == Some(*code)),
+/// Whether a record has a flag and it is set.
+fn flag(values: &Values<'_>, record: usize, path: &str) -> Result<bool, Odd> {
+    match values.find(record, path.split('.'))? {
+        Some(flag) => values.flag(flag),
+        None => Ok(false),
     }
 }
 
