@@ -17,7 +17,7 @@ const LAYERS: [Layer; 9] = [
     Layer {
         name: "reputation",
         below: &[],
-        outside: &["core", "std::collections", "rand"],
+        outside: &["core", "std::collections", "std::sync::Arc", "rand"],
     },
     Layer {
         name: "spop",
