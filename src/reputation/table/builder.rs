@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::Table;
 use super::address::Address;
-use super::ledger::{Ledger, LedgerBuilder};
+use super::ledger::LedgerBuilder;
 use super::merge::Merge;
-use super::range::{RangesV4, RangesV6};
+use super::range::{Ranges, RangesBuilder};
 use super::sweep::{Span, Sweep};
 use super::terms::{Combine, FeedTerms};
 use crate::reputation::data::Tail;
@@ -20,7 +20,7 @@ pub enum TableFull {
     Feeds,
     /// More than 2^32 - 2 different verdicts.
     Verdicts,
-    /// More than 2^32 - 2 ranges of one family.
+    /// More than 2^31 - 1 ranges of one family.
     Ranges,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for TableFull {
         let what = match self {
             Self::Feeds => "feeds (65,535 at most)",
             Self::Verdicts => "different verdicts (2^32 - 2 at most)",
-            Self::Ranges => "ranges of addresses (2^32 - 2 at most)",
+            Self::Ranges => "ranges of addresses (2^31 - 1 of a family at most)",
         };
         write!(f, "too many {what} for one table; leave out a feed")
     }
@@ -76,15 +76,12 @@ impl TableBuilder {
         let mut ledger = LedgerBuilder::new(self.combine, self.unknown, feeds, now)?;
         let v4 = || Merge::new(data.iter().map(|data| data.tails_v4()));
         let v6 = || Merge::new(data.iter().map(|data| data.tails_v6()));
-        let (v4, entries_v4) = spans(v4, &mut ledger)?;
-        let v4 = RangesV4::new(v4);
-        let (v6, entries_v6) = spans(v6, &mut ledger)?;
-        let v6 = RangesV6::new(v6);
-        let ledger: Ledger = ledger.finish();
+        let (v4, entries_v4) = ranges(v4, &mut ledger)?;
+        let (v6, entries_v6) = ranges(v6, &mut ledger)?;
         Ok(Table {
             v4,
             v6,
-            ledger,
+            ledger: ledger.finish(),
             entries: entries_v4 + entries_v6,
         })
     }
@@ -92,19 +89,15 @@ impl TableBuilder {
 
 /// The ranges of one family, and how many entries went into them. It sweeps twice, first to count:
 /// memory for ranges is taken once and exactly.
-fn spans<A: Address, I: Iterator<Item = (A, Tail)>>(
+fn ranges<A: Address, I: Iterator<Item = (A, Tail)>>(
     entries: impl Fn() -> Merge<A, I>,
     ledger: &mut LedgerBuilder,
-) -> Result<(Vec<Span<A>>, usize), TableFull> {
+) -> Result<(Ranges<A>, usize), TableFull> {
     let mut count = 0_usize;
     sweep(entries(), ledger, |_| count += 1)?;
-    if u32::try_from(count).is_ok_and(|count| count < u32::MAX) {
-        let mut spans = Vec::with_capacity(count);
-        let taken = sweep(entries(), ledger, |span| spans.push(span))?;
-        Ok((spans, taken))
-    } else {
-        Err(TableFull::Ranges)
-    }
+    let mut ranges = RangesBuilder::new(count).ok_or(TableFull::Ranges)?;
+    let taken = sweep(entries(), ledger, |span| ranges.push(span))?;
+    Ok((ranges.finish(), taken))
 }
 
 fn sweep<A: Address, I: Iterator<Item = (A, Tail)>>(

@@ -14,6 +14,7 @@
 
 mod address;
 mod builder;
+mod index;
 mod ledger;
 mod merge;
 mod outcome;
@@ -29,13 +30,13 @@ pub use terms::{Combine, FeedTerms, Role};
 pub use verdict::{Contribution, Part, Verdict};
 
 use ledger::Ledger;
-use range::{RangesV4, RangesV6};
+use range::Ranges;
 
 /// Verdicts on every address that a feed covers. Immutable, shared by the workers.
 #[derive(Debug)]
 pub struct Table {
-    v4: RangesV4,
-    v6: RangesV6,
+    v4: Ranges<u32>,
+    v6: Ranges<u128>,
     ledger: Ledger,
     entries: usize,
 }
