@@ -46,6 +46,12 @@ const REASSEMBLY: Target = Target {
     seeds: seeds::reassembly,
     rounds: 20_000,
 };
+const TABLE: Target = Target {
+    name: "table",
+    law: laws::table,
+    seeds: seeds::table,
+    rounds: 3_000,
+};
 
 #[test]
 fn laws_of_frame_hold() {
@@ -63,8 +69,13 @@ fn laws_of_reassembly_hold() {
 }
 
 #[test]
+fn laws_of_table_hold() {
+    TABLE.smoke();
+}
+
+#[test]
 fn committed_seeds_are_those_of_the_generator() {
-    for target in [FRAME, SESSION, REASSEMBLY] {
+    for target in [FRAME, SESSION, REASSEMBLY, TABLE] {
         let mut generated = (target.seeds)();
         generated.sort();
         let committed = target.committed();
@@ -86,7 +97,7 @@ fn committed_seeds_are_those_of_the_generator() {
 #[test]
 #[ignore = "writes fuzz/seeds; run it when the generator has changed"]
 fn write_the_seeds() {
-    for target in [FRAME, SESSION, REASSEMBLY] {
+    for target in [FRAME, SESSION, REASSEMBLY, TABLE] {
         let folder = target.folder();
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();

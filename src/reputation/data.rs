@@ -263,3 +263,44 @@ impl FeedData {
         &self.evidences
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reputation::Confidence;
+
+    #[test]
+    fn of_too_many_entries_of_one_prefix_the_strongest_are_kept() {
+        for address in ["192.0.2.1", "2001:db8::1"] {
+            let host = Prefix::host(address.parse().unwrap());
+            let other = Entry::bad(Prefix::new(address.parse().unwrap(), 16).unwrap());
+            let mut data = FeedDataBuilder::new();
+            assert!(data.is_empty());
+            data.add(other).unwrap();
+            for tenth in 0..=10_u8 {
+                let confidence = Confidence::ratio(f64::from(tenth) / 10.0);
+                let entry = Entry {
+                    confidence,
+                    ..Entry::bad(host)
+                };
+                data.add(entry).unwrap();
+                data.add(entry).unwrap();
+            }
+            assert_eq!(data.len(), 23);
+            let data = data.finish();
+            let kept: Vec<_> = data.entries().skip(1).collect();
+            assert_eq!(kept.len(), ENTRIES_PER_PREFIX_MAX);
+            assert!(kept.iter().all(|entry| entry.prefix == host));
+            assert!(
+                kept.iter()
+                    .all(|entry| entry.confidence > Confidence::ratio(0.25))
+            );
+            assert_eq!(data.entries().next(), Some(other));
+        }
+    }
+
+    #[test]
+    fn an_entry_takes_8_or_20_bytes() {
+        assert_eq!((size_of::<EntryV4>(), size_of::<EntryV6>()), (8, 20));
+    }
+}

@@ -69,11 +69,13 @@ impl Case {
 
 fn main() -> ExitCode {
     let (mut small, mut large, mut rounds) = (1_000_000, 10_000_000, 9);
+    let mut wanted = String::new();
     for argument in env::args().skip(1) {
         match argument.as_str() {
             "--quick" => (small, large, rounds) = (100_000, 300_000, 3),
+            words if !words.starts_with('-') => words.clone_into(&mut wanted),
             _ => {
-                eprintln!("Usage: reputation-bench [--quick]");
+                eprintln!("Usage: reputation-bench [--quick] [CASE]");
                 return ExitCode::from(2);
             }
         }
@@ -95,7 +97,10 @@ fn main() -> ExitCode {
         (large, Lie::Spread),
     ] {
         for family in [Family::V4, Family::V6] {
-            measure(&Case { family, lie, count }, rounds);
+            let case = Case { family, lie, count };
+            if case.name().contains(&wanted) {
+                measure(&case, rounds);
+            }
         }
     }
     ExitCode::SUCCESS

@@ -54,7 +54,7 @@ impl Space {
         let blocks = match (family, lie) {
             (Family::V4, Lie::Spread) => vec![0],
             (Family::V6, Lie::Spread) => vec![0x2000_u128 << 112],
-            (Family::V4, Lie::Clustered) => (0..200)
+            (Family::V4, Lie::Clustered) => (0..4000)
                 .map(|_| u128::from(sequence.below(1 << 32)))
                 .collect(),
             (Family::V6, Lie::Clustered) => (0..200)

@@ -61,8 +61,10 @@ impl Evidence {
 }
 
 /// Names evidences while a feed is read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Interner {
+    /// How many there may be.
+    room: usize,
     all: Vec<Evidence>,
     ids: HashMap<Evidence, EvidenceId>,
     categories: Vec<Arc<str>>,
@@ -71,7 +73,24 @@ pub(super) struct Interner {
     last: Option<(Evidence, EvidenceId)>,
 }
 
+impl Default for Interner {
+    fn default() -> Self {
+        Self::with_room(EvidenceId::MAX)
+    }
+}
+
 impl Interner {
+    fn with_room(room: usize) -> Self {
+        Self {
+            room,
+            all: Vec::new(),
+            ids: HashMap::new(),
+            categories: Vec::new(),
+            category_ids: HashMap::new(),
+            last: None,
+        }
+    }
+
     pub(super) fn intern(&mut self, entry: &Entry<'_>) -> Result<EvidenceId, TooManyEvidences> {
         let category = match entry.category {
             None => None,
@@ -94,7 +113,7 @@ impl Interner {
     fn add(&mut self, evidence: Evidence) -> Result<EvidenceId, TooManyEvidences> {
         let place = self.all.len();
         let id = match u32::try_from(place) {
-            Ok(id) if place < EvidenceId::MAX => EvidenceId(id),
+            Ok(id) if place < self.room => EvidenceId(id),
             _ => return Err(TooManyEvidences),
         };
         self.all.push(evidence);
@@ -190,5 +209,50 @@ impl Evidences {
             .iter()
             .map(|name| name.len() + size_of::<Arc<str>>());
         size_of::<Evidence>() * self.all.capacity() + names.sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(seen: u32) -> Entry<'static> {
+        Entry {
+            category: Some("scanner"),
+            seen: Some(seen),
+            ..Entry::bad(Prefix::host([192, 0, 2, 1].into()))
+        }
+    }
+
+    #[test]
+    fn evidences_are_kept_once_and_there_is_an_end_to_them() {
+        let mut interner = Interner::with_room(2);
+        assert_eq!(interner.intern(&seen(1)), Ok(EvidenceId(0)));
+        assert_eq!(interner.intern(&seen(2)), Ok(EvidenceId(1)));
+        assert_eq!(interner.intern(&seen(1)), Ok(EvidenceId(0)));
+        assert_eq!(interner.intern(&seen(3)), Err(TooManyEvidences));
+        assert_eq!(interner.intern(&seen(2)), Ok(EvidenceId(1)));
+        assert!(TooManyEvidences.to_string().contains("16777216"));
+        let evidences = interner.finish();
+        assert_eq!(evidences.categories.len(), 1);
+        assert_eq!(evidences.category(EvidenceId(1)), Some("scanner"));
+    }
+
+    #[test]
+    fn times_are_told_as_they_were_given() {
+        for (given, kept) in [
+            (None, None),
+            (Some(0), Some(0)),
+            (Some(77), Some(77)),
+            (Some(u32::MAX), None),
+        ] {
+            let entry = Entry {
+                expires: given,
+                ..seen(1)
+            };
+            assert_eq!(Evidence::new(&entry, None).expires(), kept);
+        }
+        assert_eq!(Evidence::new(&seen(0), None).seen(), None);
+        assert_eq!(Evidence::new(&seen(9), None).seen(), Some(9));
     }
 }

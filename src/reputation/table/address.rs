@@ -20,6 +20,9 @@ pub(super) trait Address: Copy + Ord + Hash + Debug {
     /// How far this one lies behind another. Not asked of one in front of it.
     fn distance(self, from: Self) -> Self;
 
+    /// The address this far behind. Not asked beyond the last.
+    fn after(self, distance: Self) -> Self;
+
     /// How many bits the number needs.
     fn bits(self) -> u32;
 
@@ -50,6 +53,11 @@ macro_rules! address {
             #[inline]
             fn distance(self, from: Self) -> Self {
                 self.wrapping_sub(from)
+            }
+
+            #[inline]
+            fn after(self, distance: Self) -> Self {
+                self.wrapping_add(distance)
             }
 
             #[inline]

@@ -12,8 +12,8 @@
 
 use super::address::Address;
 
-/// How many numbers of one bucket are searched one after the other.
-const BUCKET_MAX: usize = 8;
+/// How many numbers of a bucket have to be looked at.
+pub(super) const BUCKET_MAX: usize = 8;
 
 /// Buckets for each number, at most.
 const BUCKETS_PER_NUMBER: f64 = 1.5;
@@ -41,15 +41,17 @@ struct Node<A> {
 }
 
 /// What a bucket has: where its first number is in the list, or the node that spreads its numbers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Slot(u32);
 
 impl Slot {
     const NODE: u32 = 1 << 31;
+    /// No number in the bucket, and no range that reaches into it.
+    const VOID: Self = Self(u32::MAX);
 
     fn node(node: usize) -> Option<Self> {
-        let node = u32::try_from(node).ok().filter(|node| *node < Self::NODE)?;
-        Some(Self(node | Self::NODE))
+        let node = u32::try_from(node).ok()?;
+        (node < Self::NODE - 1).then_some(Self(node | Self::NODE))
     }
 
     #[expect(
@@ -86,16 +88,17 @@ struct Task {
 }
 
 impl<A: Address> Index<A> {
-    /// An index of a list whose numbers ascend. `number` tells them by their places.
-    pub(super) fn new(len: usize, number: impl Fn(usize) -> A) -> Self {
+    /// An index of ranges that ascend, as many as there are numbers. `range` tells the first and the
+    /// last number of each by its place.
+    pub(super) fn new(len: usize, range: impl Fn(usize) -> (A, A)) -> Self {
         let mut index = Self {
             nodes: Vec::new(),
             slots: Vec::new(),
         };
         let mut tasks = Vec::new();
-        index.plan(0, len, &number, &mut tasks);
+        index.plan(0, len, &range, &mut tasks);
         while let Some(task) = tasks.pop() {
-            index.spread(&task, &number, &mut tasks);
+            index.spread(&task, &range, &mut tasks);
         }
         index.nodes.shrink_to_fit();
         index.slots.shrink_to_fit();
@@ -107,11 +110,12 @@ impl<A: Address> Index<A> {
         &mut self,
         from: usize,
         to: usize,
-        number: impl Fn(usize) -> A,
+        range: impl Fn(usize) -> (A, A),
         tasks: &mut Vec<Task>,
     ) -> Option<usize> {
         let last = to.checked_sub(1).filter(|last| *last >= from)?;
-        let (base, span) = (number(from), number(last).distance(number(from)));
+        let (base, _) = range(from);
+        let span = range(last).0.distance(base);
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
@@ -136,51 +140,57 @@ impl<A: Address> Index<A> {
     }
 
     /// Fills the buckets of a node.
-    fn spread(&mut self, task: &Task, number: impl Fn(usize) -> A, tasks: &mut Vec<Task>) {
+    fn spread(&mut self, task: &Task, range: impl Fn(usize) -> (A, A), tasks: &mut Vec<Task>) {
         let slots = self.slots.len();
         let Some(node) = self.nodes.get_mut(task.node) else {
             return;
         };
         node.slots = slots;
         let node = *node;
-        self.slots.reserve_exact(node.last as usize + 1);
+        if slots == 0 {
+            self.slots.reserve_exact(node.last as usize + 1);
+        }
         let mut from = task.from;
+        // The bucket of the last number of the range in front.
+        let mut reached = 0;
         for bucket in 0..=node.last {
             let mut to = from;
-            while to < task.to && node.bucket(number(to)) == bucket {
+            while to < task.to && node.bucket(range(to).0) == bucket {
                 to += 1;
             }
-            let crowded = to - from > BUCKET_MAX;
-            let node = if crowded {
-                self.plan(from, to, &number, tasks)
-            } else {
-                None
+            let slot = match to - from {
+                0 if reached < bucket => Some(Slot::VOID),
+                0..=BUCKET_MAX => None,
+                _ => self.plan(from, to, &range, tasks).and_then(Slot::node),
             };
-            let slot = node.and_then(Slot::node);
             self.slots.push(slot.unwrap_or_else(|| Slot::place(from)));
+            if to > from {
+                reached = node.bucket(range(to - 1).1);
+            }
             from = to;
         }
     }
 
-    /// A place in the list at or before the first number that is greater than this one, and soon
-    /// before it; what is in front of the place is not greater.
+    /// Where the range can be that has this number, if one can: a place in the list at or before the
+    /// first range behind the number, and soon before it.
     #[inline]
-    pub(super) fn begin(&self, wanted: A) -> usize {
+    pub(super) fn begin(&self, wanted: A) -> Option<usize> {
         let mut next = self.nodes.first();
         while let Some(node) = next {
             if wanted < node.base {
-                return node.place;
+                return Some(node.place);
             }
             let bucket = node.bucket(wanted) as usize;
-            let Some(slot) = self.slots.get(node.slots + bucket) else {
-                return node.place;
-            };
+            let slot = self.slots.get(node.slots + bucket)?;
             if let Some(place) = slot.as_place() {
-                return place;
+                return Some(place);
+            }
+            if *slot == Slot::VOID {
+                return None;
             }
             next = self.nodes.get(slot.as_node());
         }
-        0
+        None
     }
 
     pub(super) const fn bytes(&self) -> usize {
