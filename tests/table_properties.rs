@@ -4,23 +4,18 @@
 
 #![cfg(test)]
 
-#[path = "model/seeded.rs"]
-mod seeded;
-
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use prefix_trie::PrefixMap;
-use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
 use proptest::{collection, option, proptest, sample};
 use spoa::reputation::{
     Combine, Confidence, Entry, FeedData, FeedDataBuilder, FeedTerms, Prefix, Role, Score, Table,
     TableBuilder, Verdict,
 };
-
-use seeded::Seeded;
 
 /// When the tables are built, when some entries expire, and two moments after that.
 const BUILT: u32 = 200;
@@ -104,24 +99,17 @@ fn feed() -> impl Strategy<Value = Feed> {
 
 /// Many prefixes, in clusters of any width within each other: what an index has to find its way in.
 fn clusters() -> impl Strategy<Value = Vec<Said>> {
-    let cluster = (
-        any::<u128>(),
-        0_u32..128,
-        1_usize..200,
-        any::<bool>(),
-        any::<u64>(),
-    );
-    let prefixes = cluster.prop_map(|(base, width, count, hosts, seed)| {
-        let mut seeded = Seeded::new(seed);
-        let mut prefix = |_| {
-            let number = u128::from(seeded.next()) << 64 | u128::from(seeded.next());
-            let number = base ^ number.unbounded_shr(width);
-            let v4 = Ipv4Addr::from_bits(u32::try_from(number >> 96).unwrap());
+    let numbers = collection::vec(any::<u128>(), 1..100);
+    let cluster = (any::<u128>(), 0_u32..128, any::<bool>(), numbers);
+    let prefixes = cluster.prop_map(|(base, width, hosts, numbers)| {
+        let prefixes = numbers.into_iter().flat_map(|number| {
             let short = if hosts {
                 0
             } else {
-                u8::try_from(seeded.below(33)).unwrap()
+                u8::try_from(number % 33).unwrap()
             };
+            let number = base ^ number.unbounded_shr(width);
+            let v4 = Ipv4Addr::from_bits(u32::try_from(number >> 96).unwrap());
             [
                 (Prefix::new(v4.into(), 32 - short).unwrap(), 0),
                 (
@@ -129,8 +117,8 @@ fn clusters() -> impl Strategy<Value = Vec<Said>> {
                     0,
                 ),
             ]
-        };
-        (0..count).flat_map(&mut prefix).collect::<Vec<_>>()
+        });
+        prefixes.collect::<Vec<_>>()
     });
     collection::vec(prefixes, 1..6).prop_map(|all| all.concat())
 }
@@ -361,6 +349,8 @@ fn finds_what_the_trie_finds(said: Vec<Said>) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn a_table_says_what_all_entries_say(
         feeds in feeds(),

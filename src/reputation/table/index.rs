@@ -12,8 +12,8 @@
 
 use super::address::Address;
 
-/// How many numbers of a bucket have to be looked at.
-pub(super) const BUCKET_MAX: usize = 8;
+/// How many numbers of one bucket are searched one after the other.
+const BUCKET_MAX: usize = 8;
 
 /// Buckets for each number, at most.
 const BUCKETS_PER_NUMBER: f64 = 1.5;

@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 
 use super::address::Address;
-use super::index::{BUCKET_MAX, Index, PLACES_MAX};
+use super::index::{Index, PLACES_MAX};
 use super::ledger::VerdictId;
 use super::sweep::Span;
 
@@ -44,15 +44,13 @@ impl<A: Address> Ranges<A> {
     /// The verdict on an address, if a range has it.
     #[inline]
     pub(super) fn find(&self, address: A) -> Option<VerdictId> {
-        let begin = self.index.begin(address)?;
-        let (_, rest) = self.all.split_at_checked(begin)?;
-        let is_before = |range: &Range<A>| usize::from({ range.first } <= address);
-        // Always as many, so that nothing about it has to be guessed by the processor.
-        let count = match rest.first_chunk::<BUCKET_MAX>() {
-            Some(chunk) => chunk.iter().map(is_before).sum::<usize>(),
-            None => rest.iter().map(is_before).sum(),
-        };
-        let range = self.all.get((begin + count).checked_sub(1)?)?;
+        let mut after = self.index.begin(address)?;
+        while let Some(range) = self.all.get(after)
+            && { range.first } <= address
+        {
+            after += 1;
+        }
+        let range = self.all.get(after.checked_sub(1)?)?;
         let shape = self.shapes.get(range.shape as usize)?;
         (address.distance(range.first) <= { shape.span }).then_some(shape.verdict)
     }

@@ -157,7 +157,7 @@ impl<'a> Verdict<'a> {
     }
 
     /// All entries that cover the address, the innermost first.
-    pub fn contributions(&self, now: u32) -> impl Iterator<Item = Contribution<'a>> {
+    pub fn contributions(&self, now: u32) -> impl Iterator<Item = Contribution<'a>> + use<'a> {
         let ledger = self.ledger;
         let parts = ledger.parts(self.id, now);
         ledger.chain(self.id).filter_map(move |(id, node)| {
