@@ -6,15 +6,12 @@
 mod driver;
 #[path = "laws/payload.rs"]
 mod payload;
-#[path = "laws/table.rs"]
-mod table;
 #[path = "laws/talk.rs"]
 mod talk;
 
 use spoa::session::Terms;
 use spoa::spop::{Flags, Frame, FrameType, LENGTH_PREFIX, Malformed, Status};
 
-pub(crate) use table::table;
 pub(crate) use talk::{Talk, hello, raw};
 
 /// Law: what is taken off and what is left are the input; a frame is there when its last byte is

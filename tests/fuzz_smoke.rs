@@ -1,4 +1,4 @@
-//! Law: those of `fuzz/laws.rs`, for the committed seeds and a hundred thousand mutations of them,
+//! Law: those of `fuzz/laws.rs` and `fuzz/laws/`, for the committed seeds and a hundred thousand mutations of them,
 //! on the stable toolchain and in seconds. `cargo fuzz run <target>` goes on from there.
 //!
 //! `SPOA_FUZZ_SEED=n` mutates in another way. A failure prints the bytes that caused it.
@@ -13,6 +13,8 @@ mod laws;
 mod seeded;
 #[path = "model/seeds.rs"]
 mod seeds;
+#[path = "../fuzz/laws/table.rs"]
+mod table;
 
 use std::env;
 use std::fs;
@@ -48,7 +50,7 @@ const REASSEMBLY: Target = Target {
 };
 const TABLE: Target = Target {
     name: "table",
-    law: laws::table,
+    law: table::law,
     seeds: seeds::table,
     rounds: 3_000,
 };

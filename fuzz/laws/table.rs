@@ -1,4 +1,4 @@
-//! A table out of any entries of any feeds.
+//! What holds for a table out of any entries of any feeds. It needs nothing of the other laws.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -31,9 +31,8 @@ const ROLES: [Role; 8] = [
 ///
 /// The first byte chooses how feeds combine, the next four are the terms of a feed each, then an
 /// entry every seven bytes: feed and family, length, what it says, address.
-pub(crate) fn table(data: &[u8]) {
-    let Some((&[combine, ref terms @ ..], records)) = data.split_first_chunk::<{ 1 + FEEDS }>()
-    else {
+pub(crate) fn law(data: &[u8]) {
+    let Some((&[combine, terms @ ..], records)) = data.split_first_chunk::<{ 1 + FEEDS }>() else {
         return;
     };
     let entries: Vec<_> = records
@@ -101,10 +100,10 @@ fn record_entry(record: [u8; RECORD]) -> Said {
     (usize::from(who) % FEEDS, entry)
 }
 
-fn build(combine: u8, terms: &[u8; FEEDS], entries: &[Said], now: u32) -> Table {
+fn build(combine: u8, terms: [u8; FEEDS], entries: &[Said], now: u32) -> Table {
     let how = [Combine::NoisyOr, Combine::Worst][usize::from(combine >> 7)];
     let mut builder = TableBuilder::new(how, unknown(combine));
-    for (feed, terms) in terms.iter().enumerate() {
+    for (feed, terms) in terms.into_iter().enumerate() {
         let mut data = FeedDataBuilder::new();
         for (_, entry) in entries.iter().filter(|(of, _)| *of == feed) {
             data.add(*entry).unwrap();

@@ -1,8 +1,8 @@
-//! libFuzzer's way into [`laws::table`].
+//! libFuzzer's way into [`table::law`].
 
 #![no_main]
 
-#[path = "../laws.rs"]
-mod laws;
+#[path = "../laws/table.rs"]
+mod table;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::table(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| table::law(data));
