@@ -1,5 +1,5 @@
-//! Law: those of `fuzz/laws.rs` and `fuzz/laws/`, for the committed seeds and a hundred thousand mutations of them,
-//! on the stable toolchain and in seconds. `cargo fuzz run <target>` goes on from there.
+//! Law: those of `fuzz/laws.rs` and `fuzz/laws/`, for the committed seeds and a hundred thousand
+//! mutations of them, on the stable toolchain and in seconds. `cargo fuzz run <target>` goes on from there.
 //!
 //! `SPOA_FUZZ_SEED=n` mutates in another way. A failure prints the bytes that caused it.
 

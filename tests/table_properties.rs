@@ -21,8 +21,11 @@ use spoa::reputation::{
 const BUILT: u32 = 200;
 const TIMES: [u32; 4] = [BUILT, 499, 500, 700];
 
-/// What entries say: confidence, category, seen, expires. No more than may stand at one prefix.
-const SAYINGS: [(f64, Option<&str>, Option<u32>, Option<u32>); 8] = [
+/// Confidence, category, seen, expires.
+type Saying = (f64, Option<&'static str>, Option<u32>, Option<u32>);
+
+/// What entries say. No more than may stand at one prefix.
+const SAYINGS: [Saying; 8] = [
     (1.0, None, None, None),
     (0.5, Some("scanner"), None, None),
     (0.5, None, Some(100), None),
