@@ -1,4 +1,4 @@
-//! Law: those of `fuzz/laws.rs` and `fuzz/feed_laws.rs`, for the committed seeds and a hundred thousand
+//! Law: those of `fuzz/laws.rs`, `fuzz/feed_laws.rs` and `fuzz/laws/`, for the committed seeds and a hundred thousand
 //! mutations of them, on the stable toolchain and in seconds. `cargo fuzz run <target>` goes on from there.
 //!
 //! `SPOA_FUZZ_SEED=n` mutates in another way. A failure prints the bytes that caused it.
@@ -19,6 +19,8 @@ mod mmdb;
 mod seeded;
 #[path = "model/seeds.rs"]
 mod seeds;
+#[path = "../fuzz/laws/table.rs"]
+mod table;
 
 use std::env;
 use std::fs;
@@ -52,6 +54,12 @@ const REASSEMBLY: Target = Target {
     law: laws::reassembly,
     seeds: seeds::reassembly,
     rounds: 20_000,
+};
+const TABLE: Target = Target {
+    name: "table",
+    law: table::law,
+    seeds: seeds::table,
+    rounds: 3_000,
 };
 
 /// The feeds: one target a format.
@@ -142,6 +150,11 @@ fn laws_of_reassembly_hold() {
 }
 
 #[test]
+fn laws_of_table_hold() {
+    TABLE.smoke();
+}
+
+#[test]
 fn committed_seeds_are_those_of_the_generator() {
     for target in all() {
         let mut generated = (target.seeds)();
@@ -176,7 +189,7 @@ fn write_the_seeds() {
 }
 
 fn all() -> impl Iterator<Item = Target> {
-    [FRAME, SESSION, REASSEMBLY].into_iter().chain(FEEDS)
+    [FRAME, SESSION, REASSEMBLY, TABLE].into_iter().chain(FEEDS)
 }
 
 impl Target {

@@ -4,17 +4,25 @@
 //! which variable the answer goes (that is [`iprep`](crate::iprep)).
 
 mod cover;
+mod data;
 mod entry;
 pub mod formats;
 mod prefix;
+mod private;
 mod random;
+mod table;
 
 use core::net::IpAddr;
 
 pub use cover::Cover;
+pub use data::{ENTRIES_PER_PREFIX_MAX, FeedData, FeedDataBuilder, TooManyEvidences};
 pub use entry::{Confidence, Entry};
 pub use prefix::Prefix;
+pub use private::private_space;
 pub use random::Random;
+pub use table::{
+    Combine, Contribution, FeedTerms, Part, Role, Table, TableBuilder, TableFull, Verdict,
+};
 
 /// A reputation: 0 is blacklisted, 100 is totally safe (SPOE.txt 2.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +42,17 @@ impl Score {
         } else {
             None
         }
+    }
+
+    /// The score of a ratio: 0 is blacklisted, 1 totally safe. What lies outside is the nearest.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to 0..=100 first, and NaN casts to 0"
+    )]
+    pub fn ratio(ratio: f64) -> Self {
+        Self((ratio.clamp(0.0, 1.0) * f64::from(Self::BEST.0)).round() as u8)
     }
 
     /// The number, 0 to 100.

@@ -181,3 +181,44 @@ pub(crate) fn reassembly() -> Seeds {
         ("malformed", with(&[3, 2, 9, 9], &payload[..25])),
     ]
 }
+
+/// How feeds combine, the terms of four feeds, then an entry every seven bytes.
+pub(crate) fn table() -> Seeds {
+    const DENY_AND_FEEDS: [u8; 5] = [100, 0xf0, 0x81, 0x88, 0x06];
+    let with = |records: &[[u8; 7]]| [&DENY_AND_FEEDS[..], records.as_flattened()].concat();
+    vec![
+        ("empty", with(&[])),
+        (
+            "everything",
+            with(&[[0, 0, 3, 0, 0, 0, 0], [15, 0, 3, 0, 0, 0, 0]]),
+        ),
+        (
+            "nested",
+            with(&[
+                [0, 24, 3, 192, 0, 2, 0],
+                [1, 26, 2, 192, 0, 2, 64],
+                [1, 32, 3, 192, 0, 2, 65],
+                [2, 32, 3, 192, 0, 2, 65],
+                [3, 32, 3, 192, 0, 2, 66],
+            ]),
+        ),
+        (
+            "adjacent",
+            with(&[[0, 25, 3, 192, 0, 2, 0], [0, 25, 3, 192, 0, 2, 128]]),
+        ),
+        (
+            "mapped",
+            with(&[[8, 120, 3, 192, 0, 2, 9], [8, 90, 3, 192, 0, 2, 9]]),
+        ),
+        (
+            "expiring",
+            with(&[
+                [12, 16, 0xff, 0x20, 0x01, 0, 1],
+                [13, 128, 0x87, 0x20, 0x01, 0, 1],
+                [0, 32, 0x37, 255, 255, 255, 255],
+                [1, 8, 0x2f, 255, 255, 255, 255],
+                [1, 8, 0x0f, 255, 255, 255, 255],
+            ]),
+        ),
+    ]
+}
