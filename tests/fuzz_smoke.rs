@@ -1,5 +1,6 @@
-//! Law: those of `fuzz/laws.rs` and `fuzz/laws/`, for the committed seeds and a hundred thousand mutations of them,
-//! on the stable toolchain and in seconds. `cargo fuzz run <target>` goes on from there.
+//! Law: those of `fuzz/laws.rs`, `fuzz/laws/` and `fuzz/feed_laws.rs`, for the committed seeds and a
+//! hundred thousand mutations of them, on the stable toolchain and in seconds. `cargo fuzz run <target>`
+//! goes on from there.
 //!
 //! `SPOA_FUZZ_SEED=n` mutates in another way. A failure prints the bytes that caused it.
 
@@ -7,8 +8,14 @@
 
 #[path = "model/encode.rs"]
 mod encode;
+#[path = "../fuzz/feed_laws.rs"]
+mod feed_laws;
+#[path = "model/feed_seeds.rs"]
+mod feed_seeds;
 #[path = "../fuzz/laws.rs"]
 mod laws;
+#[path = "model/mmdb.rs"]
+mod mmdb;
 #[path = "model/seeded.rs"]
 mod seeded;
 #[path = "model/seeds.rs"]
@@ -21,6 +28,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use seeded::Seeded;
+use spoa::reputation::formats::Format;
 
 /// One fuzz target: its name, its law and how often the smoke run tries it.
 struct Target {
@@ -55,6 +63,78 @@ const TABLE: Target = Target {
     rounds: 3_000,
 };
 
+/// The feeds: one target a format.
+const FEEDS: [Target; 10] = [
+    feed(
+        "feed_plain",
+        |data| feed_laws::holds(Format::Plain, data),
+        feed_seeds::plain,
+    ),
+    feed(
+        "feed_netset",
+        |data| feed_laws::holds(Format::Netset, data),
+        feed_seeds::netset,
+    ),
+    feed(
+        "feed_drop_text",
+        |data| feed_laws::holds(Format::DropText, data),
+        feed_seeds::drop_text,
+    ),
+    feed(
+        "feed_drop_json",
+        |data| feed_laws::holds(Format::DropJson, data),
+        feed_seeds::drop_json,
+    ),
+    feed(
+        "feed_csv",
+        |data| feed_laws::holds(Format::Csv, data),
+        feed_seeds::csv,
+    ),
+    feed(
+        "feed_suricata",
+        |data| feed_laws::holds(Format::SuricataIprep, data),
+        feed_seeds::suricata,
+    ),
+    feed(
+        "feed_abuseipdb",
+        |data| feed_laws::holds(Format::AbuseIpdb, data),
+        feed_seeds::abuseipdb,
+    ),
+    feed(
+        "feed_ipset_save",
+        |data| feed_laws::holds(Format::IpsetSave, data),
+        feed_seeds::ipset_save,
+    ),
+    feed(
+        "feed_haproxy_map",
+        |data| feed_laws::holds(Format::HaproxyMap, data),
+        feed_seeds::haproxy_map,
+    ),
+    feed(
+        "feed_mmdb",
+        |data| feed_laws::holds(Format::Mmdb, data),
+        feed_seeds::mmdb,
+    ),
+];
+
+const fn feed(
+    name: &'static str,
+    law: fn(&[u8]),
+    seeds: fn() -> Vec<(&'static str, Vec<u8>)>,
+) -> Target {
+    Target {
+        name,
+        law,
+        seeds,
+        rounds: 2_000,
+    }
+}
+
+#[test]
+fn laws_of_feeds_hold() {
+    FEEDS.iter().for_each(Target::smoke);
+}
+
 #[test]
 fn laws_of_frame_hold() {
     FRAME.smoke();
@@ -77,7 +157,7 @@ fn laws_of_table_hold() {
 
 #[test]
 fn committed_seeds_are_those_of_the_generator() {
-    for target in [FRAME, SESSION, REASSEMBLY, TABLE] {
+    for target in all() {
         let mut generated = (target.seeds)();
         generated.sort();
         let committed = target.committed();
@@ -99,7 +179,7 @@ fn committed_seeds_are_those_of_the_generator() {
 #[test]
 #[ignore = "writes fuzz/seeds; run it when the generator has changed"]
 fn write_the_seeds() {
-    for target in [FRAME, SESSION, REASSEMBLY, TABLE] {
+    for target in all() {
         let folder = target.folder();
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
@@ -107,6 +187,10 @@ fn write_the_seeds() {
             fs::write(folder.join(name), bytes).unwrap();
         }
     }
+}
+
+fn all() -> impl Iterator<Item = Target> {
+    [FRAME, SESSION, REASSEMBLY, TABLE].into_iter().chain(FEEDS)
 }
 
 impl Target {

@@ -3,8 +3,10 @@
 //! In scope: the score, and the sources that give one. Out of scope: which message asks, and in
 //! which variable the answer goes (that is [`iprep`](crate::iprep)).
 
+mod cover;
 mod data;
 mod entry;
+pub mod formats;
 mod prefix;
 mod private;
 mod random;
@@ -12,6 +14,7 @@ mod table;
 
 use core::net::IpAddr;
 
+pub use cover::Cover;
 pub use data::{ENTRIES_PER_PREFIX_MAX, FeedData, FeedDataBuilder, TooManyEvidences};
 pub use entry::{Confidence, Entry};
 pub use prefix::Prefix;

@@ -17,7 +17,19 @@ const LAYERS: [Layer; 9] = [
     Layer {
         name: "reputation",
         below: &[],
-        outside: &["core", "std::collections", "std::sync::Arc", "rand"],
+        outside: &[
+            "core",
+            "std::collections",
+            "std::borrow::Cow",
+            "std::io",
+            "std::sync::Arc",
+            "jiff",
+            "maxminddb",
+            "memchr",
+            "rand",
+            "serde",
+            "serde_json",
+        ],
     },
     Layer {
         name: "spop",
@@ -72,7 +84,7 @@ const LAYERS: [Layer; 9] = [
 const LIBRARY: &[&str] = &["agent", "iprep", "session", "handler", "spop", "reputation"];
 
 /// The standard library, and every crate that the project depends on.
-const CRATES: [&str; 14] = [
+const CRATES: [&str; 19] = [
     "core",
     "alloc",
     "std",
@@ -80,10 +92,15 @@ const CRATES: [&str; 14] = [
     "clap",
     "core_affinity",
     "hdrhistogram",
+    "jiff",
     "libc",
+    "maxminddb",
+    "memchr",
     "mio",
     "nix",
     "rand",
+    "serde",
+    "serde_json",
     "signal_hook",
     "slab",
     "socket2",

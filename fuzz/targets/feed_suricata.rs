@@ -1,0 +1,10 @@
+//! libFuzzer's way into [`laws::holds`] for `SuricataIprep`.
+
+#![no_main]
+
+#[path = "../feed_laws.rs"]
+mod laws;
+
+use spoa::reputation::formats::Format;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::holds(Format::SuricataIprep, data));

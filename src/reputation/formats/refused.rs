@@ -1,0 +1,92 @@
+//! Why a feed is not used at all.
+
+use core::fmt;
+use std::io;
+
+use super::{Contents, Report};
+
+/// A feed is refused whole. What has gone into the sink by then is to be thrown away.
+#[derive(Debug)]
+pub enum Refused {
+    /// It is no text, or not the text of a list.
+    Unfit(Contents),
+    /// It has no entry, and nothing says that this is meant.
+    Empty,
+    /// More of its lines are wrong than the options allow.
+    TooManyWrong(Box<Report>),
+    /// It ends before its end.
+    Truncated {
+        /// How many entries it says it has; `None` if what says so is missing.
+        declared: Option<u64>,
+        /// How many it has.
+        found: u64,
+    },
+    /// A document that has to be whole (JSON, MMDB) is not well-formed.
+    Malformed(String),
+    /// The options lack something that the format cannot do without.
+    Unstated(&'static str),
+    /// There is no set of this name in what `ipset save` printed.
+    NoSuchSet(String),
+    /// The sink wants no more.
+    Stopped,
+    /// It could not be read to its end.
+    Io(io::Error),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unfit(contents) => write!(f, "this is {contents}, not a list"),
+            Self::Empty => f.write_str(
+                "there is no entry in it; a list that is empty on purpose says so with the line \
+                 \"# spoa: empty\", or the configuration with allow-empty",
+            ),
+            Self::TooManyWrong(report) => {
+                write!(
+                    f,
+                    "{} of {} lines are wrong, more than wrong-max allows",
+                    report.wrong, report.lines
+                )?;
+                match report.first_wrong.first() {
+                    Some(first) => write!(f, "; {first}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Truncated {
+                declared: Some(declared),
+                found,
+            } => write!(
+                f,
+                "it is cut short: {found} entries of the {declared} that it declares"
+            ),
+            Self::Truncated {
+                declared: None,
+                found,
+            } => write!(
+                f,
+                "it is cut short: its last line, which says how many entries there are, is missing \
+                 after {found} entries"
+            ),
+            Self::Malformed(why) => write!(f, "the document is not well-formed: {why}"),
+            Self::Unstated(what) => write!(f, "the configuration must state {what}"),
+            Self::NoSuchSet(name) => write!(f, "there is no set {name:?} in it"),
+            Self::Stopped => f.write_str("it has more entries than are taken"),
+            Self::Io(error) => write!(f, "it could not be read to its end: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for Refused {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}

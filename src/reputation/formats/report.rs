@@ -1,0 +1,117 @@
+//! What reading a feed has shown, line by line.
+
+use core::fmt;
+
+/// The most wrong lines that are named. All of them are counted.
+pub const NAMED_MAX: usize = 10;
+
+/// The most bytes of a wrong line that are shown.
+const EXCERPT_MAX: usize = 60;
+
+/// What a feed consists of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Entries that were given to the sink. A range is as many as it has prefixes.
+    pub entries: u64,
+    /// Lines, objects or records that were to say something: neither blank nor comment nor skipped.
+    pub lines: u64,
+    /// Those of `lines` that could not be used.
+    pub wrong: u64,
+    /// The first [`NAMED_MAX`] of them.
+    pub first_wrong: Vec<Wrong>,
+    /// Lines that are right and say nothing to us: headers, sets of another type or name, networks
+    /// that no rule speaks of.
+    pub skipped: u64,
+    /// Prefixes with host bits set. They were dropped: `203.0.113.9/24` is `203.0.113.0/24`.
+    pub host_bits: u64,
+    /// The first line that speaks of every address of a family (`/0`). It may well be a mistake.
+    pub everything: Option<u64>,
+    /// When the data was made, in seconds since 1970, if the feed says so.
+    pub as_of: Option<u32>,
+    /// When the publisher will have a newer one, in seconds since 1970, if the feed says so. Its
+    /// entries do not end then.
+    pub expires: Option<u32>,
+    /// How many entries the feed says it has.
+    pub declared: Option<u64>,
+    /// Whether the feed says itself that it is empty on purpose.
+    pub emptied: bool,
+}
+
+impl Report {
+    /// Counts a line that cannot be used, and names it if it is among the first.
+    pub(super) fn wrong(&mut self, line: u64, what: &[u8], expected: &'static str) {
+        self.wrong += 1;
+        if self.first_wrong.len() < NAMED_MAX {
+            self.first_wrong.push(Wrong {
+                line,
+                what: excerpt(what),
+                expected,
+            });
+        }
+    }
+}
+
+/// A line that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// Its number, from 1; in a document without lines, the number of the object.
+    pub line: u64,
+    /// The start of it, printable.
+    pub what: String,
+    /// What would have been right.
+    pub expected: &'static str,
+}
+
+/// `line 7: "203.0.113.9:80" where an address without a port was expected`
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            line,
+            what,
+            expected,
+        } = self;
+        write!(f, "line {line}: \"{what}\" where {expected} was expected")
+    }
+}
+
+/// The start of a text that may hold anything, fit for a terminal and a log.
+pub(super) fn excerpt(text: &[u8]) -> String {
+    let (shown, is_cut) = match text.split_at_checked(EXCERPT_MAX) {
+        Some((shown, rest)) if !rest.is_empty() => (shown, true),
+        _ => (text, false),
+    };
+    let mut excerpt = shown.escape_ascii().to_string();
+    if is_cut {
+        excerpt.push_str("...");
+    }
+    excerpt
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_short_and_printable() {
+        assert_eq!(excerpt(b"a\0\x1b[2J\"\xff"), "a\\x00\\x1b[2J\\\"\\xff");
+        assert_eq!(excerpt(&[b'a'; EXCERPT_MAX]), "a".repeat(EXCERPT_MAX));
+        assert_eq!(
+            excerpt(&[b'a'; EXCERPT_MAX + 1]),
+            "a".repeat(EXCERPT_MAX) + "..."
+        );
+    }
+
+    #[test]
+    fn the_first_wrong_lines_are_named_and_all_are_counted() {
+        let mut report = Report::default();
+        for line in 1..=1000 {
+            report.wrong(line, b"x", "an address");
+        }
+        assert_eq!(report.wrong, 1000);
+        assert_eq!(report.first_wrong.len(), NAMED_MAX);
+        assert_eq!(
+            report.first_wrong[9].to_string(),
+            "line 10: \"x\" where an address was expected"
+        );
+    }
+}
