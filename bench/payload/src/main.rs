@@ -19,7 +19,7 @@ use std::time::Instant;
 use regex::bytes::{RegexSet, RegexSetBuilder};
 use spoa::reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, Score};
 
-use cases::{Case, cases};
+use cases::cases;
 
 /// Looks in a round, and rounds.
 const LOOKS: u32 = 2_000;
