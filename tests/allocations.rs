@@ -10,17 +10,32 @@
     reason = "an allocator cannot be written without; it only counts"
 )]
 
+#[path = "model/mmdb.rs"]
+mod mmdb;
+
+use core::net::IpAddr;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 
 use bytes::BytesMut;
-use spoa::iprep::IpReputation;
-use spoa::reputation::Random;
+use spoa::Handler;
+use spoa::iprep::{
+    ActionRule, Answer, IpReputation, Judge, MessageRules, Policy, PolicyTerms, Published, Source,
+    Value,
+};
+use spoa::reputation::formats::Attributes;
+use spoa::reputation::{
+    Combine, Entry, FeedDataBuilder, FeedTerms, PAYLOAD_BYTES_MAX, Pattern, PayloadRule,
+    PayloadRules, Prefix, Random, Role, Score, TableBuilder,
+};
 use spoa::session::{Session, Terms};
 use spoa::spop::{
-    Argument, Capabilities, Flags, FrameType, FrameWriter, HaproxyHello, NotifyWriter, Status,
-    TypedData, Versions,
+    Argument, Capabilities, Flags, FrameType, FrameWriter, HaproxyHello, NotifyWriter, Scope,
+    Status, TypedData, Versions,
 };
+
+use mmdb::Database;
 
 thread_local! {
     /// Calls that took memory on this thread. `const` and without a destructor: reading it allocates
@@ -159,21 +174,102 @@ fn no_notify_allocates_once_the_connection_is_warm() {
     ];
     for (message, arguments) in questions {
         for len in [1, 16, 64] {
-            let taken = allocations_when_warm(&batch(len, message, arguments), len);
+            let batch = batch(len, message, arguments);
+            let taken = allocations_when_warm(&mut handler(), &batch, len);
             assert_eq!(taken, 0, "{message} {arguments:?}, {len} at a time");
+            let taken = allocations_when_warm(&mut judge(), &batch, len);
+            assert_eq!(
+                taken, 0,
+                "{message} {arguments:?}, {len} at a time, by a policy"
+            );
         }
     }
 }
 
+/// A handler over a policy that answers each message with everything it can.
+fn judge() -> Judge {
+    let questions = [
+        "check-client-ip",
+        "get-ip-reputation",
+        "ip-rep",
+        "check-buffer",
+    ];
+    let answers = Value::ALL.map(|value| Answer {
+        variable: value.name().to_owned(),
+        value,
+    });
+    let messages = questions.map(|name| MessageRules {
+        name: name.to_owned(),
+        argument: None,
+        payload_argument: None,
+        scope: Scope::Session,
+        answers: answers.to_vec(),
+    });
+    let bad = |address: IpAddr, len, expires| Entry {
+        category: Some("scanner"),
+        expires,
+        ..Entry::bad(Prefix::new(address, len).unwrap())
+    };
+    let mut data = FeedDataBuilder::new();
+    data.add(bad([192, 0, 2, 0].into(), 24, Some(1_000)))
+        .unwrap();
+    data.add(bad([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0].into(), 32, None))
+        .unwrap();
+    let mut table = TableBuilder::new(Combine::NoisyOr, Score::BEST);
+    table.feed(FeedTerms::new("feed", Role::Feed), Arc::new(data.finish()));
+    let rule = PayloadRule {
+        name: "filler".to_owned(),
+        score: Score::WORST,
+        pattern: Pattern::Regex("U{150}".to_owned()),
+    };
+    let payload = PayloadRules::new(vec![rule], PAYLOAD_BYTES_MAX).unwrap();
+    let database = Arc::new(Attributes::new(database().bytes()).unwrap());
+    let policy = Policy::new(PolicyTerms {
+        messages: messages.to_vec(),
+        source: Source::Table {
+            table: Arc::new(table.build(0).unwrap()),
+            unknown: Score::BEST,
+        },
+        asn: Some(Arc::clone(&database)),
+        country: Some(database),
+        payload: Some(Arc::new(payload)),
+        actions: vec![ActionRule {
+            name: "deny".to_owned(),
+            at_most: Score::WORST,
+        }],
+        stale_from: Some(500),
+    });
+    Judge::new(
+        &Published::new(policy.unwrap()),
+        Random::seeded(1, 0),
+        || 2_000,
+    )
+}
+
+/// The autonomous system and the country of the documentation addresses.
+fn database() -> Database {
+    let code = mmdb::Value::Map(vec![("iso_code", mmdb::Value::Text("ZZ".to_owned()))]);
+    let number = mmdb::Value::Number(64_496);
+    let both = mmdb::Value::Map(vec![
+        ("autonomous_system_number", number),
+        ("country", code),
+        ("is_anycast", mmdb::Value::Flag(true)),
+    ]);
+    let v6: IpAddr = [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0].into();
+    Database::new(vec![
+        ([192, 0, 2, 0].into(), 24, both.clone()),
+        (v6, 32, both),
+    ])
+}
+
 /// Allocations for some thousands of NOTIFYs on a connection that has had this batch once.
-fn allocations_when_warm(batch: &[u8], len: u64) -> u64 {
+fn allocations_when_warm(handler: &mut impl Handler, batch: &[u8], len: u64) -> u64 {
     const NOTIFYS: u64 = 4096;
-    let (mut session, mut handler) = (Session::new(Terms::default()), handler());
-    let mut output = BytesMut::new();
-    session.receive(&hello(), &mut output, &mut handler);
+    let (mut session, mut output) = (Session::new(Terms::default()), BytesMut::new());
+    session.receive(&hello(), &mut output, handler);
     let mut answer = || {
         output.clear();
-        let step = session.receive(batch, &mut output, &mut handler);
+        let step = session.receive(batch, &mut output, handler);
         assert_eq!((u64::from(step.acks), step.consumed), (len, batch.len()));
     };
     answer();

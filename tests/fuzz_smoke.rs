@@ -1,5 +1,6 @@
-//! Law: those of `fuzz/laws.rs`, `fuzz/feed_laws.rs` and `fuzz/laws/`, for the committed seeds and a hundred thousand
-//! mutations of them, on the stable toolchain and in seconds. `cargo fuzz run <target>` goes on from there.
+//! Law: those of `fuzz/laws.rs`, `fuzz/laws/` and `fuzz/feed_laws.rs`, for the committed seeds and a
+//! hundred thousand mutations of them, on the stable toolchain and in seconds. `cargo fuzz run <target>`
+//! goes on from there.
 //!
 //! `SPOA_FUZZ_SEED=n` mutates in another way. A failure prints the bytes that caused it.
 
@@ -15,6 +16,8 @@ mod feed_seeds;
 mod laws;
 #[path = "model/mmdb.rs"]
 mod mmdb;
+#[path = "../fuzz/laws/rules.rs"]
+mod rules;
 #[path = "model/seeded.rs"]
 mod seeded;
 #[path = "model/seeds.rs"]
@@ -54,6 +57,12 @@ const REASSEMBLY: Target = Target {
     law: laws::reassembly,
     seeds: seeds::reassembly,
     rounds: 20_000,
+};
+const RULES: Target = Target {
+    name: "rules",
+    law: rules::rules,
+    seeds: seeds::rules,
+    rounds: 5_000,
 };
 const TABLE: Target = Target {
     name: "table",
@@ -150,6 +159,11 @@ fn laws_of_reassembly_hold() {
 }
 
 #[test]
+fn laws_of_rules_hold() {
+    RULES.smoke();
+}
+
+#[test]
 fn laws_of_table_hold() {
     TABLE.smoke();
 }
@@ -189,7 +203,9 @@ fn write_the_seeds() {
 }
 
 fn all() -> impl Iterator<Item = Target> {
-    [FRAME, SESSION, REASSEMBLY, TABLE].into_iter().chain(FEEDS)
+    [FRAME, SESSION, REASSEMBLY, RULES, TABLE]
+        .into_iter()
+        .chain(FEEDS)
 }
 
 impl Target {

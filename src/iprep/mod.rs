@@ -1,11 +1,22 @@
-//! The one place where SPOP and reputation meet: a [`Handler`] over a [`Reputation`].
+//! The one place where SPOP and reputation meet.
 //!
-//! In scope: which message asks, which of its arguments is the address, which variable answers.
-//! Out of scope: the score itself ([`reputation`](crate::reputation)) and the frames
+//! In scope: which message asks, which of its arguments is the address or the payload, which
+//! variables answer. Out of scope: the score itself ([`reputation`](crate::reputation)) and the frames
 //! ([`session`](crate::session)).
+//!
+//! Two handlers: [`IpReputation`] answers four fixed messages with a score from any [`Reputation`];
+//! [`Judge`] answers what a [`Policy`] says, which can be replaced while it runs.
 
+mod judge;
+mod message;
+mod policy;
+mod published;
 mod question;
 
+pub use judge::{Judge, REASON_LEN_MAX};
+pub use message::{Answer, MessageRules, UnknownValue, Value};
+pub use policy::{ActionRule, Policy, PolicyError, PolicyTerms, Source, VARIABLE_LEN_MAX};
+pub use published::Published;
 pub use question::{ArgumentName, QUESTIONS, Question};
 
 use crate::Handler;

@@ -7,6 +7,7 @@ mod cover;
 mod data;
 mod entry;
 pub mod formats;
+mod payload;
 mod prefix;
 mod private;
 mod random;
@@ -17,6 +18,10 @@ use core::net::IpAddr;
 pub use cover::Cover;
 pub use data::{ENTRIES_PER_PREFIX_MAX, FeedData, FeedDataBuilder, TooManyEvidences};
 pub use entry::{Confidence, Entry};
+pub use payload::{
+    PAYLOAD_BYTES_MAX, PAYLOAD_RULES_MAX, Pattern, PayloadError, PayloadMatch, PayloadRule,
+    PayloadRules,
+};
 pub use prefix::Prefix;
 pub use private::private_space;
 pub use random::Random;

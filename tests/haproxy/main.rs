@@ -10,6 +10,8 @@
 //! | `samples` | haproxy-conf is accepted; scores are there, and decide who gets in |
 //! | `check_buffer` | the TCP sample: first bytes, whitelist, rate limit |
 //! | `behind_proxy` | X-Forwarded-For counts from a trusted proxy and from nobody else |
+//! | `reputation` | lists decide who gets in, and show in the log; they are replaced under traffic |
+//! | `rules` | check-buffer with payload rules tells protocols apart |
 //! | `health` | `option spop-check` follows the agent |
 //! | `payload` | payloads below and above the frame size, with and without fragments |
 //! | `messages` | several messages, a group, names of arguments, no address, a UNIX socket |
@@ -64,7 +66,11 @@ mod payload;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod reputation;
+#[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod rules;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

@@ -222,3 +222,34 @@ pub(crate) fn table() -> Seeds {
         ),
     ]
 }
+
+/// The choice, then rules a line each, then the payload; or the payload alone for fixed rules.
+pub(crate) fn rules() -> Seeds {
+    let words = b"never union  SELECT word\nline\n\xff\xff\0 1234# xyx abbac GET \n\n".repeat(4);
+    let of_its_own = |choice: u8, rules: &[&[u8]], payload: &[u8]| {
+        let lines: Vec<_> = rules
+            .iter()
+            .map(|rule| [rule, &b"\n"[..]].concat())
+            .collect();
+        [&[4 | choice << 3 | 3], &lines.concat()[..], payload].concat()
+    };
+    vec![
+        ("fixed", [&[3], &words[..]].concat()),
+        ("fixed-limited", [&[1], &words[..]].concat()),
+        ("fixed-tls", b"\x03\x16\x03\x01\x02\x00".to_vec()),
+        ("one", of_its_own(0, &[b"a.*b"], b"xxaxxb")),
+        (
+            "prefixes",
+            of_its_own(1, &[b"=GET ", b"=\x16\x03"], b"\x16\x03\x01"),
+        ),
+        (
+            "mixed",
+            of_its_own(2, &[b"[0-9]{3}$", b"=x", b"(?i)A|b"], &words),
+        ),
+        (
+            "looks",
+            of_its_own(3, &[b"\\bend$", b"(?m)^a", b"^$", b"\\x00+"], b"a\nend"),
+        ),
+        ("refused", of_its_own(1, &[b"(", b"x{1000}{1000}"], b"x")),
+    ]
+}

@@ -27,6 +27,7 @@ const LAYERS: [Layer; 9] = [
             "maxminddb",
             "memchr",
             "rand",
+            "regex_automata",
             "serde",
             "serde_json",
         ],
@@ -49,7 +50,7 @@ const LAYERS: [Layer; 9] = [
     Layer {
         name: "iprep",
         below: &["handler", "spop", "reputation"],
-        outside: &["core"],
+        outside: &["core", "std::sync::Arc", "arc_swap"],
     },
     Layer {
         name: "agent",
@@ -84,10 +85,11 @@ const LAYERS: [Layer; 9] = [
 const LIBRARY: &[&str] = &["agent", "iprep", "session", "handler", "spop", "reputation"];
 
 /// The standard library, and every crate that the project depends on.
-const CRATES: [&str; 19] = [
+const CRATES: [&str; 21] = [
     "core",
     "alloc",
     "std",
+    "arc_swap",
     "bytes",
     "clap",
     "core_affinity",
@@ -99,6 +101,7 @@ const CRATES: [&str; 19] = [
     "mio",
     "nix",
     "rand",
+    "regex_automata",
     "serde",
     "serde_json",
     "signal_hook",

@@ -7,6 +7,8 @@ pub(crate) struct Traffic {
     pub(crate) client: String,
     pub(crate) score: Option<u32>,
     pub(crate) error: Option<u32>,
+    /// What some samples log besides, as it stands there.
+    line: String,
 }
 
 impl Traffic {
@@ -17,7 +19,13 @@ impl Traffic {
             client: client.to_owned(),
             score: value(line, " score=")?.parse().ok(),
             error: value(line, " error=")?.parse().ok(),
+            line: line.to_owned(),
         })
+    }
+
+    /// What stands behind `name=`; `-` is nothing.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        value(&self.line, &format!(" {name}=")).filter(|value| *value != "-")
     }
 }
 
