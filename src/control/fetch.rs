@@ -5,6 +5,10 @@ use super::load::{Good, LoadError};
 use super::source::cache::Meta;
 
 /// What came of it.
+#[cfg_attr(
+    not(feature = "http"),
+    expect(dead_code, reason = "without the feature nothing comes of it")
+)]
 #[derive(Debug)]
 pub(super) enum Fetch {
     /// The server has nothing newer.
