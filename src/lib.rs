@@ -4,6 +4,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`control`] | the configuration, feeds and their reload |
 //! | [`agent`] | threads and sockets: a pinned worker per core, its poll loop and connections |
 //! | [`iprep`] | where SPOP and reputation meet: a [`Handler`] over a [`reputation::Reputation`] |
 //! | [`session`] | one `HAProxy` connection as a state machine, without a socket |
@@ -32,6 +33,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod control;
 mod handler;
 pub mod iprep;
 pub mod reputation;

@@ -1,13 +1,17 @@
 //! The options. `-h`, `-d`, `-p` and `-n` mean what they mean to the C example agent.
 
+use core::net::IpAddr;
 use core::time::Duration;
+use std::path::PathBuf;
 
-use clap::Parser;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Parser, Subcommand};
 use spoa::agent::{BindAddress, DEFAULT_PORT, Limits};
+use spoa::control::config::AgentOptions;
+use spoa::control::config::values::{self, Cores, MaybeDuration, Workers};
 use spoa::session::Terms;
 
 use super::failure::Failure;
-use super::values::{self, Cores, MaybeDuration, Workers};
 
 /// IP reputation agent for HAProxy: answers SPOE messages with a score of the client's address,
 /// 0 (blacklisted) to 100 (safe).
@@ -16,13 +20,20 @@ use super::values::{self, Cores, MaybeDuration, Workers};
     name = "spoa",
     version,
     max_term_width = 100,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
     after_help = "\
 Times are numbers with us, ms, s, m, h or d; without a unit they are milliseconds, as in HAProxy.
 
-Signals: SIGUSR1 prints latency histograms and counters; SIGTERM and SIGINT answer what is in
-flight and stop, a second one stops at once."
+Signals: SIGHUP reads the configuration and its lists again; SIGUSR1 prints latency histograms
+and counters; SIGTERM and SIGINT answer what is in flight and stop, a second one stops at once."
 )]
 pub(crate) struct Args {
+    /// Read the configuration from this file; options given here override it. Without it every
+    /// score is random
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
     /// Enable the debug mode: a line per frame and decision on stderr
     #[arg(short = 'd', long = "debug")]
     pub(crate) debug: bool,
@@ -92,6 +103,66 @@ pub(crate) struct Args {
     /// Repeat the random scores of another run that had this seed
     #[arg(long, value_name = "NUMBER")]
     pub(crate) seed: Option<u64>,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What the program does other than to serve.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check a configuration and every list in it, and say what was found; 1 if anything is wrong
+    Check {
+        /// The configuration
+        #[arg(short = 'f', long, value_name = "FILE")]
+        config: PathBuf,
+
+        /// Ask no URL: use the copies in the cache
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Explain the score of addresses: which entries cover it, what each contributes, what decides
+    Lookup(Lookup),
+}
+
+/// What `spoa lookup` is asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Lookup {
+    /// The configuration
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+
+    /// A JSON object a line, for each address
+    #[arg(long, conflicts_with = "terse")]
+    pub(crate) json: bool,
+
+    /// A line for each address: ADDRESS SCORE ROLE FEED:PREFIX, with - for what there is not. For
+    /// many addresses
+    #[arg(long)]
+    pub(crate) terse: bool,
+
+    /// Ask no URL: use the copies in the cache. Without it URLs are asked of which there is none
+    #[arg(long)]
+    pub(crate) offline: bool,
+
+    /// The addresses; none, or -: from standard input, one a line
+    #[arg(value_name = "ADDRESS", value_parser = address)]
+    pub(crate) addresses: Vec<Asked>,
+}
+
+/// An address, or where to read addresses from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Address(IpAddr),
+    Input,
+}
+
+fn address(text: &str) -> Result<Asked, String> {
+    if text == "-" {
+        return Ok(Asked::Input);
+    }
+    let address = text.parse().map(Asked::Address);
+    address.map_err(|_| "expected an address such as 192.0.2.1 or 2001:db8::1, or -".to_owned())
 }
 
 impl Args {
@@ -117,6 +188,48 @@ impl Args {
         Ok(addresses)
     }
 
+    /// Takes from a configuration file what was not given on the command line.
+    pub(crate) fn complete(&mut self, given: &ArgMatches, file: AgentOptions) {
+        let take = |name: &str| given.value_source(name) != Some(ValueSource::CommandLine);
+        set(&mut self.bind, file.listen, take("bind"));
+        set(&mut self.workers, file.workers, take("workers"));
+        set(&mut self.unix_mode, file.unix_mode, take("unix_mode"));
+        set(
+            &mut self.max_frame_size,
+            file.max_frame_size,
+            take("max_frame_size"),
+        );
+        set(
+            &mut self.max_reassembly,
+            file.max_reassembly,
+            take("max_reassembly"),
+        );
+        set(
+            &mut self.hello_timeout,
+            file.hello_timeout,
+            take("hello_timeout"),
+        );
+        set(
+            &mut self.idle_timeout,
+            file.idle_timeout,
+            take("idle_timeout"),
+        );
+        set(&mut self.busy_poll, file.busy_poll, take("busy_poll"));
+        set(
+            &mut self.processing_budget,
+            file.processing_budget,
+            take("processing_budget"),
+        );
+        set(
+            &mut self.drain_timeout,
+            file.drain_timeout,
+            take("drain_timeout"),
+        );
+        set(&mut self.takeover, file.takeover, take("takeover"));
+        self.cores = self.cores.take().or(file.cores);
+        self.max_connections = self.max_connections.or(file.max_connections);
+    }
+
     /// The limits that the options set.
     pub(crate) fn limits(&self) -> Limits {
         let defaults = Limits::default();
@@ -137,6 +250,13 @@ impl Args {
             unix_mode: self.unix_mode,
             ..defaults
         }
+    }
+}
+
+/// Replaces a value, if there is another one and that may be used.
+fn set<T>(to: &mut T, from: Option<T>, may: bool) {
+    if let Some(value) = from.filter(|_| may) {
+        *to = value;
     }
 }
 

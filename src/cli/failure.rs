@@ -8,6 +8,7 @@ use std::thread;
 
 use clap::error::ErrorKind;
 use spoa::agent::{BindAddress, StartError, WorkerPanicked};
+use spoa::control::config::ConfigError;
 
 use super::args::Args;
 use super::print::say;
@@ -48,6 +49,20 @@ impl Failure {
 
     pub(crate) fn signals(error: &io::Error) -> Self {
         Self::Start(format!("cannot handle signals: {error}"))
+    }
+
+    /// A configuration that cannot be used. Each thing that is wrong has a line.
+    pub(crate) fn config(error: &ConfigError) -> Self {
+        Self::Start(error.to_string())
+    }
+
+    pub(crate) fn engine(error: impl core::fmt::Display) -> Self {
+        Self::Start(format!("--config: {error}"))
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
+    pub(crate) fn thread(error: io::Error) -> Self {
+        Self::Start(format!("cannot start a thread: {error}"))
     }
 
     /// Adds the option and the remedy to what the agent says.
@@ -102,7 +117,7 @@ impl Failure {
             Self::Usage(error) => usage(&one_line(&error.to_string())),
             Self::Value(why) => usage(&why),
             Self::Start(why) => {
-                say(why);
+                why.lines().for_each(say);
                 START.into()
             }
             Self::Panicked(panicked) => {

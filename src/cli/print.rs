@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 
 use spoa::Agent;
 use spoa::agent::{BindAddress, Latency, Report, WorkerReport};
+use spoa::control::status::Status;
 
 fn print(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
@@ -67,9 +68,14 @@ fn joined(items: &[impl Display], separator: &str) -> String {
         .join(separator)
 }
 
-/// The answer to SIGUSR1: a line per worker and one for all.
-pub(crate) fn report(report: &Report) {
-    print(&report_text(report));
+/// The answer to SIGUSR1: a line per worker and one for all, then one per list.
+pub(crate) fn report(report: &Report, status: Option<&Status>) {
+    let mut text = report_text(report);
+    if let Some(status) = status {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{status}");
+    }
+    print(&text);
 }
 
 fn report_text(report: &Report) -> String {

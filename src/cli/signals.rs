@@ -1,4 +1,4 @@
-//! Signals: SIGUSR1 reports, SIGTERM and SIGINT stop, a second one of these stops at once.
+//! Signals: SIGHUP reloads, SIGUSR1 reports, SIGTERM and SIGINT stop, a second one of these stops at once.
 //!
 //! Whoever reads our stderr may have stopped reading. Printing then blocks, so it has a thread of its
 //! own, and a signal that stops the agent is acted on all the same.
@@ -8,9 +8,10 @@ use std::process;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::low_level::signal_name;
 use spoa::agent::Control;
+use spoa::control::Remote;
 
 use super::failure::Failure;
 use super::print::{self, say};
@@ -26,23 +27,28 @@ const UNPRINTED_MAX: usize = 2;
 enum Note {
     Report,
     Stopping(&'static str),
+    NoReload,
 }
 
 /// The signals that the agent handles, from the moment this is made.
 pub(crate) struct Signals(signal_hook::iterator::Signals);
 
 impl Signals {
-    pub(crate) fn new() -> Result<Self, Failure> {
-        signal_hook::iterator::Signals::new([SIGUSR1, SIGTERM, SIGINT])
+    /// SIGHUP ends a process that has nothing to reload, as it does with others.
+    pub(crate) fn new(reloads: bool) -> Result<Self, Failure> {
+        let others = [SIGUSR1, SIGTERM, SIGINT];
+        let signals = others.into_iter().chain(reloads.then_some(SIGHUP));
+        signal_hook::iterator::Signals::new(signals)
             .map(Self)
             .map_err(|error| Failure::signals(&error))
     }
 
     /// Acts on signals until the process ends.
-    pub(crate) fn serve(mut self, control: &Control) {
+    pub(crate) fn serve(mut self, control: &Control, remote: Option<&Remote>) {
         let (printer, notes) = sync_channel(UNPRINTED_MAX);
         let reporter = control.clone();
-        let printing = move || print_notes(&notes, &reporter);
+        let status = remote.cloned();
+        let printing = move || print_notes(&notes, &reporter, status.as_ref());
         let started = thread::Builder::new()
             .name("printer".into())
             .spawn(printing);
@@ -53,6 +59,11 @@ impl Signals {
         for signal in self.0.forever() {
             match signal {
                 SIGUSR1 => print_later(&printer, Note::Report),
+                SIGHUP => {
+                    if !remote.is_some_and(Remote::reload) {
+                        print_later(&printer, Note::NoReload);
+                    }
+                }
                 _ if stopping => process::exit(ENDED_BY_SIGNAL + signal),
                 _ => {
                     stopping = true;
@@ -72,10 +83,16 @@ fn print_later(printer: &SyncSender<Note>, note: Note) {
     let _ = printer.try_send(note);
 }
 
-fn print_notes(notes: &Receiver<Note>, control: &Control) {
+fn print_notes(notes: &Receiver<Note>, control: &Control, remote: Option<&Remote>) {
     for note in notes {
         match note {
-            Note::Report => print::report(&control.report(REPORT_PATIENCE)),
+            Note::Report => {
+                let status = remote.map(Remote::status);
+                print::report(&control.report(REPORT_PATIENCE), status.as_ref());
+            }
+            Note::NoReload => {
+                say("SIGHUP: the control thread has ended, which is a bug; start again");
+            }
             Note::Stopping(name) => {
                 say(format_args!(
                     "{name}: answering what is in flight, then ending"

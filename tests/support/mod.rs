@@ -4,6 +4,7 @@
 //!  Program   the real binary: its arguments, addresses, stderr, signals, report, exit code
 //!  Peer      a client on a real socket, with the crate's own wire code
 //!  frames    the bytes that a peer sends
+//!  Server    an HTTP server that answers as a test tells it to
 //!  Load      threads of peers that ask without end and say what became of every question
 //!  Process   what Linux tells of a process: descriptors, memory, CPU time, cores
 //!  Scratch   a directory that goes away
@@ -20,6 +21,7 @@
 )]
 
 pub(crate) mod frames;
+mod http;
 mod load;
 mod patience;
 mod peer;
@@ -28,6 +30,7 @@ mod program;
 mod report;
 mod scratch;
 
+pub(crate) use http::{Answer, Server};
 pub(crate) use load::{Habit, Load};
 pub(crate) use patience::{PATIENCE, eventually, throughout, until};
 pub(crate) use peer::{Peer, Received};

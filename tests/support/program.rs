@@ -1,6 +1,7 @@
 //! The binary as a user runs it.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -48,6 +49,12 @@ impl Program {
     /// Starts it on a free port of 127.0.0.1 with these further arguments.
     pub(crate) fn start(args: &[&str]) -> Self {
         Self::start_on(&["127.0.0.1:0"], args)
+    }
+
+    /// Starts it on a free port with a worker, a configuration, and these further arguments.
+    pub(crate) fn configured(config: &Path, args: &[&str]) -> Self {
+        let args = [&["-n", "1", "-f", config.to_str().unwrap()], args].concat();
+        Self::start(&args)
     }
 
     /// Starts it on these addresses.
@@ -160,6 +167,30 @@ impl Program {
             }
             found
         })
+    }
+
+    /// The line of its report that starts like this.
+    pub(crate) fn status(&self, start: &str) -> String {
+        let from = self.lines().len();
+        self.signal(Signal::SIGUSR1);
+        eventually(start, || {
+            let lines = self.lines();
+            let found = lines[from..].iter().find(|line| line.starts_with(start));
+            found.cloned()
+        })
+    }
+
+    /// Waits until the line of its report that starts like this has this in it.
+    pub(crate) fn shows(&self, start: &str, what: &str) {
+        eventually(&format!("{start} {what}"), || {
+            Some(self.status(start)).filter(|line| line.contains(what))
+        });
+    }
+
+    /// How many lines on stderr have this in them.
+    pub(crate) fn count(&self, what: &str) -> usize {
+        let lines = self.lines();
+        lines.iter().filter(|line| line.contains(what)).count()
     }
 
     /// Waits until its report is as it should be.

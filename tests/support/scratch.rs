@@ -26,6 +26,19 @@ impl Scratch {
         self.0.join(name)
     }
 
+    /// Writes a file in place.
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Writes a file and renames it into place.
+    pub(crate) fn replace(&self, name: &str, text: impl AsRef<[u8]>) {
+        let beside = self.write(&format!("{name}.new"), text);
+        fs::rename(beside, self.path(name)).unwrap();
+    }
+
     /// `unix:PATH`, as `--bind` takes it.
     pub(crate) fn bind(&self, name: &str) -> String {
         format!("unix:{}", self.path(name).display())

@@ -85,7 +85,7 @@ const LAYERS: [Layer; 9] = [
 const LIBRARY: &[&str] = &["agent", "iprep", "session", "handler", "spop", "reputation"];
 
 /// The standard library, and every crate that the project depends on.
-const CRATES: [&str; 21] = [
+const CRATES: [&str; 25] = [
     "core",
     "alloc",
     "std",
@@ -93,6 +93,7 @@ const CRATES: [&str; 21] = [
     "bytes",
     "clap",
     "core_affinity",
+    "flate2",
     "hdrhistogram",
     "jiff",
     "libc",
@@ -102,11 +103,14 @@ const CRATES: [&str; 21] = [
     "nix",
     "rand",
     "regex_automata",
+    "rustix",
     "serde",
     "serde_json",
     "signal_hook",
     "slab",
     "socket2",
+    "toml",
+    "ureq",
 ];
 
 /// What is re-exported at the root of the library, and from where.

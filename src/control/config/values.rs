@@ -1,8 +1,8 @@
-//! Values of options, from text.
+//! Values that are text, on the command line and in the configuration file alike.
 
 use core::time::Duration;
 
-use spoa::agent::allowed_cores;
+use crate::agent::allowed_cores;
 
 /// The most workers that can be asked for.
 const WORKERS_MAX: usize = 1024;
@@ -11,7 +11,7 @@ const CORE_MAX: usize = 4095;
 
 /// How many workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Workers {
+pub enum Workers {
     /// One per core that the process may use.
     Auto,
     /// This many.
@@ -19,7 +19,9 @@ pub(crate) enum Workers {
 }
 
 impl Workers {
-    pub(crate) fn count(self) -> usize {
+    /// The number, which for [`Workers::Auto`] depends on the machine.
+    #[must_use]
+    pub fn count(self) -> usize {
         match self {
             Self::Auto => allowed_cores().len().max(1),
             Self::Count(count) => count,
@@ -27,7 +29,11 @@ impl Workers {
     }
 }
 
-pub(crate) fn workers(text: &str) -> Result<Workers, String> {
+/// `auto`, or 1 to 1024.
+///
+/// # Errors
+/// What was expected.
+pub fn workers(text: &str) -> Result<Workers, String> {
     if text == "auto" {
         return Ok(Workers::Auto);
     }
@@ -42,10 +48,13 @@ pub(crate) fn workers(text: &str) -> Result<Workers, String> {
 
 /// A list of cores.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Cores(pub(crate) Vec<usize>);
+pub struct Cores(pub Vec<usize>);
 
 /// `0-3,8`, as in taskset and in HAProxy's cpu-map.
-pub(crate) fn cores(text: &str) -> Result<Cores, String> {
+///
+/// # Errors
+/// What was expected.
+pub fn cores(text: &str) -> Result<Cores, String> {
     let bad = || format!("expected numbers and ranges up to {CORE_MAX}, such as 0-3,8");
     let number = |text: &str| text.parse::<usize>().ok().filter(|core| *core <= CORE_MAX);
     let mut cores = Vec::new();
@@ -64,9 +73,13 @@ pub(crate) fn cores(text: &str) -> Result<Cores, String> {
 
 /// A time, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MaybeDuration(pub(crate) Option<Duration>);
+pub struct MaybeDuration(pub Option<Duration>);
 
-pub(crate) fn maybe_duration(text: &str) -> Result<MaybeDuration, String> {
+/// `off`, or a time.
+///
+/// # Errors
+/// What was expected.
+pub fn maybe_duration(text: &str) -> Result<MaybeDuration, String> {
     if text == "off" {
         return Ok(MaybeDuration(None));
     }
@@ -75,7 +88,10 @@ pub(crate) fn maybe_duration(text: &str) -> Result<MaybeDuration, String> {
 }
 
 /// A time as HAProxy writes it (configuration manual, section 2.5), above zero.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// What was expected.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
@@ -99,23 +115,69 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a time above zero, such as 500us, 10ms, 5s, 2m, 1h or 1d".into())
 }
 
-pub(crate) fn mode(text: &str) -> Result<u32, String> {
+/// Permission bits in octal.
+///
+/// # Errors
+/// What was expected.
+pub fn mode(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()
         .filter(|mode| *mode <= 0o777)
         .ok_or_else(|| "expected three octal digits, such as 660".into())
 }
 
-pub(crate) fn positive(text: &str) -> Result<usize, String> {
+/// 1 or more.
+///
+/// # Errors
+/// What was expected.
+pub fn positive(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
         .filter(|number| *number > 0)
         .ok_or_else(|| "expected 1 or more".into())
 }
 
+/// Bytes: a number, or one with k, M or G (of 1024), `KiB` and the like.
+///
+/// # Errors
+/// What was expected.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" => Some(0),
+        "k" | "kb" | "kib" => Some(10),
+        "m" | "mb" | "mib" => Some(20),
+        "g" | "gb" | "gib" => Some(30),
+        _ => None,
+    };
+    let number = number.parse::<u64>().ok().filter(|number| *number > 0);
+    number
+        .zip(shift)
+        .and_then(|(number, shift)| number.checked_mul(1 << shift))
+        .ok_or_else(|| "expected a number of bytes above zero, such as 4096, 64k, 512MiB".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_have_units_of_1024() {
+        for (text, count) in [
+            ("1", 1),
+            ("64k", 65_536),
+            ("2 MiB", 2 << 20),
+            ("1G", 1 << 30),
+        ] {
+            assert_eq!(bytes(text), Ok(count), "{text}");
+        }
+        for text in ["", "0", "-1", "1.5M", "M", "1T", "99999999999G"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn times_are_haproxys() {

@@ -1,0 +1,147 @@
+//! `spoa lookup`: why an address has the score that it has.
+
+mod explain;
+mod input;
+
+use core::net::IpAddr;
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::process::ExitCode;
+
+use spoa::control::config::Config;
+use spoa::control::once::{Asking, Once};
+use spoa::reputation::{Role, Score, Table};
+
+use super::args::{Asked, Lookup};
+use super::failure::Failure;
+use super::print::say;
+use explain::Explanation;
+
+/// Bytes that are written at once.
+const BUFFER: usize = 64 * 1024;
+
+/// How addresses are answered.
+struct Desk<'a> {
+    once: &'a Once,
+    table: &'a Table,
+    unknown: Score,
+    now: u32,
+    style: Style,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    People,
+    Json,
+    Terse,
+}
+
+/// Answers for every address that was asked about.
+pub(crate) fn lookup(asked: &Lookup) -> Result<ExitCode, Failure> {
+    let config = Config::read(&asked.config).map_err(|error| Failure::config(&error))?;
+    let asking = if asked.offline {
+        Asking::Nothing
+    } else {
+        Asking::Missing
+    };
+    let once = Once::read(&config, asking).map_err(Failure::engine)?;
+    let left_out = once.findings.iter().filter(|it| it.good.is_none());
+    for finding in left_out {
+        let why = finding.error.as_deref().unwrap_or("not there");
+        say(format_args!("WARNING: {}: left out: {why}", finding.title));
+    }
+    let Some(table) = once.table.as_deref() else {
+        let why = "scores are random with this configuration; there is nothing to look up";
+        return Err(Failure::Start(format!("{}: {why}", asked.config.display())));
+    };
+    let desk = Desk {
+        once: &once,
+        table,
+        unknown: config.reputation.unknown_score,
+        now: spoa::control::now(),
+        style: match (asked.json, asked.terse) {
+            (true, _) => Style::Json,
+            (_, true) => Style::Terse,
+            _ => Style::People,
+        },
+    };
+    match desk.answer(&asked.addresses) {
+        Ok(wrong) => Ok(ExitCode::from(u8::from(wrong > 0))),
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Failure::Start(format!("cannot read or write: {error}"))),
+    }
+}
+
+impl Desk<'_> {
+    /// How many lines were no address.
+    fn answer(&self, asked: &[Asked]) -> io::Result<u64> {
+        let mut to = BufWriter::with_capacity(BUFFER, io::stdout().lock());
+        let mut wrong = 0;
+        if asked.is_empty() {
+            wrong += self.answer_input(&mut to)?;
+        }
+        for asked in asked {
+            match asked {
+                Asked::Address(address) => {
+                    self.one(&mut to, *address, address.to_string().as_bytes())?;
+                }
+                Asked::Input => wrong += self.answer_input(&mut to)?,
+            }
+        }
+        to.flush()?;
+        Ok(wrong)
+    }
+
+    fn answer_input(&self, to: &mut impl Write) -> io::Result<u64> {
+        let mut wrong = 0;
+        input::lines(&mut io::stdin().lock(), |line| {
+            let address = str::from_utf8(line).ok().and_then(|text| text.parse().ok());
+            if let Some(address) = address {
+                return self.one(to, address, line);
+            }
+            wrong += 1;
+            let shown = line.escape_ascii();
+            match self.style {
+                Style::Json => writeln!(to, "{}", explain::json_error(&shown.to_string())),
+                Style::Terse | Style::People => writeln!(to, "{shown} is not an address"),
+            }
+        })?;
+        Ok(wrong)
+    }
+
+    fn one(&self, to: &mut impl Write, address: IpAddr, text: &[u8]) -> io::Result<()> {
+        match self.style {
+            Style::Terse => self.terse(to, address, text),
+            Style::Json => writeln!(to, "{}", self.explain(address).json()),
+            Style::People => self.explain(address).write(to),
+        }
+    }
+
+    fn explain(&self, address: IpAddr) -> Explanation<'_> {
+        let verdict = self.table.lookup(address);
+        Explanation::new(self.once, verdict.as_ref(), address, self.unknown, self.now)
+    }
+
+    /// `ADDRESS SCORE ROLE FEED:PREFIX`
+    fn terse(&self, to: &mut impl Write, address: IpAddr, text: &[u8]) -> io::Result<()> {
+        to.write_all(text)?;
+        let Some(verdict) = self.table.lookup(address) else {
+            return writeln!(to, " {} - -", self.unknown.value());
+        };
+        let score = verdict.score(self.now).value();
+        let role = verdict.ruled_by(self.now).map_or("-", role_name);
+        match verdict.reason(self.now, address) {
+            Some((feed, prefix)) => writeln!(to, " {score} {role} {feed}:{prefix}"),
+            None => writeln!(to, " {score} {role} -"),
+        }
+    }
+}
+
+const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Allow => "allow",
+        Role::Deny => "deny",
+        Role::Guard => "private",
+        Role::Feed => "feed",
+    }
+}

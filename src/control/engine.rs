@@ -1,0 +1,322 @@
+//! The control thread: it reads, fetches, builds and publishes while the workers answer.
+//!
+//! ```text
+//!  SIGHUP ─────▶┐                       ┌▶ shelf: what is read and good
+//!  watch ──────▶┤ events ▶ this thread ─┤▶ snapshot: a policy of it
+//!  fetches ◀───▶┤                       └▶ published.swap ──▶ workers, at their next NOTIFY
+//!  timers ─────▶┘                              └▶ retired: dropped here when no worker has it
+//! ```
+
+mod asking;
+mod publishing;
+
+use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Instant;
+use std::{io, path::PathBuf};
+
+use rustix::process::nice;
+
+use super::config::{Config, Place};
+use super::databases::Databases;
+use super::fetch::Fetch;
+use super::lists::{List, lists};
+use super::load::{self, LoadError};
+use super::now;
+use super::schedule::{Dice, Due};
+use super::shelf::{Outcome, Shelf};
+use super::snapshot::MakeError;
+use super::status::{SharedStatus, Status};
+use super::watch::Watch;
+use crate::iprep::{Policy, Published};
+use crate::reputation::Role;
+
+/// How often old policies are looked at while a worker still has one.
+const RETIRED_INTERVAL: Duration = Duration::from_millis(200);
+/// How much the control thread steps back behind the workers.
+const NICENESS: i32 = 10;
+/// The longest time without a look at the clock.
+const IDLE: Duration = Duration::from_hours(1);
+
+/// Where lines for people go. It must not block.
+pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What happens to the engine.
+enum Event {
+    Reload,
+    Touched,
+    Fetched(Box<(List, Result<Fetch, LoadError>)>),
+}
+
+/// The control plane of one agent, before its thread runs.
+pub struct Engine {
+    config: Config,
+    shelf: Shelf,
+    databases: Databases,
+    published: Published,
+    retired: Vec<Arc<Policy>>,
+    status: SharedStatus,
+    say: Say,
+    sender: Sender<Event>,
+    events: Receiver<Event>,
+    watch: Option<Watch>,
+    due: HashMap<String, Due>,
+    dice: Dice,
+    /// When ages have to be counted again.
+    ageing: Option<Instant>,
+}
+
+impl core::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Engine")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reaches an engine that runs.
+#[derive(Clone)]
+pub struct Remote {
+    sender: Sender<Event>,
+    status: SharedStatus,
+}
+
+impl core::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Remote").finish_non_exhaustive()
+    }
+}
+
+impl Remote {
+    /// Reads the configuration and everything in it again, as SIGHUP asks for. Whether the control
+    /// thread is there to do it.
+    #[must_use]
+    pub fn reload(&self) -> bool {
+        self.sender.send(Event::Reload).is_ok()
+    }
+
+    /// How things are.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let status = self.status.lock();
+        status.map(|status| status.clone()).unwrap_or_default()
+    }
+}
+
+impl Engine {
+    /// Reads everything once and publishes the first policy. A list that is not good is left out, and
+    /// said; URLs of which there is no copy are asked and waited for.
+    ///
+    /// # Errors
+    /// If no policy can be made of the configuration.
+    pub fn start(config: Config, say: Say) -> Result<Self, MakeError> {
+        let (sender, events) = mpsc::channel();
+        let mut shelf = Shelf::default();
+        shelf.adopt(lists(&config), config.reputation.cache.clone());
+        let mut databases = Databases::default();
+        databases.adopt(
+            config.reputation.asn.as_ref(),
+            config.reputation.country.as_ref(),
+        );
+        let watch = start_watch(&sender, &say);
+        let mut engine = Self {
+            published: Published::new(Policy::default()),
+            config,
+            shelf,
+            databases,
+            retired: Vec::new(),
+            status: SharedStatus::default(),
+            say,
+            sender,
+            events,
+            watch,
+            due: HashMap::new(),
+            dice: Dice::new(),
+            ageing: None,
+        };
+        engine.follow();
+        engine.shelf.read_copies(now());
+        engine.read_files(true);
+        engine.fetch_missing();
+        engine.plan();
+        engine.publish()?;
+        engine.update(|status| status.reloads = 0);
+        Ok(engine)
+    }
+
+    /// What the workers look at.
+    #[must_use]
+    pub fn published(&self) -> Published {
+        self.published.clone()
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If there is no thread to be had.
+    pub fn spawn(self) -> io::Result<Remote> {
+        let remote = self.remote();
+        thread::Builder::new()
+            .name("control".into())
+            .spawn(move || self.run())?;
+        Ok(remote)
+    }
+
+    /// The way to it, and to its status.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote {
+            sender: self.sender.clone(),
+            status: Arc::clone(&self.status),
+        }
+    }
+
+    fn run(mut self) {
+        // Workers come first where there are fewer cores than threads. It is this thread's alone, and
+        // of those that it starts.
+        let _ = nice(NICENESS);
+        loop {
+            match self.events.recv_timeout(self.wait()) {
+                Ok(Event::Reload) => self.reload(),
+                Ok(Event::Touched) => {
+                    self.follow();
+                    if self.read_files(false) {
+                        self.publish_or_say();
+                    }
+                }
+                Ok(Event::Fetched(fetched)) => {
+                    let (list, result) = *fetched;
+                    self.fetched(&list, result);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                // Not while this engine has a sender of its own.
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.ask_due();
+            if self.ageing.is_some_and(|at| at <= Instant::now()) {
+                self.publish_or_say();
+            }
+            self.retired.retain(|policy| Arc::strong_count(policy) > 1);
+            self.show();
+        }
+    }
+
+    /// The time until something has to be done.
+    fn wait(&self) -> Duration {
+        let asked = self.due.values().filter(|due| !due.is_asked);
+        let times = asked.map(|due| due.at).chain(self.ageing);
+        let next = times.min().map_or(IDLE, |at| {
+            at.saturating_duration_since(Instant::now()).min(IDLE)
+        });
+        if self.retired.is_empty() {
+            next
+        } else {
+            next.min(RETIRED_INTERVAL)
+        }
+    }
+
+    /// Reads the configuration again, and everything that it names.
+    fn reload(&mut self) {
+        let config = match Config::read(&self.config.file) {
+            Ok(config) => config,
+            Err(error) => return self.refuse(&error.to_string().replace('\n', "; ")),
+        };
+        if let Some(why) = self.unreadable_own(&config) {
+            return self.refuse(&why);
+        }
+        let old = core::mem::replace(&mut self.config, config);
+        let fixed = self.config.agent.changed(&old.agent);
+        if !fixed.is_empty() {
+            self.tell(&format!(
+                "[agent] {}: takes effect when the agent is started again",
+                fixed.join(", ")
+            ));
+        }
+        self.shelf
+            .adopt(lists(&self.config), self.config.reputation.cache.clone());
+        let reputation = &self.config.reputation;
+        self.databases
+            .adopt(reputation.asn.as_ref(), reputation.country.as_ref());
+        self.follow();
+        self.shelf.read_copies(now());
+        self.read_files(true);
+        self.plan();
+        let at = Instant::now();
+        self.due.values_mut().for_each(|due| due.hurry(at));
+        if self.publish_or_say() {
+            let status = self.remote().status();
+            let lists = self.shelf.kept.len();
+            self.tell(&format!(
+                "reloaded: {} entries of {lists} lists in {} ranges",
+                status.entries, status.ranges
+            ));
+        }
+    }
+
+    /// Says that a configuration is not used.
+    fn refuse(&self, why: &str) {
+        self.update(|status| status.bad_configurations += 1);
+        self.tell(&format!(
+            "WARNING: configuration not used, the last good one stays: {why}"
+        ));
+    }
+
+    /// A list of one's own that the configuration names for the first time and that is not good: most
+    /// likely its path is misspelt, and what it replaces must not be lost for that.
+    fn unreadable_own(&self, config: &Config) -> Option<String> {
+        let own = lists(config).into_iter();
+        let own = own.filter(|list| list.role != Role::Feed && !self.shelf.has(list));
+        let mut wrong = own.filter_map(|list| {
+            let Place::Path(path) = &list.feed.place else {
+                return None;
+            };
+            let error = load::read_file(&list.feed, path, now()).err()?;
+            Some(format!("{}: {error}", list.title()))
+        });
+        wrong.next()
+    }
+
+    /// Watches the files that are in use now.
+    fn follow(&self) {
+        if let Some(watch) = &self.watch {
+            let files: Vec<PathBuf> = self.shelf.files().cloned().collect();
+            watch.follow(files.iter().chain(self.databases.files()));
+        }
+    }
+
+    /// Reads files; whether there is something new.
+    fn read_files(&mut self, all: bool) -> bool {
+        let mut outcomes = self.shelf.read_files(all, now());
+        outcomes.extend(self.databases.read(all));
+        let is_new = outcomes.iter().any(|outcome| outcome.is_new);
+        for outcome in outcomes {
+            self.heed(outcome);
+        }
+        is_new
+    }
+
+    fn heed(&self, outcome: Outcome) {
+        if outcome.is_refused {
+            self.update(|status| status.refusals += 1);
+        }
+        if let Some(note) = outcome.note {
+            self.tell(&note);
+        }
+    }
+}
+
+fn start_watch(sender: &Sender<Event>, say: &Say) -> Option<Watch> {
+    let sender = sender.clone();
+    // The engine ends with the process.
+    let touched = move || drop(sender.send(Event::Touched));
+    let watch = Watch::start(touched);
+    if let Err(error) = &watch {
+        say(&format!(
+            "WARNING: files cannot be watched ({error}); SIGHUP and intervals still work"
+        ));
+    }
+    watch.ok()
+}

@@ -1,0 +1,84 @@
+//! What is made of the lists, and who is told.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use super::super::now;
+use super::super::snapshot::{self, MakeError};
+use super::super::status::Status;
+use super::Engine;
+use crate::iprep::Policy;
+
+/// How often a table with half-lives is made anew: this many times a half-life, within bounds.
+const AGEINGS: u32 = 100;
+const AGEING_MIN: Duration = Duration::from_mins(1);
+const AGEING_MAX: Duration = Duration::from_hours(1);
+
+impl Engine {
+    /// A list was confirmed: it is stale later. The table stays.
+    pub(super) fn refresh(&mut self) {
+        let current = self.published.current();
+        let stale_from = snapshot::stale_from(&self.shelf);
+        let refreshed = Policy::clone(&current).stale_from(stale_from);
+        drop(current);
+        self.retired.push(self.published.swap(refreshed));
+    }
+
+    /// Makes a policy and publishes it.
+    pub(super) fn publish(&mut self) -> Result<(), MakeError> {
+        let time = now();
+        let made = snapshot::make(&self.config, &self.shelf, &self.databases, time)?;
+        self.retired.push(self.published.swap(made.policy));
+        self.ageing = self.next_ageing();
+        self.update(|status| {
+            status.reloads += 1;
+            status.published = Some(time);
+            status.entries = made.table.as_ref().map_or(0, |table| table.entries());
+            status.ranges = made.table.as_ref().map_or(0, |table| table.ranges());
+            status.bytes = made.table.as_ref().map_or(0, |table| table.bytes());
+        });
+        drop(made.table);
+        self.show();
+        Ok(())
+    }
+
+    /// The same; what is wrong is said, and the last good policy stays.
+    pub(super) fn publish_or_say(&mut self) -> bool {
+        let made = self.publish();
+        if let Err(error) = &made {
+            self.ageing = None;
+            self.tell(&format!(
+                "WARNING: no new table, the last good one stays: {error}"
+            ));
+        }
+        made.is_ok()
+    }
+
+    /// Half-lives go on while nothing else happens.
+    pub(super) fn next_ageing(&self) -> Option<Instant> {
+        let half_lives = self.config.feeds.iter().filter_map(|feed| feed.half_life);
+        let step = half_lives.min()? / AGEINGS;
+        Some(Instant::now() + step.clamp(AGEING_MIN, AGEING_MAX))
+    }
+
+    /// Brings the status up to date.
+    pub(super) fn show(&self) {
+        let time = now();
+        let feeds = self.shelf.kept.iter().map(|kept| kept.status(time));
+        let feeds: Vec<_> = feeds.collect();
+        self.update(|status| {
+            status.retired = self.retired.len();
+            status.feeds = feeds;
+        });
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut Status)) {
+        if let Ok(mut status) = self.status.lock() {
+            change(&mut status);
+        }
+    }
+
+    pub(super) fn tell(&self, line: &str) {
+        (self.say)(line);
+    }
+}

@@ -1,0 +1,129 @@
+//! When a list is asked for again.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use rand::rngs::{SmallRng, SysRng};
+use rand::{RngExt as _, SeedableRng as _, TryRng as _};
+
+/// The first wait after a failure; it doubles with each further one, up to the interval.
+const RETRY_FIRST: Duration = Duration::from_secs(30);
+/// How much earlier or later than the interval, so that a fleet does not ask all at once.
+const JITTER: f64 = 0.1;
+/// The longest interval that the clock is asked to tell.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+
+/// One list's next time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Due {
+    /// When it is to be asked for.
+    pub(super) at: Instant,
+    /// Before this the server does not want to be asked.
+    not_before: Option<Instant>,
+    /// Whether it is being asked for.
+    pub(super) is_asked: bool,
+    /// Whether somebody wanted it while it was being asked for: what comes may be older than the wish.
+    is_wanted: bool,
+    failures: u32,
+}
+
+/// Chance, for the jitter.
+#[derive(Debug)]
+pub(super) struct Dice(SmallRng);
+
+impl Dice {
+    pub(super) fn new() -> Self {
+        // Without randomness there is jitter all the same, only the same one after each start.
+        let seed = SysRng.try_next_u64().unwrap_or_default();
+        Self(SmallRng::seed_from_u64(seed))
+    }
+
+    /// A time near the given one.
+    pub(super) fn near(&mut self, time: Duration) -> Duration {
+        let factor = self.0.random_range(1.0 - JITTER..1.0 + JITTER);
+        time.min(LONGEST).mul_f64(factor)
+    }
+}
+
+impl Due {
+    /// For the first time at this moment.
+    pub(super) const fn first(at: Instant) -> Self {
+        Self {
+            at,
+            not_before: None,
+            is_asked: false,
+            is_wanted: false,
+            failures: 0,
+        }
+    }
+
+    /// It went well.
+    pub(super) fn succeeded(&mut self, interval: Duration, now: Instant) {
+        let wait = if self.is_wanted {
+            Duration::ZERO
+        } else {
+            interval
+        };
+        *self = Self::first(now + wait);
+    }
+
+    /// It failed.
+    pub(super) fn failed(&mut self, interval: Duration, wish: Option<Duration>, now: Instant) {
+        let wait = RETRY_FIRST
+            .saturating_mul(1 << self.failures.min(16))
+            .min(interval);
+        let wait = if self.is_wanted { Duration::ZERO } else { wait };
+        *self = Self {
+            at: now + wish.unwrap_or_default().max(wait),
+            not_before: wish.map(|wish| now + wish),
+            is_asked: false,
+            is_wanted: false,
+            failures: self.failures.saturating_add(1),
+        };
+    }
+
+    /// Somebody wants it now.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.is_wanted = self.is_asked;
+        self.at = self.not_before.map_or(now, |earliest| earliest.max(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_fails_is_asked_less_and_less() {
+        let (start, hour) = (Instant::now(), Duration::from_hours(1));
+        let mut due = Due::first(start);
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            due.failed(hour, None, start);
+            waits.push((due.at - start).as_secs());
+        }
+        assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        due.failed(hour, Some(hour * 2), start);
+        assert_eq!(due.at, start + hour * 2);
+        due.hurry(start);
+        assert_eq!(due.at, start + hour * 2, "it does not want to be asked");
+        due.succeeded(hour, start);
+        due.hurry(start);
+        assert_eq!(due.at, start);
+        due.is_asked = true;
+        due.hurry(start);
+        due.succeeded(hour, start);
+        assert_eq!((due.at, due.is_asked), (start, false), "once more");
+        due.succeeded(hour, start);
+        assert_eq!(due.at, start + hour);
+    }
+
+    #[test]
+    fn chance_stays_near() {
+        let mut dice = Dice::new();
+        for _ in 0..1000 {
+            let time = dice.near(Duration::from_secs(100));
+            assert!((90..=110).contains(&time.as_secs()), "{time:?}");
+        }
+    }
+}

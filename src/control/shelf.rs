@@ -1,0 +1,367 @@
+//! The lists that the table is made of, each with the last good one and why a later one was not.
+//!
+//! In scope: which list is kept and why. Out of scope: when to look for another
+//! ([`engine`](super::engine)).
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::config::Place;
+use super::fetch::Fetch;
+use super::lists::List;
+use super::load::{self, Good, LoadError};
+use super::source::Stamp;
+use super::source::cache::{Copy, Meta};
+use super::status::FeedStatus;
+use crate::reputation::Role;
+
+/// One list.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) list: List,
+    pub(super) good: Option<Good>,
+    /// What to ask a URL with.
+    pub(super) meta: Option<Meta>,
+    /// When it was last read or confirmed, in seconds since 1970.
+    pub(super) last_success: Option<u32>,
+    pub(super) from_cache: bool,
+    pub(super) failures: u64,
+    pub(super) error: Option<String>,
+    /// The file as it was when it was last tried.
+    tried: Option<Stamp>,
+}
+
+/// All lists, in the order of the configuration.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    pub(super) kept: Vec<Kept>,
+    cache: Option<PathBuf>,
+}
+
+/// What came of a look at a list.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// Whether there is something new to make a table of.
+    pub(super) is_new: bool,
+    /// Whether there was something that is not used.
+    pub(super) is_refused: bool,
+    /// What people have to know, if they do not know it yet.
+    pub(super) note: Option<String>,
+}
+
+impl Outcome {
+    /// Something new.
+    pub(super) const fn new(note: Option<String>) -> Self {
+        Self {
+            is_new: true,
+            is_refused: false,
+            note,
+        }
+    }
+
+    /// Nothing that can be used.
+    pub(super) const fn refused(note: Option<String>) -> Self {
+        Self {
+            is_new: false,
+            is_refused: true,
+            note,
+        }
+    }
+}
+
+impl Shelf {
+    /// Takes the lists of a configuration. Those that it had before keep their last good ones; one that
+    /// is read in another way from now on has to be read again.
+    pub(super) fn adopt(&mut self, lists: Vec<List>, cache: Option<PathBuf>) {
+        self.cache = cache;
+        let mut old: HashMap<String, Kept> = self
+            .kept
+            .drain(..)
+            .map(|kept| (kept.list.key(), kept))
+            .collect();
+        // One that comes from elsewhere now keeps what it had until that is good.
+        let lists = lists.into_iter().map(|list| match old.remove(&list.key()) {
+            None => Kept::new(list),
+            Some(kept) => kept.with(list),
+        });
+        self.kept = lists.collect();
+    }
+
+    /// From now on nothing is written to disk.
+    pub(super) fn forget_cache(&mut self) {
+        self.cache = None;
+    }
+
+    /// Whether it has a list that is good.
+    pub(super) fn has(&self, list: &List) -> bool {
+        let is_good = |kept: &Kept| kept.good.is_some() && kept.list.key() == list.key();
+        self.kept.iter().any(is_good)
+    }
+
+    /// Every file that a list is read from.
+    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.kept.iter().flat_map(|kept| {
+            let file = match &kept.list.feed.place {
+                Place::Path(path) => Some(path),
+                Place::Url(_) => None,
+            };
+            file.into_iter().chain(kept.categories())
+        })
+    }
+
+    /// Reads the files that have changed since they were last tried, or all of them.
+    pub(super) fn read_files(&mut self, all: bool, now: u32) -> Vec<Outcome> {
+        let kept = self.kept.iter_mut();
+        kept.filter_map(|kept| kept.read_file(all, now)).collect()
+    }
+
+    /// Takes the copies of URLs that an earlier process has left.
+    pub(super) fn read_copies(&mut self, now: u32) {
+        let Some(folder) = self.cache.clone() else {
+            return;
+        };
+        for kept in self.kept.iter_mut().filter(|kept| kept.good.is_none()) {
+            kept.read_copy(&folder, now);
+        }
+    }
+
+    /// Takes what came of asking a URL. `None`: nobody wants it on these terms any more.
+    pub(super) fn fetched(
+        &mut self,
+        list: &List,
+        result: Result<Fetch, LoadError>,
+        now: u32,
+    ) -> Option<Outcome> {
+        let folder = self.cache.clone();
+        // The configuration may be another one by now.
+        let kept = self.kept.iter_mut().find(|kept| kept.list == *list)?;
+        Some(match result {
+            Ok(Fetch::NotModified) => kept.confirm(folder.as_deref(), now),
+            Ok(Fetch::New { good, bytes, meta }) => {
+                let outcome = kept.take(Ok(*good), now);
+                if outcome.is_new {
+                    kept.keep_copy(folder.as_deref(), &bytes, &meta, outcome)
+                } else {
+                    outcome
+                }
+            }
+            Err(error) => kept.take(Err(error), now),
+        })
+    }
+
+    /// The lists that come from URLs.
+    pub(super) fn urls(&self) -> impl Iterator<Item = &Kept> {
+        let is_url = |kept: &&Kept| matches!(kept.list.feed.place, Place::Url(_));
+        self.kept.iter().filter(is_url)
+    }
+}
+
+impl Kept {
+    fn new(list: List) -> Self {
+        Self {
+            list,
+            good: None,
+            meta: None,
+            last_success: None,
+            from_cache: false,
+            failures: 0,
+            error: None,
+            tried: None,
+        }
+    }
+
+    /// The same on other terms.
+    fn with(self, list: List) -> Self {
+        let is_same = self.list == list;
+        Self {
+            meta: self.meta.filter(|_| is_same),
+            tried: self.tried.filter(|_| is_same),
+            list,
+            ..self
+        }
+    }
+
+    fn categories(&self) -> Option<&PathBuf> {
+        self.list.feed.specifics.categories.as_ref()
+    }
+
+    fn read_file(&mut self, all: bool, now: u32) -> Option<Outcome> {
+        let Place::Path(path) = self.list.feed.place.clone() else {
+            return None;
+        };
+        let stamp = Stamp::at(&path);
+        // One with categories depends on another file too.
+        let is_known = self.tried.is_some() && self.tried == stamp && self.categories().is_none();
+        if is_known && !all {
+            return None;
+        }
+        let read = load::read_file(&self.list.feed, &path, now);
+        self.tried = match &read {
+            Ok((_, stamp)) => Some(*stamp),
+            Err(_) => stamp,
+        };
+        Some(self.take(read.map(|(good, _)| good), now))
+    }
+
+    /// Takes a list, if it is good.
+    fn take(&mut self, read: Result<Good, LoadError>, now: u32) -> Outcome {
+        let guarded = read.and_then(|good| {
+            load::guard(&self.list.feed, self.good.as_ref(), &good)?;
+            Ok(good)
+        });
+        match guarded {
+            Ok(good) => {
+                let wrong = self.wrong_lines(&good);
+                self.good = Some(good);
+                self.from_cache = false;
+                Outcome::new(self.succeeded(now).or(wrong))
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Says that lines are wrong, if they were not before.
+    fn wrong_lines(&self, good: &Good) -> Option<String> {
+        let before = self.good.as_ref().map_or(0, |good| good.report.wrong);
+        let first = good.report.first_wrong.first()?;
+        (good.report.wrong > before).then(|| {
+            format!(
+                "{}: {} of {} lines are wrong and left out, the first: {first}",
+                self.list.title(),
+                good.report.wrong,
+                good.report.lines
+            )
+        })
+    }
+
+    /// Says that it is good again, if it was not.
+    fn succeeded(&mut self, now: u32) -> Option<String> {
+        self.last_success = Some(now);
+        self.failures = 0;
+        self.error.take()?;
+        let entries = self.good.as_ref().map_or(0, |good| good.data.len());
+        Some(format!(
+            "{}: good again, {entries} entries",
+            self.list.title()
+        ))
+    }
+
+    /// Says why it is not used, if that is not known yet.
+    fn failed(&mut self, error: &LoadError) -> Outcome {
+        self.failures += 1;
+        let error = error.to_string();
+        let is_known = self.error.as_ref() == Some(&error);
+        let note = (!is_known).then(|| {
+            let instead = match &self.good {
+                Some(good) => format!("the last good one stays, {} entries", good.data.len()),
+                None => "there is no earlier one".to_owned(),
+            };
+            format!(
+                "WARNING: {}: not used: {error}; {instead}",
+                self.list.title()
+            )
+        });
+        self.error = Some(error);
+        Outcome::refused(note)
+    }
+
+    fn copy(&self, folder: &Path) -> Option<Copy> {
+        match &self.list.feed.place {
+            Place::Url(url) => Some(Copy::new(folder, &self.list.feed.name, url)),
+            Place::Path(_) => None,
+        }
+    }
+
+    fn read_copy(&mut self, folder: &Path, now: u32) {
+        let Some(copy) = self.copy(folder).filter(Copy::exists) else {
+            return;
+        };
+        let meta = copy.meta();
+        let fetched = meta.as_ref().map(|meta| meta.fetched);
+        let read = load::read_file(&self.list.feed, copy.data(), now);
+        // One that cannot be read is as good as none: the URL is asked.
+        let Ok((mut good, _)) = read else {
+            return;
+        };
+        good.as_of = good.report.as_of.or(fetched).or(good.as_of);
+        self.good = Some(good);
+        self.last_success = fetched;
+        self.from_cache = true;
+        self.meta = meta;
+    }
+
+    /// The server has nothing newer.
+    fn confirm(&mut self, folder: Option<&Path>, now: u32) -> Outcome {
+        if let Some(meta) = &mut self.meta {
+            meta.fetched = now;
+        }
+        if let (Some(copy), Some(meta)) = (folder.and_then(|it| self.copy(it)), &self.meta) {
+            // It only matters to a process that starts later, which asks again then.
+            let _ = copy.confirm(meta);
+        }
+        self.from_cache = false;
+        Outcome {
+            note: self.succeeded(now),
+            ..Outcome::default()
+        }
+    }
+
+    fn keep_copy(
+        &mut self,
+        folder: Option<&Path>,
+        bytes: &[u8],
+        meta: &Meta,
+        outcome: Outcome,
+    ) -> Outcome {
+        self.meta = Some(meta.clone());
+        let Some(copy) = folder.and_then(|folder| self.copy(folder)) else {
+            return outcome;
+        };
+        match copy.store(bytes, meta) {
+            Ok(()) => outcome,
+            Err(error) => {
+                let note = format!(
+                    "WARNING: {}: its copy cannot be written to the cache: {error}",
+                    self.list.title()
+                );
+                Outcome {
+                    note: outcome.note.or(Some(note)),
+                    ..outcome
+                }
+            }
+        }
+    }
+
+    /// From when on it is stale, in seconds since 1970.
+    pub(super) fn stale_from(&self) -> Option<u32> {
+        let after = u32::try_from(self.list.feed.stale_after?.as_secs()).unwrap_or(u32::MAX);
+        let said = self.good.as_ref().and_then(|good| good.report.as_of);
+        let made = match self.list.feed.place {
+            Place::Path(_) => self.good.as_ref().and_then(|good| good.as_of),
+            // Of a URL we know that it still had the same when it was asked.
+            Place::Url(_) => said.or(self.last_success),
+        };
+        Some(made.map_or(0, |made| made.saturating_add(after)))
+    }
+
+    pub(super) fn status(&self, now: u32) -> FeedStatus {
+        let good = self.good.as_ref();
+        let name = match (&self.list.feed.place, self.list.role) {
+            (Place::Path(path), Role::Allow | Role::Deny) => path.display().to_string(),
+            _ => self.list.feed.name.to_string(),
+        };
+        FeedStatus {
+            name,
+            format: good.map(|good| good.format),
+            v4: good.map_or(0, |good| good.data.v4()),
+            v6: good.map_or(0, |good| good.data.v6()),
+            wrong: good.map_or(0, |good| good.report.wrong),
+            as_of: good.and_then(|good| good.as_of),
+            last_success: self.last_success,
+            stale: self.stale_from().is_some_and(|from| from <= now),
+            from_cache: self.from_cache,
+            failures: self.failures,
+            error: self.error.clone(),
+        }
+    }
+}

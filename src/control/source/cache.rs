@@ -1,0 +1,163 @@
+//! The last good copy of what a URL gave, on disk.
+//!
+//! ```text
+//!  FOLDER/NAME-HASH.feed    the bytes as they came
+//!  FOLDER/NAME-HASH.meta    their number, when they came, ETag, Last-Modified
+//! ```
+//!
+//! Both are written beside and renamed into place. The hash is that of name and URL, so that a copy
+//! never stands for another URL; the URL itself, which may hold a key, is not written.
+
+use core::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// The longest sidecar, in bytes.
+const META_MAX: u64 = 64 * 1024;
+
+/// The place of one feed's copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copy {
+    data: PathBuf,
+    meta: PathBuf,
+}
+
+/// What is known of a copy beside its bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// When it was fetched or last confirmed, in seconds since 1970.
+    pub fetched: u32,
+    /// The server's ETag.
+    pub etag: Option<String>,
+    /// The server's Last-Modified.
+    pub last_modified: Option<String>,
+}
+
+impl Copy {
+    /// The copy of a feed in a folder.
+    #[must_use]
+    pub fn new(folder: &Path, feed: &str, url: &str) -> Self {
+        let readable: String = feed
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+            .take(64)
+            .collect();
+        let hash = fnv(feed.bytes().chain([0]).chain(url.bytes()));
+        let at = |ending: &str| folder.join(format!("{readable}-{hash:016x}.{ending}"));
+        Self {
+            data: at("feed"),
+            meta: at("meta"),
+        }
+    }
+
+    /// Whether there is a copy.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.data.is_file()
+    }
+
+    /// The file with the bytes.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// What is known of the copy; `None` if that cannot be read, or is that of other bytes.
+    #[must_use]
+    pub fn meta(&self) -> Option<Meta> {
+        let is_short = fs::metadata(&self.meta).is_ok_and(|about| about.len() <= META_MAX);
+        let text = is_short.then(|| fs::read_to_string(&self.meta).ok())??;
+        let (mut meta, mut len) = (Meta::default(), None);
+        for line in text.lines() {
+            match line.split_once(' ')? {
+                ("bytes", value) => len = value.parse::<u64>().ok(),
+                ("fetched", value) => meta.fetched = value.parse().ok()?,
+                ("etag", value) => meta.etag = Some(value.to_owned()),
+                ("last-modified", value) => meta.last_modified = Some(value.to_owned()),
+                _ => return None,
+            }
+        }
+        let bytes = fs::metadata(&self.data).ok()?.len();
+        (len == Some(bytes)).then_some(meta)
+    }
+
+    /// Replaces the copy.
+    ///
+    /// # Errors
+    /// If the folder or a file cannot be written. The copy is then the old one, or the new one
+    /// without what is known of it.
+    pub fn store(&self, bytes: &[u8], meta: &Meta) -> io::Result<()> {
+        if let Some(folder) = self.data.parent() {
+            let mut builder = fs::DirBuilder::new();
+            builder.recursive(true).mode(0o700).create(folder)?;
+        }
+        replace(&self.data, bytes)?;
+        self.store_meta(bytes.len() as u64, meta)
+    }
+
+    /// Notes that the server still has the same bytes.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn confirm(&self, meta: &Meta) -> io::Result<()> {
+        self.store_meta(fs::metadata(&self.data)?.len(), meta)
+    }
+
+    fn store_meta(&self, len: u64, meta: &Meta) -> io::Result<()> {
+        let mut text = format!("bytes {len}\nfetched {}\n", meta.fetched);
+        let validators = [("etag", &meta.etag), ("last-modified", &meta.last_modified)];
+        for (key, value) in validators {
+            if let Some(value) = value {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "{key} {value}");
+            }
+        }
+        replace(&self.meta, text.as_bytes())
+    }
+}
+
+/// Writes a file beside the one at `path` and renames it into its place.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension(format!("tmp{}", std::process::id()));
+    let written = write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    written.inspect_err(|_| {
+        // It may never have come to be.
+        let _ = fs::remove_file(&beside);
+    })
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Fowler, Noll and Vo's hash: the same in every version of everything.
+fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_belongs_to_a_name_and_a_url() {
+        let folder = Path::new("/c");
+        let one = Copy::new(folder, "a/b", "http://192.0.2.1/");
+        assert_eq!(one, Copy::new(folder, "a/b", "http://192.0.2.1/"));
+        assert_ne!(one, Copy::new(folder, "a_b", "http://192.0.2.1/"));
+        assert_ne!(one, Copy::new(folder, "a/b", "http://192.0.2.2/"));
+        assert_eq!(one.data.parent(), Some(folder));
+    }
+}

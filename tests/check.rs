@@ -1,0 +1,156 @@
+//! `spoa check`: what is found, list by list, and 1 if anything is wrong.
+
+#![cfg(test)]
+
+mod support;
+
+use std::fs::{self, File};
+use std::os::unix::net::UnixListener;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use support::{Ended, Peer, Program, Scratch};
+
+fn check(scratch: &Scratch, text: &str) -> Ended {
+    let config = scratch.write("spoa.toml", text);
+    Program::run(&["check", "-f", config.to_str().unwrap(), "--offline"])
+}
+
+/// A feed and its file.
+fn feed(name: &str) -> String {
+    format!("[[feed]]\nname = \"{name}\"\npath = \"{name}\"\n")
+}
+
+#[test]
+fn every_list_is_described() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "plain",
+        "192.0.2.1\n2001:db8::/32\nnonsense\n".to_owned() + &"192.0.2.7\n".repeat(30),
+    );
+    scratch.write("drop", "; Spamhaus\n198.51.100.0/24 ; SBL1\n");
+    scratch.write("empty", "# spoa: empty\n");
+    let ended = check(&scratch, &(feed("plain") + &feed("drop") + &feed("empty")));
+    assert_eq!((ended.code, ended.stderr.len()), (Some(0), 0), "{ended:?}");
+    for part in [
+        "feed \"plain\": plain, 2 IPv4 and 1 IPv6 entries, as of 20",
+        "1 of 33 lines are wrong",
+        "line 3: \"nonsense\"",
+        "feed \"drop\": drop-text, 1 IPv4 and 0 IPv6 entries",
+        "empty on purpose",
+        "nothing is wrong",
+    ] {
+        assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
+    }
+}
+
+#[test]
+fn a_wrong_configuration_is_a_line_for_each_mistake() {
+    let scratch = Scratch::new();
+    let ended = check(
+        &scratch,
+        "[[feed]]\nname = \"a\"\n[deny]\nprefixes = [\"x\"]\n",
+    );
+    assert_eq!((ended.code, ended.stderr.len()), (Some(1), 2), "{ended:?}");
+    for (line, part) in ended.stderr.iter().zip(["spoa.toml:2: ", "spoa.toml:4: "]) {
+        assert!(line.starts_with("spoa: ") && line.contains(part), "{line}");
+    }
+    let ended = check(&scratch, "[agent]\nworkes = 1");
+    let line = ended.refusal(1);
+    assert!(
+        line.contains("spoa.toml:2: unknown key \"workes\"; did you mean \"workers\"?"),
+        "{line}"
+    );
+    // To start with it is no better.
+    let config = scratch.path("spoa.toml");
+    let ended = Program::run(&["-p", "0", "-f", config.to_str().unwrap()]);
+    assert!(ended.refusal(1).contains("workes"));
+    let ended = Program::run(&["check", "-f", "/nonexistent/spoa.toml"]);
+    assert!(
+        ended
+            .refusal(1)
+            .contains("/nonexistent/spoa.toml: cannot be read")
+    );
+    assert!(Program::run(&["check"]).refusal(2).contains("--config"));
+}
+
+/// What stands where a list should be, and what is said of it.
+#[test]
+fn nothing_at_the_path_of_a_list_makes_it_hang() {
+    let scratch = Scratch::new();
+    mkfifo(&scratch.path("fifo"), Mode::S_IRWXU).unwrap();
+    fs::create_dir(scratch.path("folder")).unwrap();
+    let _socket = UnixListener::bind(scratch.path("socket")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", scratch.path("zero")).unwrap();
+    std::os::unix::fs::symlink("loop", scratch.path("loop")).unwrap();
+    let huge = File::create(scratch.path("huge")).unwrap();
+    huge.set_len(1 << 40).unwrap();
+    let sparse = File::create(scratch.path("sparse")).unwrap();
+    sparse.set_len(100 << 20).unwrap();
+    scratch.write("page", "<!doctype html>\n<html></html>\n");
+    scratch.write("nothing", "");
+    let cases = [
+        ("fifo", "a FIFO"),
+        ("folder", "a folder"),
+        ("socket", "a socket"),
+        ("zero", "a device"),
+        ("loop", "loop"),
+        ("huge", "size-max"),
+        ("sparse", "binary data"),
+        ("page", "HTML"),
+        ("nothing", "no entry"),
+        ("missing", "No such file"),
+    ];
+    let text: String = cases.iter().map(|(name, _)| feed(name)).collect();
+    let ended = check(&scratch, &text);
+    assert_eq!((ended.code, ended.stderr.len()), (Some(1), 0), "{ended:?}");
+    for (name, why) in cases {
+        let start = format!("feed \"{name}\": WRONG: ");
+        let line = ended.stdout.lines().find(|line| line.starts_with(&start));
+        let line = line.unwrap_or_else(|| panic!("{name}: {}", ended.stdout));
+        assert!(line.contains(why), "{name}: {line}");
+    }
+    assert!(
+        ended.stdout.contains("10 things are WRONG"),
+        "{}",
+        ended.stdout
+    );
+
+    // The agent says it all, and serves.
+    let config = scratch.path("spoa.toml");
+    let agent = Program::configured(&config, &[]);
+    assert_eq!(Peer::greeted(agent.address()).ask(), 100);
+    agent.says("feed \"missing\": not used");
+    assert_eq!(agent.count("WARNING: feed"), 10);
+    agent.stop();
+}
+
+#[test]
+fn a_mistake_in_a_list_of_ones_own_is_wrong() {
+    let scratch = Scratch::new();
+    scratch.write("allow", "192.0.2.1\n".repeat(40) + "192.0.2.300\n");
+    let ended = check(&scratch, "[allow]\nfiles = [\"allow\"]\n");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stdout.contains("line 41: \"192.0.2.300\""),
+        "{}",
+        ended.stdout
+    );
+}
+
+#[test]
+fn without_asking_a_url_is_not_there() {
+    let scratch = Scratch::new();
+    let ended = check(
+        &scratch,
+        "[[feed]]\nname = \"web\"\nurl = \"http://127.0.0.1:9/\"\n",
+    );
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    if cfg!(feature = "http") {
+        assert!(
+            ended.stdout.contains("not asked, and there is no copy"),
+            "{}",
+            ended.stdout
+        );
+    }
+}

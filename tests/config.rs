@@ -1,0 +1,101 @@
+//! The configuration file and the command line together: flags count more.
+
+#![cfg(test)]
+
+mod support;
+
+use std::path::Path;
+
+use spoa::control::config::Config;
+use support::{Peer, Program, Scratch, own_loopback};
+
+#[test]
+fn flags_that_were_given_count_more_than_the_file() {
+    let scratch = Scratch::new();
+    let (one, other) = (own_loopback(), own_loopback());
+    let text =
+        format!("[agent]\nlisten = [\"{one}:12345\"]\nworkers = 2\nprocessing-budget = \"7ms\"\n");
+    let config = scratch.write("spoa.toml", text);
+    let config = config.to_str().unwrap();
+    let agent = Program::started(Program::command(&["-f", config]));
+    assert_eq!(agent.address().to_string(), format!("{one}:12345"));
+    let report = agent.report();
+    assert_eq!(report.each("worker"), [0, 1]);
+    assert_eq!(report.all.number("over_7ms"), 0);
+    agent.stop();
+
+    let bind = format!("{other}:12345");
+    let agent = Program::started(Program::command(&[
+        "-f",
+        config,
+        "-n",
+        "1",
+        "-b",
+        &bind,
+        "--processing-budget",
+        "10ms",
+    ]));
+    assert_eq!(agent.address().to_string(), bind);
+    let report = agent.report();
+    assert_eq!(report.each("worker"), [0]);
+    // The default, but given.
+    assert_eq!(report.all.number("over_10ms"), 0);
+}
+
+#[test]
+fn a_file_without_lists_answers_as_before() {
+    let scratch = Scratch::new();
+    let config = scratch.write("spoa.toml", "# nothing\n");
+    let scores = |args: &[&str]| -> Vec<u32> {
+        let agent = Program::start(&[&["-n", "1", "--seed", "7"], args].concat());
+        let mut peer = Peer::greeted(agent.address());
+        (0..50).map(|_| peer.ask()).collect()
+    };
+    assert_eq!(scores(&[]), scores(&["-f", config.to_str().unwrap()]));
+}
+
+/// Law: no text makes the configuration panic; what is wrong has a line of the file.
+#[test]
+fn any_text_is_a_configuration_or_says_why_not() {
+    use proptest::test_runner::{Config as Cases, TestRunner};
+
+    let good = include_str!("../src/control/config/every_key.toml");
+    let changes = proptest::collection::vec((0..good.len(), proptest::prelude::any::<u8>()), 0..4);
+    let cases = Cases {
+        cases: 2000,
+        failure_persistence: None,
+        ..Cases::default()
+    };
+    let law = |changes: Vec<(usize, u8)>| {
+        let mut bytes = good.as_bytes().to_vec();
+        for (place, byte) in changes {
+            bytes[place] = byte;
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        if let Err(error) = Config::parse(Path::new("spoa.toml"), &text) {
+            assert!(!error.problems.is_empty());
+            let lines = text.lines().count() + 1;
+            for problem in error.problems {
+                assert!(problem.line.is_none_or(|line| (1..=lines).contains(&line)));
+                assert!(!problem.what.is_empty());
+            }
+        }
+        Ok(())
+    };
+    TestRunner::new(cases).run(&changes, law).unwrap();
+}
+
+#[test]
+fn the_sample_is_a_configuration() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("haproxy-conf/spoa.toml");
+    let ended = Program::run(&["check", "--offline", "-f", sample.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+#[test]
+fn a_bad_address_in_the_file_is_named() {
+    let scratch = Scratch::new();
+    let config = scratch.write("spoa.toml", "[agent]\nlisten = [\"localhost\"]\n");
+    let ended = Program::run(&["-f", config.to_str().unwrap()]);
+    assert!(ended.refusal(2).contains("\"localhost\": expected ADDRESS"));
+}

@@ -1,0 +1,216 @@
+//! Feeds from URLs, with a server that does everything a server can do wrong.
+
+#![cfg(test)]
+#![cfg(feature = "http")]
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+
+use support::{Answer, Peer, Program, Scratch, Server, Signal, until};
+
+const BAD: &str = "192.0.2.1\n198.51.100.1\n";
+const GOOD: &str = "192.0.2.2\n198.51.100.1\n";
+
+/// A configuration with one feed from this server.
+fn config(scratch: &Scratch, server: &Server, more: &str) -> PathBuf {
+    let url = server.url("/list.txt");
+    let text = format!(
+        "[reputation]\ncache = \"cache\"\n[[feed]]\nname = \"web\"\nurl = \"{url}\"\n{more}\n"
+    );
+    scratch.write("spoa.toml", text)
+}
+
+fn score(agent: &Program) -> u32 {
+    Peer::greeted(agent.address()).ask()
+}
+
+#[test]
+fn a_url_is_asked_whether_it_has_something_newer() {
+    let scratch = Scratch::new();
+    let headers = [
+        "ETag: \"one\"",
+        "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT",
+    ];
+    let server = Server::start(Answer::new("200 OK", &headers, BAD));
+    let agent = Program::configured(&config(&scratch, &server, ""), &[]);
+    assert_eq!(score(&agent), 0);
+    assert!(!server.requests()[0].contains("if-none-match"));
+    server.answers(Answer::new("304 Not Modified", &[], ""));
+    agent.signal(Signal::SIGHUP);
+    until("asked again", || server.requests().len() == 2);
+    let asked = server.requests().pop().unwrap();
+    for header in [
+        "get /list.txt http/1.1",
+        "if-none-match: \"one\"",
+        "if-modified-since: sun, 06 nov 1994 08:49:37 gmt",
+        "user-agent: spoa/",
+    ] {
+        assert!(asked.contains(header), "{header}: {asked}");
+    }
+    agent.shows("feed=\"web\"", "state=good");
+    assert_eq!(score(&agent), 0);
+    server.answers(Answer::new("200 OK", &["ETag: \"two\""], GOOD));
+    agent.signal(Signal::SIGHUP);
+    until("the new list", || score(&agent) == 100);
+    agent.shows("reputation ", "refusals=0 ");
+}
+
+#[test]
+fn whatever_a_server_does_the_last_good_list_stays() {
+    let scratch = Scratch::new();
+    let server = Server::start(Answer::ok(BAD));
+    let more = "timeout = \"500ms\"\nsize-max = \"1MiB\"\nshrink-max = 0.4";
+    let agent = Program::configured(&config(&scratch, &server, more), &[]);
+    assert_eq!(score(&agent), 0);
+    let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n192.0.2.2\n".to_vec();
+    let chunked =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n192.0.2.2\n\r\nfff\r\n"
+            .to_vec();
+    let gzip = [
+        &b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n"[..],
+        b"\x1f\x8b\x08\0\0\0\0\0\0\x03ab",
+    ];
+    let huge = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".to_vec();
+    let loops = format!("Location: {}", server.url("/"));
+    for (number, (answer, why)) in [
+        (
+            Answer::new("500 Internal Server Error", &[], "oops"),
+            "status 500",
+        ),
+        (Answer::new("404 Not Found", &[], "<html>"), "status 404"),
+        (Answer::new("304 Not Modified", &[], ""), "status 304"),
+        (Answer::ok("<html><body>Sign in</body></html>"), "HTML"),
+        (Answer::ok(""), "no entry"),
+        (Answer::ok("198.51.100.1\n"), "shrink-max"),
+        (Answer::Raw(cut), "broke off"),
+        (Answer::Raw(chunked), "broke off"),
+        (Answer::Raw(gzip.concat()), ""),
+        (Answer::Raw(huge), "size-max"),
+        (Answer::Raw(b"SSH-2.0-x\r\n".to_vec()), ""),
+        (Answer::Endless, "size-max"),
+        (Answer::Stalls, "timeout"),
+        (Answer::Closes, ""),
+        (Answer::new("302 Found", &[&loops], ""), "redirects"),
+        (
+            Answer::new("302 Found", &["Location: file:///etc/passwd"], ""),
+            "redirect",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        server.answers(answer);
+        agent.signal(Signal::SIGHUP);
+        agent.shows("reputation ", &format!("refusals={} ", number + 1));
+        let line = agent.status("feed=\"web\"");
+        assert!(
+            line.contains("state=kept") && line.contains(why),
+            "{why}: {line}"
+        );
+        assert_eq!(score(&agent), 0, "{why}");
+    }
+    server.answers(Answer::ok(GOOD));
+    agent.signal(Signal::SIGHUP);
+    agent.says("feed \"web\": good again, 2 entries");
+    until("the new list", || score(&agent) == 100);
+}
+
+#[test]
+fn a_server_that_asks_for_time_gets_it() {
+    let scratch = Scratch::new();
+    let server = Server::start(Answer::ok(BAD));
+    let agent = Program::configured(&config(&scratch, &server, ""), &[]);
+    let headers = ["Retry-After: 3600"];
+    server.answers(Answer::new("429 Too Many Requests", &headers, ""));
+    agent.signal(Signal::SIGHUP);
+    agent.shows("feed=\"web\"", "status 429");
+    let asked = server.requests().len();
+    for reloads in 2..5 {
+        agent.signal(Signal::SIGHUP);
+        until("a reload", || agent.count("reloaded: ") == reloads);
+    }
+    assert_eq!(server.requests().len(), asked);
+    assert_eq!(score(&agent), 0);
+}
+
+#[test]
+fn the_copy_on_disk_serves_while_the_source_is_down() {
+    let scratch = Scratch::new();
+    let server = Server::start(Answer::new("200 OK", &["ETag: \"one\""], BAD));
+    let config = config(&scratch, &server, "interval = \"1s\"");
+    let agent = Program::configured(&config, &[]);
+    assert_eq!(score(&agent), 0);
+    agent.stop();
+    let names: Vec<_> = fs::read_dir(scratch.path("cache")).unwrap().collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+
+    server.answers(Answer::Closes);
+    let agent = Program::configured(&config, &[]);
+    assert_eq!(score(&agent), 0);
+    // It is asked, with what the copy came with.
+    until("asked", || server.requests().len() > 1);
+    let asked = server.requests().pop().unwrap();
+    assert!(asked.contains("if-none-match: \"one\""), "{asked}");
+    agent.shows("feed=\"web\"", "state=kept");
+    assert_eq!(score(&agent), 0);
+    server.answers(Answer::new("304 Not Modified", &[], ""));
+    agent.signal(Signal::SIGHUP);
+    agent.shows("feed=\"web\"", "state=good");
+    assert_eq!(score(&agent), 0);
+    agent.stop();
+
+    // A copy that is damaged is none.
+    for entry in fs::read_dir(scratch.path("cache")).unwrap() {
+        fs::write(entry.unwrap().path(), "<html>").unwrap();
+    }
+    server.answers(Answer::ok(BAD));
+    let agent = Program::configured(&config, &[]);
+    assert_eq!(score(&agent), 0);
+    assert!(!server.requests().pop().unwrap().contains("if-none-match"));
+}
+
+#[test]
+fn without_a_copy_a_source_that_is_down_is_said_and_asked_again() {
+    let scratch = Scratch::new();
+    let server = Server::start(Answer::Closes);
+    let agent = Program::configured(&config(&scratch, &server, "interval = \"1s\""), &[]);
+    agent.says("WARNING: feed \"web\": not used");
+    agent.shows("feed=\"web\"", "state=absent");
+    assert_eq!(score(&agent), 100);
+    server.answers(Answer::ok(BAD));
+    // By itself, after its interval.
+    until("the list", || score(&agent) == 0);
+    agent.says("good again");
+}
+
+#[test]
+fn secrets_are_sent_to_their_host_alone_and_never_shown() {
+    let scratch = Scratch::new();
+    let other = Server::start(Answer::ok(BAD));
+    let moved = format!("Location: {}", other.url("/moved"));
+    let server = Server::start(Answer::new("302 Found", &[&moved], ""));
+    scratch.write("key", "s3cret-in-file\n");
+    let more = "headers = [{ name = \"X-File\", file = \"key\" }, { name = \"X-Env\", env = \"SPOA_TEST_KEY\" }]";
+    let config = config(&scratch, &server, more);
+    let args = ["-p", "0", "-n", "1", "-f", config.to_str().unwrap()];
+    let mut command = Program::command(&args);
+    command.env("SPOA_TEST_KEY", "s3cret-in-env");
+    let agent = Program::started(command);
+    assert_eq!(score(&agent), 0);
+    let asked = server.requests().pop().unwrap();
+    assert!(asked.contains("x-file: s3cret-in-file\r\n"), "{asked}");
+    assert!(asked.contains("x-env: s3cret-in-env\r\n"), "{asked}");
+    let asked = other.requests().pop().unwrap();
+    assert!(
+        asked.starts_with("get /moved ") && !asked.contains("s3cret"),
+        "{asked}"
+    );
+
+    scratch.write("key", "s3cret\u{1}broken\n");
+    agent.signal(Signal::SIGHUP);
+    agent.says("header X-File: its value is empty");
+    agent.status("feed=");
+    assert_eq!(agent.count("s3cret"), 0);
+}

@@ -1,0 +1,126 @@
+//! `spoa lookup`: why an address has the score that it has.
+
+#![cfg(test)]
+
+mod support;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use support::{Program, Scratch};
+
+fn config(scratch: &Scratch) -> PathBuf {
+    scratch.write("strong", "192.0.2.0/24\n203.0.113.7\n");
+    scratch.write("weak", "192.0.2.1\n198.51.100.1\n10.1.1.1\n");
+    scratch.write(
+        "spoa.toml",
+        "[reputation]\nactions = [{ name = \"deny\", at-most = 30 }]\n\
+         [[feed]]\nname = \"strong\"\npath = \"strong\"\nweight = 0.8\ncategory = \"scanner\"\n\
+         [[feed]]\nname = \"weak\"\npath = \"weak\"\nweight = 0.5\n\
+         [[feed]]\nname = \"trial\"\npath = \"weak\"\ndry-run = true\n\
+         [allow]\nprefixes = [\"192.0.2.9\"]\n[deny]\nprefixes = [\"2001:db8::/32\"]\n",
+    )
+}
+
+/// Runs it with this on standard input.
+fn lookup(args: &[&str], input: &str) -> Output {
+    let scratch = Scratch::new();
+    let config = config(&scratch);
+    let args = [&["lookup", "-f", config.to_str().unwrap()], args].concat();
+    run(Program::command(&args), input)
+}
+
+fn run(mut command: Command, input: &str) -> Output {
+    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = pipes.stderr(Stdio::piped()).spawn().unwrap();
+    // It may end before it has read everything.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn people_see_what_covers_an_address_and_what_decided() {
+    let output = lookup(&["192.0.2.1", "192.0.2.9", "203.0.113.1", "10.1.1.1"], "");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = stdout(&output);
+    for part in [
+        "192.0.2.1  score 10, from feeds, 0 with feeds in dry-run, action deny, category scanner\n",
+        "  strong  192.0.2.0/24  feed     badness 0.8000  leads  scanner",
+        "  weak    192.0.2.1     feed     badness 0.5000  counts",
+        "  trial   192.0.2.1     feed     badness 1.0000  dry-run",
+        "192.0.2.9  score 100, decided by allow\n",
+        "  allow   192.0.2.9     allow    badness 1.0000  leads",
+        "overruled",
+        "203.0.113.1  score 100, nobody knows it\n",
+        "10.1.1.1  score 100, decided by private\n",
+    ] {
+        assert!(text.contains(part), "{part}:\n{text}");
+    }
+}
+
+#[test]
+fn json_is_an_object_a_line() {
+    let output = lookup(&["--json", "-"], "192.0.2.1\n2001:db8::1\nx\n");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = stdout(&output);
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["score"], 10);
+    assert_eq!(lines[0]["shadow_score"], 0);
+    assert_eq!(lines[0]["action"], "deny");
+    assert_eq!(lines[0]["reason"], "strong:192.0.2.0/24");
+    assert_eq!(lines[0]["entries"].as_array().unwrap().len(), 3);
+    assert_eq!(lines[1]["decided_by"], "deny");
+    assert_eq!(lines[2]["error"], "not an address");
+}
+
+#[test]
+fn many_addresses_are_a_line_each() {
+    let input = "192.0.2.1\n::ffff:192.0.2.1\r\n\n# note\n  203.0.113.1 \nnonsense\n2001:db8::1";
+    let output = lookup(&["--terse"], input);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stdout(&output),
+        "192.0.2.1 10 feed strong:192.0.2.0/24\n\
+         ::ffff:192.0.2.1 10 feed strong:192.0.2.0/24\n\
+         203.0.113.1 100 - -\n\
+         nonsense is not an address\n\
+         2001:db8::1 0 deny deny:2001:db8::/32\n"
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let scratch = Scratch::new();
+    let config = config(&scratch);
+    let mut command = Command::new("sh");
+    let line = "\"$0\" lookup -f \"$1\" --terse | head -n 1; exit ${PIPESTATUS:-0}";
+    command.args(["-c", line, env!("CARGO_BIN_EXE_spoa")]);
+    command.arg(&config);
+    let output = run(command, &"192.0.2.1\n".repeat(100_000));
+    assert_eq!(stdout(&output), "192.0.2.1 10 feed strong:192.0.2.0/24\n");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn what_cannot_be_asked_is_one_line() {
+    let output = lookup(&["192.0.2.256"], "");
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("192.0.2.256") && said.contains("expected an address"),
+        "{said}"
+    );
+    let scratch = Scratch::new();
+    let random = scratch.write("spoa.toml", "");
+    let ended = Program::run(&["lookup", "-f", random.to_str().unwrap(), "192.0.2.1"]);
+    assert!(ended.refusal(1).contains("random"));
+}

@@ -1,0 +1,269 @@
+//! Lists and configurations change while the agent answers: old or new answers, and none lost.
+
+#![cfg(test)]
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use support::{Peer, Program, Scratch, Signal, throughout, until};
+
+/// The peer asks about 192.0.2.1: bad in this one, good in that one.
+const BAD: &str = "192.0.2.1\n198.51.100.1\n";
+const GOOD: &str = "192.0.2.2\n198.51.100.1\n";
+
+const CONFIG: &str = "[[feed]]\nname = \"own\"\npath = \"own.txt\"\n";
+
+fn scores(peer: &mut Peer, score: u32) {
+    until(&format!("score {score}"), || peer.ask() == score);
+}
+
+#[test]
+fn a_file_that_is_renamed_into_place_counts_and_no_answer_is_lost() {
+    let scratch = Scratch::new();
+    scratch.write("own.txt", BAD);
+    let config = scratch.write("spoa.toml", CONFIG);
+    let agent = Program::configured(&config, &[]);
+    let stop = Arc::<AtomicBool>::default();
+    let asking: Vec<_> = (0..2)
+        .map(|_| {
+            let (stop, mut peer) = (Arc::clone(&stop), Peer::greeted(agent.address()));
+            thread::spawn(move || {
+                let mut asked = 0_u64;
+                while !stop.load(Ordering::Relaxed) {
+                    // An answer that is missing or not an ACK fails in here.
+                    let score = peer.ask();
+                    assert!(score == 0 || score == 100, "neither old nor new: {score}");
+                    asked += 1;
+                }
+                asked
+            })
+        })
+        .collect();
+    let mut peer = Peer::greeted(agent.address());
+    scores(&mut peer, 0);
+    for _ in 0..5 {
+        scratch.replace("own.txt", GOOD);
+        scores(&mut peer, 100);
+        scratch.replace("own.txt", BAD);
+        scores(&mut peer, 0);
+    }
+    stop.store(true, Ordering::Relaxed);
+    for asked in asking {
+        assert!(asked.join().unwrap() > 0);
+    }
+    agent.shows("reputation ", "refusals=0 ");
+    drop(peer);
+    agent.stop();
+}
+
+#[test]
+fn links_that_are_swapped_as_kubernetes_does_it_count() {
+    let scratch = Scratch::new();
+    for (folder, text) in [("..one", BAD), ("..two", GOOD)] {
+        fs::create_dir(scratch.path(folder)).unwrap();
+        scratch.write(&format!("{folder}/own.txt"), text);
+    }
+    symlink("..one", scratch.path("..data")).unwrap();
+    symlink("..data/own.txt", scratch.path("own.txt")).unwrap();
+    let config = scratch.write("spoa.toml", CONFIG);
+    let agent = Program::configured(&config, &[]);
+    let mut peer = Peer::greeted(agent.address());
+    assert_eq!(peer.ask(), 0);
+    for (folder, score) in [("..two", 100), ("..one", 0), ("..two", 100)] {
+        symlink(folder, scratch.path("..data_tmp")).unwrap();
+        fs::rename(scratch.path("..data_tmp"), scratch.path("..data")).unwrap();
+        scores(&mut peer, score);
+    }
+}
+
+#[test]
+fn a_folder_that_is_replaced_counts() {
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.path("lists")).unwrap();
+    scratch.write("lists/own.txt", BAD);
+    let config = scratch.write("spoa.toml", CONFIG.replace("own.txt", "lists/own.txt"));
+    let agent = Program::configured(&config, &[]);
+    let mut peer = Peer::greeted(agent.address());
+    assert_eq!(peer.ask(), 0);
+    fs::create_dir(scratch.path("next")).unwrap();
+    scratch.write("next/own.txt", GOOD);
+    fs::rename(scratch.path("lists"), scratch.path("last")).unwrap();
+    fs::rename(scratch.path("next"), scratch.path("lists")).unwrap();
+    scores(&mut peer, 100);
+    scratch.replace("lists/own.txt", BAD);
+    scores(&mut peer, 0);
+}
+
+#[test]
+fn a_slow_writer_is_waited_for() {
+    let scratch = Scratch::new();
+    scratch.write("own.txt", BAD);
+    let config = scratch.write("spoa.toml", CONFIG);
+    let agent = Program::configured(&config, &[]);
+    let mut peer = Peer::greeted(agent.address());
+    let mut file = File::create(scratch.path("own.txt")).unwrap();
+    file.write_all(GOOD.as_bytes()).unwrap();
+    // Good as it is, but the writer has not closed it yet.
+    throughout(Duration::from_millis(400), "the old list", || {
+        peer.ask() == 0
+    });
+    file.write_all(b"192.0.2.1\n192.0.2.3\n").unwrap();
+    drop(file);
+    agent.shows("feed=\"own\"", " v4=4 ");
+    agent.shows("reputation ", "reloads=1 ");
+    assert_eq!(peer.ask(), 0);
+}
+
+#[test]
+fn a_list_that_goes_bad_never_wipes_the_last_good_one() {
+    let scratch = Scratch::new();
+    scratch.write("own.txt", "192.0.2.1\n".to_owned() + &hosts(99));
+    let config = scratch.write("spoa.toml", CONFIG);
+    let agent = Program::configured(&config, &[]);
+    let mut peer = Peer::greeted(agent.address());
+    let bad: [(&str, String); 6] = [
+        ("HTML", "<!DOCTYPE html><html>Bad gateway</html>".into()),
+        ("no entry", String::new()),
+        ("shrink-max", hosts(40)),
+        (
+            "lines are wrong",
+            format!("{}{}", hosts(80), "nonsense\n".repeat(20)),
+        ),
+        ("no format", "# only a comment\n".into()),
+        ("", "\0\u{1}\u{2}binary".into()),
+    ];
+    for (number, (why, text)) in bad.iter().enumerate() {
+        scratch.replace("own.txt", text);
+        let refusals = format!("refusals={} ", number + 1);
+        agent.shows("reputation ", &refusals);
+        agent.shows("feed=\"own\"", "state=kept");
+        assert!(agent.status("feed=\"own\"").contains(why), "{why}");
+        assert_eq!(peer.ask(), 0, "{why}");
+    }
+    fs::remove_file(scratch.path("own.txt")).unwrap();
+    agent.says("No such file");
+    assert_eq!(peer.ask(), 0);
+    // The same again is not said again.
+    let said = agent.count("WARNING: feed \"own\"");
+    for refusals in ["refusals=8 ", "refusals=9 "] {
+        agent.signal(Signal::SIGHUP);
+        agent.shows("reputation ", refusals);
+    }
+    assert_eq!(agent.count("WARNING: feed \"own\""), said);
+
+    scratch.replace("own.txt", "# spoa: empty\n");
+    agent.says("feed \"own\": good again, 0 entries");
+    scores(&mut peer, 100);
+}
+
+fn hosts(count: u32) -> String {
+    let lines: Vec<_> = (0..count)
+        .map(|host| format!("198.51.100.{host}\n"))
+        .collect();
+    lines.concat()
+}
+
+#[test]
+fn a_broken_configuration_leaves_the_last_good_one_in_place() {
+    let scratch = Scratch::new();
+    scratch.write("own.txt", BAD);
+    let config = scratch.write("spoa.toml", CONFIG);
+    let agent = Program::configured(&config, &[]);
+    let mut peer = Peer::greeted(agent.address());
+    scratch.write("spoa.toml", CONFIG.replace("path", "pth"));
+    agent.signal(Signal::SIGHUP);
+    agent.says("unknown key \"pth\"; did you mean \"path\"?");
+    agent.shows("reputation ", "bad_configurations=1 ");
+    assert_eq!(peer.ask(), 0);
+    fs::remove_file(&config).unwrap();
+    agent.signal(Signal::SIGHUP);
+    agent.shows("reputation ", "bad_configurations=2 ");
+    assert_eq!(peer.ask(), 0);
+
+    let more = "\n[agent]\nworkers = 3\n\n[allow]\nprefixes = [\"192.0.2.0/24\"]\n";
+    scratch.write("spoa.toml", CONFIG.to_owned() + more);
+    agent.signal(Signal::SIGHUP);
+    agent.says("[agent] workers: takes effect when the agent is started again");
+    agent.says("reloaded: ");
+    scores(&mut peer, 100);
+    // Watched under its new terms as well.
+    scratch.write("spoa.toml", CONFIG.to_owned() + "weight = 0.5\n");
+    agent.signal(Signal::SIGHUP);
+    scores(&mut peer, 50);
+    scratch.replace("own.txt", GOOD);
+    scores(&mut peer, 100);
+}
+
+#[test]
+fn a_path_that_is_misspelt_loses_nothing() {
+    let scratch = Scratch::new();
+    scratch.write("own.txt", BAD);
+    scratch.write("allow.txt", "192.0.2.1\n");
+    let config = scratch.write("spoa.toml", CONFIG);
+    let agent = Program::configured(&config, &[]);
+    let mut peer = Peer::greeted(agent.address());
+    scratch.write("spoa.toml", CONFIG.replace("own.txt", "owm.txt"));
+    agent.signal(Signal::SIGHUP);
+    agent.says("not used: ");
+    agent.shows("feed=\"own\"", "state=kept");
+    assert_eq!(peer.ask(), 0);
+
+    let with = |allow: &str| format!("{CONFIG}\n[allow]\nfiles = [\"{allow}\"]\n");
+    scratch.write("spoa.toml", with("allow.txt"));
+    agent.signal(Signal::SIGHUP);
+    scores(&mut peer, 100);
+    scratch.write("spoa.toml", with("alow.txt"));
+    agent.signal(Signal::SIGHUP);
+    agent.says("configuration not used, the last good one stays: allow list ");
+    assert_eq!(peer.ask(), 100);
+    scratch.replace("allow.txt", "");
+    scores(&mut peer, 0);
+}
+
+#[test]
+fn many_reloads_at_once_end_with_the_last_state() {
+    let scratch = Scratch::new();
+    scratch.write("own.txt", BAD);
+    let config = scratch.write("spoa.toml", CONFIG);
+    let agent = Program::configured(&config, &[]);
+    let mut peer = Peer::greeted(agent.address());
+    for round in 0..20 {
+        scratch.replace("own.txt", if round % 2 == 0 { GOOD } else { BAD });
+        agent.signal(Signal::SIGHUP);
+        let score = peer.ask();
+        assert!(score == 0 || score == 100);
+    }
+    scratch.replace("own.txt", GOOD);
+    agent.signal(Signal::SIGHUP);
+    scores(&mut peer, 100);
+    throughout(Duration::from_millis(300), "the last state", || {
+        peer.ask() == 100
+    });
+    // What was replaced is let go of as soon as the worker has looked at what is new.
+    until("nothing retired", || {
+        peer.ask();
+        agent.status("reputation ").contains("retired=0 ")
+    });
+    drop(peer);
+    agent.stop();
+}
+
+#[test]
+fn a_file_that_appears_later_counts() {
+    let scratch = Scratch::new();
+    let config = scratch.write("spoa.toml", CONFIG.replace("own.txt", "a/b/own.txt"));
+    let agent = Program::configured(&config, &[]);
+    agent.says("WARNING: feed \"own\": not used");
+    let mut peer = Peer::greeted(agent.address());
+    assert_eq!(peer.ask(), 100);
+    fs::create_dir_all(scratch.path("a/b")).unwrap();
+    scratch.write("a/b/own.txt", BAD);
+    scores(&mut peer, 0);
+}

@@ -1,0 +1,104 @@
+//! A server that answers as a test tells it to, and remembers what it was asked.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// A server on a port of its own. It serves until the test's process ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    address: SocketAddr,
+    answer: Arc<Mutex<Answer>>,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+/// What it does with every request from now on.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    /// Sends these bytes and closes.
+    Raw(Vec<u8>),
+    /// Sends a head, and bytes for as long as somebody reads.
+    Endless,
+    /// Sends a head and half an answer, and no more.
+    Stalls,
+    /// Closes at once.
+    Closes,
+}
+
+impl Answer {
+    /// An answer with a status, further headers and a body.
+    pub(crate) fn new(status: &str, headers: &[&str], body: &str) -> Self {
+        let headers: Vec<_> = headers.iter().map(|header| [header, "\r\n"]).collect();
+        let (headers, len) = (headers.as_flattened().concat(), body.len());
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {len}\r\n{headers}");
+        Self::Raw(format!("{head}Connection: close\r\n\r\n{body}").into_bytes())
+    }
+
+    /// A good answer.
+    pub(crate) fn ok(body: &str) -> Self {
+        Self::new("200 OK", &[], body)
+    }
+}
+
+impl Server {
+    pub(crate) fn start(answer: Answer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Self {
+            address: listener.local_addr().unwrap(),
+            answer: Arc::new(Mutex::new(answer)),
+            requests: Arc::default(),
+        };
+        let serving = server.clone();
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let server = serving.clone();
+                thread::spawn(move || server.serve(client));
+            }
+        });
+        server
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn answers(&self, answer: Answer) {
+        *self.answer.lock().unwrap() = answer;
+    }
+
+    /// The heads of all requests so far, in lower case.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// A client that goes away is its own business.
+    fn serve(&self, mut client: TcpStream) {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") && matches!(client.read(&mut byte), Ok(1)) {
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8_lossy(&head).to_lowercase();
+        self.requests.lock().unwrap().push(head);
+        let answer = self.answer.lock().unwrap().clone();
+        match answer {
+            Answer::Raw(bytes) => drop(client.write_all(&bytes)),
+            Answer::Endless => {
+                let head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+                let lines = b"192.0.2.1\n".repeat(1000);
+                let mut sent = client.write_all(head);
+                while sent.is_ok() {
+                    sent = client.write_all(&lines);
+                }
+            }
+            Answer::Stalls => {
+                let half = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n192.0.2.1\n";
+                let _ = client.write_all(half);
+                // Until the client has had enough.
+                let _ = client.read(&mut byte);
+            }
+            Answer::Closes => {}
+        }
+    }
+}
