@@ -11,13 +11,13 @@ use spoa::reputation::{
 /// Something that can be asked about an address.
 pub(crate) trait Contender {
     /// A number that is the same for the same answer; 0 if nothing covers the address.
-    fn ask(&self, address: IpAddr) -> u32;
+    fn ask(&self, address: &IpAddr) -> u32;
 }
 
 impl Contender for Table {
     #[inline(never)]
-    fn ask(&self, address: IpAddr) -> u32 {
-        self.lookup(address)
+    fn ask(&self, address: &IpAddr) -> u32 {
+        self.lookup(*address)
             .map_or(0, |verdict| 1 + u32::from(verdict.score(0).value()))
     }
 }
@@ -58,7 +58,7 @@ impl Trie {
 
 impl Contender for Trie {
     #[inline(never)]
-    fn ask(&self, address: IpAddr) -> u32 {
+    fn ask(&self, address: &IpAddr) -> u32 {
         let found = match address.to_canonical() {
             IpAddr::V4(address) => self.v4.get_lpm(&(address.to_bits(), 32)).map(|(_, id)| id),
             IpAddr::V6(address) => self.v6.get_lpm(&(address.to_bits(), 128)).map(|(_, id)| id),
@@ -113,7 +113,7 @@ fn search<A: Copy + Ord>(ranges: &[(A, A, u32)], address: A) -> u32 {
 
 impl Contender for Binary {
     #[inline(never)]
-    fn ask(&self, address: IpAddr) -> u32 {
+    fn ask(&self, address: &IpAddr) -> u32 {
         match address.to_canonical() {
             IpAddr::V4(address) => search(&self.v4, address.to_bits()),
             IpAddr::V6(address) => search(&self.v6, address.to_bits()),

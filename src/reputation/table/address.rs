@@ -8,6 +8,9 @@ pub(super) trait Address: Copy + Ord + Hash + Debug {
     /// The first address of all.
     const FIRST: Self;
 
+    /// Buckets of an index for each address in it, at most. IPv4 ranges are small beside them.
+    const BUCKETS: f64;
+
     /// The last address of the network of this length that starts here.
     fn last(self, len: u8) -> Self;
 
@@ -31,9 +34,10 @@ pub(super) trait Address: Copy + Ord + Hash + Debug {
 }
 
 macro_rules! address {
-    ($number:ty) => {
+    ($number:ty, $buckets:literal) => {
         impl Address for $number {
             const FIRST: Self = 0;
+            const BUCKETS: f64 = $buckets;
 
             #[inline]
             fn last(self, len: u8) -> Self {
@@ -73,5 +77,5 @@ macro_rules! address {
     };
 }
 
-address!(u32);
-address!(u128);
+address!(u32, 0.75);
+address!(u128, 1.5);

@@ -15,9 +15,6 @@ use super::address::Address;
 /// How many numbers of one bucket are searched one after the other.
 const BUCKET_MAX: usize = 8;
 
-/// Buckets for each number, at most.
-const BUCKETS_PER_NUMBER: f64 = 1.5;
-
 /// Where the search for a number begins.
 #[derive(Debug)]
 pub(super) struct Index<A> {
@@ -122,7 +119,7 @@ impl<A: Address> Index<A> {
             clippy::cast_sign_loss,
             reason = "it need not be exact"
         )]
-        let most = ((to - from) as f64 * BUCKETS_PER_NUMBER) as u32;
+        let most = 1 + ((to - from) as f64 * A::BUCKETS) as u32;
         let mut low = span.bits().saturating_sub(most.ilog2() + 1);
         while span.shifted(low, u32::MAX) >= most {
             low += 1;

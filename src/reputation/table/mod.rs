@@ -46,9 +46,12 @@ impl Table {
     #[must_use]
     #[inline]
     pub fn lookup(&self, address: IpAddr) -> Option<Verdict<'_>> {
-        let id = match address.to_canonical() {
+        let id = match address {
             IpAddr::V4(address) => self.v4.find(address.to_bits()),
-            IpAddr::V6(address) => self.v6.find(address.to_bits()),
+            IpAddr::V6(address) => match mapped(address.to_bits()) {
+                Some(mapped) => self.v4.find(mapped),
+                None => self.v6.find(address.to_bits()),
+            },
         }?;
         Verdict::new(&self.ledger, id)
     }
@@ -75,6 +78,18 @@ impl Table {
     #[must_use]
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.v4.bytes() + self.v6.bytes() + self.ledger.bytes()
+    }
+}
+
+/// The IPv4 address in `::ffff:a.b.c.d`. On the number: read in pieces, the address would have to
+/// reach memory first.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the rest is compared")]
+const fn mapped(address: u128) -> Option<u32> {
+    if address >> 32 == 0xffff {
+        Some(address as u32)
+    } else {
+        None
     }
 }
 
