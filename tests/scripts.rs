@@ -77,6 +77,7 @@ fn every_script_refuses_what_it_does_not_know() {
         ("bench", vec!["--output"]),
         ("bench", vec!["--quick", "fast"]),
         ("bench-haproxy", vec!["--output"]),
+        ("bench-feeds", vec!["--output"]),
         ("bench-haproxy", vec!["--haproxy"]),
         ("bench-haproxy", vec!["--haproxy", "2.4"]),
         ("haproxy", vec!["3.2", "2.4"]),

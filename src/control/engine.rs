@@ -37,7 +37,7 @@ use crate::reputation::Role;
 /// How often old policies are looked at while a worker still has one.
 const RETIRED_INTERVAL: Duration = Duration::from_millis(200);
 /// How much the control thread steps back behind the workers.
-const NICENESS: i32 = 10;
+const NICENESS: i32 = 19;
 /// The longest time without a look at the clock.
 const IDLE: Duration = Duration::from_hours(1);
 
