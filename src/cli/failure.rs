@@ -177,7 +177,7 @@ fn one_line(paragraph: &str) -> String {
         .map(str::trim)
         .filter(wanted)
         .filter(without_help);
-    let line = lines.collect::<Vec<_>>().join("; ");
+    let line = lines.collect::<Vec<_>>().join("; ").replace(":; ", ": ");
     line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }
 
@@ -196,6 +196,7 @@ mod tests {
             (&["spoa", "--nonsense"], "--nonsense"),
             (&["spoa", "stray"], "stray"),
             (&["spoa", "--hello-timeout", "soon"], "--hello-timeout"),
+            (&["spoa", "lookup", "192.0.2.1"], "not provided: --config"),
         ] {
             let text = one_line(&Args::try_parse_from(line).unwrap_err().to_string());
             assert!(text.contains(option) && !text.contains('\n'), "{text}");
