@@ -1,7 +1,9 @@
+#[cfg(feature = "http")]
 use core::time::Duration;
 use std::path::Path;
 
 use super::*;
+#[cfg(feature = "http")]
 use crate::reputation::Pattern;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -17,6 +19,7 @@ fn an_empty_file_is_the_agent_without_a_file() {
 }
 
 #[test]
+#[cfg(feature = "http")]
 fn every_key_is_understood() {
     let config = parse(include_str!("every_key.toml")).unwrap();
     assert_eq!(config.agent.listen.as_deref().unwrap().len(), 2);
@@ -231,7 +234,10 @@ const WRONG: &[(&str, usize, &str)] = &[
 
 #[test]
 fn what_is_wrong_is_named_with_its_line() {
-    for (text, line, what) in WRONG {
+    // Without the feature a URL is one mistake more.
+    let about_urls = |text: &str| text.contains("url = \"http");
+    let wrong = WRONG.iter();
+    for (text, line, what) in wrong.filter(|row| cfg!(feature = "http") || !about_urls(row.0)) {
         let error = parse(text).map(|_| ()).unwrap_err();
         let [problem] = &error.problems[..] else {
             panic!("{text}: {error}")
@@ -263,4 +269,12 @@ fn what_is_no_configuration_file_is_refused() {
         let error = Config::read(Path::new(path)).map(|_| ()).unwrap_err();
         assert!(error.to_string().starts_with(path), "{error}");
     }
+}
+
+#[test]
+#[cfg(not(feature = "http"))]
+fn a_url_is_refused_by_a_binary_that_cannot_ask_for_it() {
+    let error = parse("[[feed]]\nname = \"a\"\nurl = \"http://192.0.2.1/\"\n").unwrap_err();
+    assert_eq!(error.problems[0].line, Some(3));
+    assert!(error.to_string().contains("feature http"), "{error}");
 }
