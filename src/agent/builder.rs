@@ -29,6 +29,7 @@ pub struct Builder {
     cores: Option<Vec<usize>>,
     limits: Limits,
     takeover: bool,
+    descriptors_spared: usize,
     #[cfg(feature = "trace")]
     trace: Option<TraceSink>,
 }
@@ -41,6 +42,7 @@ impl core::fmt::Debug for Builder {
             .field("cores", &self.cores)
             .field("limits", &self.limits)
             .field("takeover", &self.takeover)
+            .field("descriptors_spared", &self.descriptors_spared)
             .finish_non_exhaustive()
     }
 }
@@ -87,6 +89,13 @@ impl Builder {
     #[must_use]
     pub const fn takeover(mut self, takeover: bool) -> Self {
         self.takeover = takeover;
+        self
+    }
+
+    /// Leaves room for this many more open files than the agent's own. Default 0.
+    #[must_use]
+    pub const fn spare_descriptors(mut self, descriptors: usize) -> Self {
+        self.descriptors_spared = descriptors;
         self
     }
 
@@ -200,6 +209,7 @@ impl Builder {
 
     fn connections_max(&self, workers: usize) -> Result<usize, StartError> {
         let (possible, limit) = connections_possible(workers, self.addresses.len());
+        let possible = possible.saturating_sub(self.descriptors_spared);
         let wanted = self.limits.connections_max;
         if possible == 0 || wanted.is_some_and(|wanted| wanted > possible) {
             return Err(StartError::Descriptors {

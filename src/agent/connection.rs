@@ -16,6 +16,8 @@ use std::time::Instant;
 
 use super::desk::Desk;
 use super::leaving::{Ending, LINGER};
+use super::refusals::Refused;
+use super::report::States;
 use super::stream::Stream;
 use crate::Handler;
 use crate::session::{Session, Step};
@@ -102,6 +104,17 @@ impl Connection {
             read_closed: false,
             queued: false,
             watches_write: false,
+        }
+    }
+
+    /// Counts it where it stands.
+    pub(super) const fn count_state(&self, states: &mut States) {
+        if self.ending.is_some() {
+            states.leaving += 1;
+        } else if self.session.is_established() {
+            states.established += 1;
+        } else {
+            states.connecting += 1;
         }
     }
 
@@ -224,10 +237,14 @@ impl Connection {
             from += step.consumed;
             count(&step, desk);
             if step.close.is_some() {
-                self.ending = Some(if step.refusal.is_some() {
-                    LINGER
-                } else {
-                    Ending::Close
+                self.ending = Some(match step.refusal {
+                    Some(why) => {
+                        let peer = self.stream.peer();
+                        let at = read_at;
+                        desk.refusals.record(Refused { at, peer, why });
+                        LINGER
+                    }
+                    None => Ending::Close,
                 });
             } else if drained && from == len && step.acks > 0 {
                 self.leave_if_draining(desk);

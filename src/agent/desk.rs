@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
-use super::{Counters, Latency, Limits};
+use super::{Counters, Latency, Limits, Refusals};
 use crate::spop::LENGTH_PREFIX;
 
 #[cfg(feature = "trace")]
@@ -20,6 +20,7 @@ pub(super) struct Desk<H> {
     pub(super) output: BytesMut,
     pub(super) handler: H,
     pub(super) counters: Counters,
+    pub(super) refusals: Refusals,
     pub(super) latency: Latency,
     pub(super) limits: Limits,
     /// Set by a shutdown: the moment by which all has to be over.
@@ -41,6 +42,7 @@ impl<H> Desk<H> {
             output: BytesMut::with_capacity(output.saturating_add(frame)),
             handler,
             counters: Counters::default(),
+            refusals: Refusals::default(),
             latency: Latency::new(limits.processing_budget),
             limits,
             drain: None,

@@ -196,7 +196,7 @@ fn bind_unix(path: &Path, takeover: bool, mode: u32) -> io::Result<Bound> {
 }
 
 /// A name that no other socket of this process has, and that hides from a plain `ls`.
-fn temporary_name() -> String {
+pub(crate) fn temporary_name() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!(
         ".{}.{}",
@@ -244,7 +244,7 @@ impl Drop for Unpublished {
 
 /// Whether a process listens at this path. What is there and no socket, or only points to one, is left
 /// alone.
-fn is_live(path: &Path) -> io::Result<bool> {
+pub(crate) fn is_live(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
@@ -266,14 +266,14 @@ fn is_live(path: &Path) -> io::Result<bool> {
 
 /// A socket's path, to be removed only while it is still ours.
 #[derive(Debug)]
-struct OwnPath {
+pub(crate) struct OwnPath {
     path: PathBuf,
     device: u64,
     inode: u64,
 }
 
 impl OwnPath {
-    fn new(path: &Path, temporary: &Path) -> io::Result<Self> {
+    pub(crate) fn new(path: &Path, temporary: &Path) -> io::Result<Self> {
         let found = fs::metadata(temporary)?;
         Ok(Self {
             path: path.into(),

@@ -28,6 +28,7 @@ mod limits;
 mod listener;
 mod mailbox;
 mod placement;
+mod refusals;
 mod report;
 mod steer;
 mod stream;
@@ -46,7 +47,10 @@ pub use counters::Counters;
 pub use error::{StartError, WorkerPanicked};
 pub use latency::Latency;
 pub use limits::Limits;
-pub use report::{Report, WorkerReport};
+#[cfg(feature = "admin")]
+pub(crate) use listener::{OwnPath, is_live, temporary_name};
+pub use refusals::{Refusals, Refused};
+pub use report::{Report, States, Tally, WorkerReport};
 #[cfg(feature = "trace")]
 pub use trace::TraceSink;
 
@@ -160,6 +164,12 @@ impl Control {
         (0..self.workers.len())
             .map(|worker| self.placement.open(worker))
             .collect()
+    }
+
+    /// Whether a shutdown has begun.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.placement.is_draining()
     }
 
     /// Shuts down: what the kernel has queued is taken, what is in flight is answered, every peer

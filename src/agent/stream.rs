@@ -1,6 +1,7 @@
 //! A connected socket, TCP or UNIX.
 
 use core::fmt;
+use core::net::SocketAddr;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
@@ -16,6 +17,14 @@ pub(super) enum Stream {
 }
 
 impl Stream {
+    /// The peer's address, if it has one and is still there.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
     pub(super) fn shutdown_write(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),

@@ -28,7 +28,7 @@ use super::limits::{ACCEPT_ALL, ACCEPT_BATCH, EVENTS, SWEEP_INTERVAL};
 use super::listener::Listener;
 use super::mailbox::{Mail, Mailbox};
 use super::placement::Placement;
-use super::report::WorkerReport;
+use super::report::{States, Tally, WorkerReport};
 use super::stream::Stream;
 use crate::Handler;
 
@@ -227,11 +227,26 @@ impl<H: Handler> Worker<H> {
     }
 
     fn report(&self) -> WorkerReport {
+        let mut states = States::default();
+        for (_, connection) in &self.connections {
+            connection.count_state(&mut states);
+        }
+        let mut tallies = Vec::new();
+        self.desk.handler.tally(&mut |kind, name, count| {
+            tallies.push(Tally {
+                kind,
+                name: name.to_owned(),
+                count,
+            });
+        });
         WorkerReport {
             worker: self.number,
             core: self.core,
             open: self.connections.len(),
+            states,
             counters: self.desk.counters,
+            refusals: self.desk.refusals.clone(),
+            tallies,
             latency: self.desk.latency.clone(),
         }
     }

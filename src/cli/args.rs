@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Parser, Subcommand};
 use spoa::agent::{BindAddress, DEFAULT_PORT, Limits};
-use spoa::control::config::AgentOptions;
 use spoa::control::config::values::{self, Cores, MaybeDuration, Workers};
+use spoa::control::config::{AdminKeys, AgentOptions};
 use spoa::session::Terms;
 
 use super::failure::Failure;
@@ -100,6 +100,20 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "off", value_parser = values::maybe_duration)]
     pub(crate) busy_poll: MaybeDuration,
 
+    /// Answer on this address, of this machine only, for metrics, a status page and spoa ctl:
+    /// a loopback address, with :PORT or without (then 12346), or unix:PATH
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin: Option<String>,
+
+    /// Obey commands over TCP that bring the token in the first line of this file. Without it
+    /// only a UNIX socket takes commands
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_token: Option<PathBuf>,
+
+    /// Permission bits of the endpoint's UNIX socket; only the file has them.
+    #[arg(skip)]
+    pub(crate) admin_mode: Option<u32>,
+
     /// Repeat the random scores of another run that had this seed
     #[arg(long, value_name = "NUMBER")]
     pub(crate) seed: Option<u64>,
@@ -123,6 +137,9 @@ pub(crate) enum Command {
     },
     /// Explain the score of addresses: which entries cover it, what each contributes, what decides
     Lookup(Lookup),
+    /// Ask a running agent, or tell it to do something, by its admin endpoint
+    #[cfg(feature = "admin")]
+    Ctl(super::ctl::Ctl),
 }
 
 /// What `spoa lookup` is asked.
@@ -228,6 +245,13 @@ impl Args {
         set(&mut self.takeover, file.takeover, take("takeover"));
         self.cores = self.cores.take().or(file.cores);
         self.max_connections = self.max_connections.or(file.max_connections);
+    }
+
+    /// Takes what the file says about the admin endpoint and no flag does.
+    pub(crate) fn complete_admin(&mut self, file: AdminKeys) {
+        self.admin = self.admin.take().or(file.listen);
+        self.admin_token = self.admin_token.take().or(file.token_file);
+        self.admin_mode = file.unix_mode;
     }
 
     /// The limits that the options set.

@@ -8,6 +8,8 @@ use std::thread;
 
 use clap::error::ErrorKind;
 use spoa::agent::{BindAddress, StartError, WorkerPanicked};
+#[cfg(feature = "admin")]
+use spoa::control::admin::AdminError;
 use spoa::control::config::ConfigError;
 
 use super::args::Args;
@@ -63,6 +65,12 @@ impl Failure {
     #[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
     pub(crate) fn thread(error: io::Error) -> Self {
         Self::Start(format!("cannot start a thread: {error}"))
+    }
+
+    /// The admin endpoint, with the option that it is about.
+    #[cfg(feature = "admin")]
+    pub(crate) fn admin(option: &str, error: &AdminError) -> Self {
+        Self::Start(format!("{option}: {error}"))
     }
 
     /// Adds the option and the remedy to what the agent says.

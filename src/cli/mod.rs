@@ -1,7 +1,14 @@
 //! The command line: options, start, signals, and one clear line for everything that is wrong.
 
+#[cfg(feature = "admin")]
+mod admin;
+#[cfg(not(feature = "admin"))]
+#[path = "no_admin.rs"]
+mod admin;
 mod args;
 mod check;
+#[cfg(feature = "admin")]
+mod ctl;
 mod failure;
 mod limits;
 mod lookup;
@@ -15,10 +22,11 @@ use std::thread;
 use clap::{CommandFactory as _, FromArgMatches as _};
 use spoa::agent::{Agent, BindAddress, Builder, StartError};
 use spoa::control::config::Config;
-use spoa::control::{self, Engine, Remote};
-use spoa::iprep::{IpReputation, Judge};
+use spoa::control::{self, Engine, Remote, Say};
+use spoa::iprep::{IpReputation, Judge, Published};
 use spoa::reputation::Random;
 
+use admin::Endpoint;
 use args::{Args, Command};
 use failure::Failure;
 use signals::Signals;
@@ -34,12 +42,15 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
     match args.command.take() {
         Some(Command::Check { config, offline }) => return check::check(&config, offline),
         Some(Command::Lookup(lookup)) => return lookup::lookup(&lookup),
+        #[cfg(feature = "admin")]
+        Some(Command::Ctl(ctl)) => return ctl::ctl(&ctl),
         None => {}
     }
     let config = args.config.as_deref().map(Config::read).transpose();
     let config = config.map_err(|error| Failure::config(&error))?;
     if let Some(config) = &config {
         args.complete(&given, config.agent.clone());
+        args.complete_admin(config.admin.clone());
     }
     serve(&args, config).map(|()| ExitCode::SUCCESS)
 }
@@ -56,29 +67,53 @@ fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
         .seed
         .map_or_else(Random::entropy, Ok)
         .map_err(Failure::entropy)?;
-    let builder = builder(args, addresses).limits(limits);
-    let (agent, remote) = match config {
+    let endpoint = Endpoint::start(args)?;
+    let lines = lines()?;
+    let budget = limits.processing_budget;
+    let builder = builder(args, addresses)
+        .limits(limits)
+        .spare_descriptors(endpoint.descriptors());
+    let (agent, engine) = match config {
         None => {
             let started = builder.spawn(|worker| IpReputation::new(Random::seeded(seed, worker)));
             (started, None)
         }
-        Some(config) => start_with(config, builder, seed)?,
+        Some(config) => start_with(config, builder, seed, &lines)?,
     };
     let agent = agent.map_err(|error| Failure::start(&error, args))?;
 
     print::started(&agent);
+    endpoint.tell_of(&agent, budget, engine.clone(), &lines);
     let control = agent.control();
+    let remote = engine.map(|(remote, _)| remote);
     let serve = move || signals.serve(&control, remote.as_ref());
     let serving = thread::Builder::new().name("signals".into()).spawn(serve);
     serving.map_err(|error| Failure::signals(&error))?;
     agent.join().map_err(Failure::Panicked)
 }
 
-type Started = (Result<Agent, StartError>, Option<Remote>);
+type Started = (Result<Agent, StartError>, Option<(Remote, Published)>);
 
 /// Starts the agent over what a configuration says.
-fn start_with(config: Config, builder: Builder, seed: u64) -> Result<Started, Failure> {
-    // Printing may block; what prints must not be what reloads.
+fn start_with(
+    config: Config,
+    builder: Builder,
+    seed: u64,
+    lines: &Say,
+) -> Result<Started, Failure> {
+    let engine = Engine::start(config, Say::clone(lines)).map_err(Failure::engine)?;
+    let published = engine.published();
+    let agent = builder.spawn(|worker| {
+        let random = Random::seeded(seed, worker);
+        Judge::new(&published, random, control::now)
+    });
+    let remote = engine.spawn().map_err(Failure::thread)?;
+    Ok((agent, Some((remote, published))))
+}
+
+/// Where lines go that must not keep anybody waiting: printing may block, and what prints must not be
+/// what reloads.
+fn lines() -> Result<Say, Failure> {
     let (to, lines) = mpsc::sync_channel::<String>(LINES_MAX);
     let printing = thread::Builder::new().name("lines".into()).spawn(move || {
         for line in lines {
@@ -86,18 +121,10 @@ fn start_with(config: Config, builder: Builder, seed: u64) -> Result<Started, Fa
         }
     });
     printing.map_err(Failure::thread)?;
-    let say = move |line: &str| {
+    Ok(Arc::new(move |line: &str| {
         // Full: nobody reads.
         let _ = to.try_send(line.to_owned());
-    };
-    let engine = Engine::start(config, Arc::new(say)).map_err(Failure::engine)?;
-    let published = engine.published();
-    let agent = builder.spawn(|worker| {
-        let random = Random::seeded(seed, worker);
-        Judge::new(&published, random, control::now)
-    });
-    let remote = engine.spawn().map_err(Failure::thread)?;
-    Ok((agent, Some(remote)))
+    }))
 }
 
 fn builder(args: &Args, addresses: Vec<BindAddress>) -> Builder {

@@ -146,7 +146,7 @@ impl Display for Time {
 
 #[cfg(test)]
 mod tests {
-    use spoa::agent::Counters;
+    use spoa::agent::{Counters, Refusals, States};
 
     use super::*;
 
@@ -164,7 +164,10 @@ mod tests {
                 worker,
                 core: Some(worker),
                 open: 3,
+                states: States::default(),
                 counters,
+                refusals: Refusals::default(),
+                tallies: Vec::new(),
                 latency,
             }
         };

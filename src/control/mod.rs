@@ -10,10 +10,13 @@
 //! scope: what a line of a feed means ([`reputation`](crate::reputation)) and what is answered
 //! ([`iprep`](crate::iprep)).
 
+#[cfg(feature = "admin")]
+pub mod admin;
 mod clock;
 pub mod config;
 mod databases;
 mod engine;
+pub mod explain;
 mod fetch;
 pub mod lists;
 pub mod load;
@@ -26,5 +29,5 @@ pub mod status;
 mod watch;
 
 pub use clock::now;
-pub use engine::{Engine, Remote, Say};
+pub use engine::{Done, Engine, Remote, Say};
 pub use snapshot::MakeError;

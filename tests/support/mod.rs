@@ -4,6 +4,7 @@
 //!  Program   the real binary: its arguments, addresses, stderr, signals, report, exit code
 //!  Peer      a client on a real socket, with the crate's own wire code
 //!  frames    the bytes that a peer sends
+//!  Endpoint  a client of the admin endpoint
 //!  Server    an HTTP server that answers as a test tells it to
 //!  Load      threads of peers that ask without end and say what became of every question
 //!  Process   what Linux tells of a process: descriptors, memory, CPU time, cores
@@ -20,6 +21,7 @@
     reason = "every test file uses its own part of it"
 )]
 
+mod admin;
 pub(crate) mod frames;
 mod http;
 mod load;
@@ -30,6 +32,7 @@ mod program;
 mod report;
 mod scratch;
 
+pub(crate) use admin::{Answered, Endpoint, Metrics};
 pub(crate) use http::{Answer, Server};
 pub(crate) use load::{Habit, Load};
 pub(crate) use patience::{PATIENCE, eventually, throughout, until};

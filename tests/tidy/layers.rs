@@ -50,7 +50,7 @@ const LAYERS: [Layer; 9] = [
     Layer {
         name: "iprep",
         below: &["handler", "spop", "reputation"],
-        outside: &["core", "std::sync::Arc", "arc_swap"],
+        outside: &["core", "std::collections", "std::sync::Arc", "arc_swap"],
     },
     Layer {
         name: "agent",
@@ -85,7 +85,7 @@ const LAYERS: [Layer; 9] = [
 const LIBRARY: &[&str] = &["agent", "iprep", "session", "handler", "spop", "reputation"];
 
 /// The standard library, and every crate that the project depends on.
-const CRATES: [&str; 25] = [
+const CRATES: [&str; 28] = [
     "core",
     "alloc",
     "std",
@@ -95,6 +95,8 @@ const CRATES: [&str; 25] = [
     "core_affinity",
     "flate2",
     "hdrhistogram",
+    "hyper",
+    "hyper_util",
     "jiff",
     "libc",
     "maxminddb",
@@ -109,6 +111,7 @@ const CRATES: [&str; 25] = [
     "signal_hook",
     "slab",
     "socket2",
+    "tokio",
     "toml",
     "ureq",
 ];
