@@ -26,7 +26,9 @@ mod latency;
 mod leaving;
 mod limits;
 mod listener;
+mod listening;
 mod mailbox;
+mod passed;
 mod placement;
 mod report;
 mod steer;
@@ -46,6 +48,8 @@ pub use counters::Counters;
 pub use error::{StartError, WorkerPanicked};
 pub use latency::Latency;
 pub use limits::Limits;
+pub use listening::Listening;
+pub use passed::PassedSocket;
 pub use report::{Report, WorkerReport};
 #[cfg(feature = "trace")]
 pub use trace::TraceSink;

@@ -2,26 +2,31 @@
 
 mod args;
 mod check;
+#[cfg(feature = "documents")]
+mod documents;
 mod failure;
 mod limits;
 mod lookup;
 mod print;
 mod signals;
+mod surroundings;
 
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use spoa::agent::{Agent, BindAddress, Builder, StartError};
+use spoa::agent::{Agent, BindAddress, Builder};
 use spoa::control::config::Config;
 use spoa::control::{self, Engine, Remote};
+use spoa::host::supervisor;
 use spoa::iprep::{IpReputation, Judge};
 use spoa::reputation::Random;
 
 use args::{Args, Command};
 use failure::Failure;
 use signals::Signals;
+use surroundings::Surroundings;
 
 /// Lines for people that may wait to be printed. More are left out: nobody reads.
 const LINES_MAX: usize = 256;
@@ -29,6 +34,12 @@ const LINES_MAX: usize = 256;
 /// Does what the command line says.
 pub(crate) fn run() -> Result<ExitCode, Failure> {
     failure::keep_panics();
+    #[cfg(feature = "documents")]
+    if let Some(folder) = documents::wanted() {
+        let written = documents::write(&folder);
+        let written = written.map_err(|error| Failure::documents(&folder, &error));
+        return written.map(|()| ExitCode::SUCCESS);
+    }
     let given = Args::command().try_get_matches().map_err(Failure::Usage)?;
     let mut args = Args::from_arg_matches(&given).map_err(Failure::Usage)?;
     match args.command.take() {
@@ -38,15 +49,14 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
     }
     let config = args.config.as_deref().map(Config::read).transpose();
     let config = config.map_err(|error| Failure::config(&error))?;
-    if let Some(config) = &config {
-        args.complete(&given, config.agent.clone());
-    }
+    let file = config.as_ref().map(|config| config.agent.clone());
+    args.complete(&given, file.unwrap_or_default());
     serve(&args, config).map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs the agent until it is told to stop.
 fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
-    let addresses = args.addresses()?;
+    let mut addresses = args.addresses()?;
     let limits = args.limits();
     limits::raise_descriptors();
     // Before anything listens, so that no signal finds the agent half made.
@@ -56,28 +66,48 @@ fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
         .seed
         .map_or_else(Random::entropy, Ok)
         .map_err(Failure::entropy)?;
-    let builder = builder(args, addresses).limits(limits);
+    let files = config.as_ref().map(control::touches).unwrap_or_default();
+    let mut surroundings = Surroundings::enter(args, &mut addresses, files)?;
+    let builder = surroundings.equip(builder(args, addresses).limits(limits));
     let (agent, remote) = match config {
         None => {
-            let started = builder.spawn(|worker| IpReputation::new(Random::seeded(seed, worker)));
+            let listening = surroundings.listen(builder, args)?;
+            let started = listening.spawn(|worker| IpReputation::new(Random::seeded(seed, worker)));
             (started, None)
         }
-        Some(config) => start_with(config, builder, seed)?,
+        Some(config) => {
+            // The lists before the addresses: whoever shares them is not kept waiting.
+            let engine = engine(config)?;
+            let listening = surroundings.listen(builder, args)?;
+            let published = engine.published();
+            let started = listening.spawn(|worker| {
+                let random = Random::seeded(seed, worker);
+                Judge::new(&published, random, control::now)
+            });
+            (started, Some(engine.spawn().map_err(Failure::thread)?))
+        }
     };
     let agent = agent.map_err(|error| Failure::start(&error, args))?;
 
     print::started(&agent);
-    let control = agent.control();
-    let serve = move || signals.serve(&control, remote.as_ref());
-    let serving = thread::Builder::new().name("signals".into()).spawn(serve);
-    serving.map_err(|error| Failure::signals(&error))?;
+    surroundings.say();
+    serve_signals(&agent, signals, remote)?;
+    supervisor::ready(&print::listening(&agent));
     agent.join().map_err(Failure::Panicked)
 }
 
-type Started = (Result<Agent, StartError>, Option<Remote>);
+/// Starts the threads that act on signals and feed the watchdog.
+fn serve_signals(agent: &Agent, signals: Signals, remote: Option<Remote>) -> Result<(), Failure> {
+    let control = agent.control();
+    let watched = supervisor::watch(control.clone(), |line| print::say(line));
+    watched.map_err(Failure::thread)?;
+    let serve = move || signals.serve(&control, remote.as_ref());
+    let serving = thread::Builder::new().name("signals".into()).spawn(serve);
+    serving.map(drop).map_err(|error| Failure::signals(&error))
+}
 
-/// Starts the agent over what a configuration says.
-fn start_with(config: Config, builder: Builder, seed: u64) -> Result<Started, Failure> {
+/// Reads what a configuration names.
+fn engine(config: Config) -> Result<Engine, Failure> {
     // Printing may block; what prints must not be what reloads.
     let (to, lines) = mpsc::sync_channel::<String>(LINES_MAX);
     let printing = thread::Builder::new().name("lines".into()).spawn(move || {
@@ -90,14 +120,7 @@ fn start_with(config: Config, builder: Builder, seed: u64) -> Result<Started, Fa
         // Full: nobody reads.
         let _ = to.try_send(line.to_owned());
     };
-    let engine = Engine::start(config, Arc::new(say)).map_err(Failure::engine)?;
-    let published = engine.published();
-    let agent = builder.spawn(|worker| {
-        let random = Random::seeded(seed, worker);
-        Judge::new(&published, random, control::now)
-    });
-    let remote = engine.spawn().map_err(Failure::thread)?;
-    Ok((agent, Some(remote)))
+    Engine::start(config, Arc::new(say)).map_err(Failure::engine)
 }
 
 fn builder(args: &Args, addresses: Vec<BindAddress>) -> Builder {

@@ -30,7 +30,9 @@ use super::schedule::{Dice, Due};
 use super::shelf::{Outcome, Shelf};
 use super::snapshot::MakeError;
 use super::status::{SharedStatus, Status};
+use super::touches::touches;
 use super::watch::Watch;
+use crate::host::supervisor;
 use crate::iprep::{Policy, Published};
 use crate::reputation::Role;
 
@@ -180,7 +182,10 @@ impl Engine {
         let _ = nice(NICENESS);
         loop {
             match self.events.recv_timeout(self.wait()) {
-                Ok(Event::Reload) => self.reload(),
+                Ok(Event::Reload) => {
+                    self.reload();
+                    supervisor::ready("reloaded");
+                }
                 Ok(Event::Touched) => {
                     self.follow();
                     if self.read_files(false) {
@@ -233,6 +238,12 @@ impl Engine {
             self.tell(&format!(
                 "[agent] {}: takes effect when the agent is started again",
                 fixed.join(", ")
+            ));
+        }
+        if let Some(folder) = touches(&self.config).shut_off() {
+            self.tell(&format!(
+                "WARNING: {} was shut off at the start; start the agent again to have it read",
+                folder.display()
             ));
         }
         self.shelf

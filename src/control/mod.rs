@@ -23,8 +23,10 @@ mod shelf;
 mod snapshot;
 pub mod source;
 pub mod status;
+mod touches;
 mod watch;
 
 pub use clock::now;
 pub use engine::{Engine, Remote, Say};
 pub use snapshot::MakeError;
+pub use touches::touches;
