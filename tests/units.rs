@@ -12,6 +12,9 @@ use std::process::{Command, Output};
 /// The most that `systemd-analyze security` may find exposed, of 10.
 const EXPOSURE_MAX: f64 = 2.0;
 
+/// Ours.
+const UNITS: [&str; 2] = ["spoa.service", "spoa-port.socket"];
+
 /// The units that ours name.
 const OTHERS: [&str; 8] = [
     "basic.target",
@@ -66,16 +69,16 @@ fn systemd_understands_every_line() {
         fs::write(units.join(other), "[Unit]\n").unwrap();
     }
     fs::write(units.join("-.mount"), "[Mount]\nWhat=none\nWhere=/\n").unwrap();
-    for program in ["usr/bin/spoa", "bin/kill"] {
+    for program in ["usr/bin/spoa", "bin/sh"] {
         let program = root.join(program);
         fs::create_dir_all(program.parent().unwrap()).unwrap();
         fs::copy("/bin/true", program).unwrap();
     }
-    for unit in ["spoa.service", "spoa.socket"] {
+    for unit in UNITS {
         fs::copy(packaging().join(unit), units.join(unit)).unwrap();
     }
     let at = format!("--root={}", root.display());
-    let verified = analyze(&["verify", "--man=no", &at, "spoa.service", "spoa.socket"]);
+    let verified = analyze(&[&["verify", "--man=no", &at], &UNITS[..]].concat());
     fs::remove_dir_all(&root).unwrap();
     if let Some(verified) = verified {
         assert_eq!(text(&verified), "");
