@@ -1,25 +1,15 @@
-//! Putting an agent together: addresses, cores, threads.
-
-use std::collections::VecDeque;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
-use std::thread;
+//! What an agent is to be: its addresses, its cores, its limits.
 
 use core_affinity::CoreId;
-use mio::{Poll, Waker};
-use slab::Slab;
 
-use super::desk::Desk;
 use super::limits::connections_possible;
-use super::listener::{self, Bound, Listener};
-use super::mailbox::Mailbox;
-use super::placement::Placement;
-use super::worker::{WAKER, Worker};
-use super::{Agent, BindAddress, Control, Exit, Limits, StartError};
+use super::listener::{self, Bound, UnixRights};
+use super::passed::PassedSocket;
+use super::{Agent, BindAddress, Limits, Listening, StartError};
 use crate::Handler;
 
 #[cfg(feature = "trace")]
-use super::trace::{Trace, TraceSink};
+use super::trace::TraceSink;
 
 /// What an agent is to be.
 #[derive(Default)]
@@ -27,11 +17,13 @@ pub struct Builder {
     addresses: Vec<BindAddress>,
     workers: Option<usize>,
     cores: Option<Vec<usize>>,
-    limits: Limits,
+    pub(super) limits: Limits,
     takeover: bool,
     descriptors_spared: usize,
+    passed: Vec<PassedSocket>,
+    unix_owner: Option<(u32, u32)>,
     #[cfg(feature = "trace")]
-    trace: Option<TraceSink>,
+    pub(super) trace: Option<TraceSink>,
 }
 
 impl core::fmt::Debug for Builder {
@@ -43,6 +35,7 @@ impl core::fmt::Debug for Builder {
             .field("limits", &self.limits)
             .field("takeover", &self.takeover)
             .field("descriptors_spared", &self.descriptors_spared)
+            .field("passed", &self.passed)
             .finish_non_exhaustive()
     }
 }
@@ -99,6 +92,21 @@ impl Builder {
         self
     }
 
+    /// Adds a socket that listens already. It stands for the address of [`bind`](Self::bind) that is
+    /// the same; one that no such address names is listened on as well.
+    #[must_use]
+    pub fn socket(mut self, socket: PassedSocket) -> Self {
+        self.passed.push(socket);
+        self
+    }
+
+    /// Gives UNIX sockets to this user and group, as numbers. Default: those of the process.
+    #[must_use]
+    pub const fn unix_owner(mut self, user: u32, group: u32) -> Self {
+        self.unix_owner = Some((user, group));
+        self
+    }
+
     /// A line for every frame and connection goes to `sink`, on the workers' threads.
     #[cfg(feature = "trace")]
     #[must_use]
@@ -112,82 +120,35 @@ impl Builder {
     ///
     /// # Errors
     /// What was started by then is told to stop; another process that has an address keeps it.
-    pub fn spawn<H>(self, mut handler: impl FnMut(usize) -> H) -> Result<Agent, StartError>
+    pub fn spawn<H>(self, handler: impl FnMut(usize) -> H) -> Result<Agent, StartError>
     where
         H: Handler + Send + 'static,
     {
-        let count = self.workers.unwrap_or(1);
-        if count == 0 {
+        self.listen()?.spawn(handler)
+    }
+
+    /// The first half of [`spawn`](Self::spawn): takes the addresses. The second is
+    /// [`Listening::spawn`].
+    ///
+    /// # Errors
+    /// Another process that has an address keeps it.
+    pub fn listen(mut self) -> Result<Listening, StartError> {
+        let workers = self.workers.unwrap_or(1);
+        if workers == 0 {
             return Err(StartError::NoWorkers);
         }
-        if self.addresses.is_empty() {
+        if self.addresses.is_empty() && self.passed.is_empty() {
             return Err(StartError::NoAddress);
         }
         let cores = self.choose_cores()?;
-        let connections_max = self.connections_max(count)?;
-        let mut bound = self.bind_all(count)?;
-        let unpublished: Vec<_> = bound
-            .iter_mut()
-            .filter_map(|bound| bound.unpublished.take())
-            .collect();
-        let groups = bound
-            .iter_mut()
-            .filter_map(|bound| bound.group.take())
-            .collect();
-        let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
-
-        let placement = Arc::new(Placement::new(count, connections_max));
-        let (polls, workers, mails) = mailboxes(count).map_err(StartError::Worker)?;
-        let workers: Arc<[Mailbox]> = workers.into();
-        let (exit, exits) = mpsc::channel();
-        let mut listeners = deal(bound, count).into_iter();
-        let control = Control {
-            workers: Arc::clone(&workers),
-            placement: Arc::clone(&placement),
-            drain_timeout: self.limits.drain_timeout,
-            groups: Arc::new(Mutex::new(groups)),
-        };
-        let mut pinned = Vec::with_capacity(count);
-        for ((number, poll), mail) in polls.into_iter().enumerate().zip(mails) {
-            let core = cores.get(number % cores.len().max(1)).copied();
-            pinned.push(core.map(|core| core.id));
-            #[cfg_attr(
-                not(feature = "trace"),
-                expect(unused_mut, reason = "only -d sets a field")
-            )]
-            let mut desk = Desk::new(handler(number), self.limits.clone());
-            #[cfg(feature = "trace")]
-            {
-                desk.trace = self.trace.clone().map(|sink| Trace::new(number, sink));
-            }
-            let worker = Worker {
-                number,
-                core: core.map(|core| core.id),
-                poll,
-                mail,
-                placement: Arc::clone(&placement),
-                workers: Arc::clone(&workers),
-                listeners: listeners.next().unwrap_or_default(),
-                connections: Slab::new(),
-                desk,
-                pending: VecDeque::new(),
-                serial: 0,
-                listeners_until: None,
-            };
-            if let Err(error) = start(worker, core, exit.clone()) {
-                control.drain();
-                return Err(error);
-            }
-        }
-        for socket in unpublished {
-            socket.publish().inspect_err(|_| control.drain())?;
-        }
-        Ok(Agent {
-            control,
-            exits,
-            addresses,
-            cores: pinned,
+        let connections_max = self.connections_max(workers)?;
+        let bound = self.bind_all(workers)?;
+        Ok(Listening {
+            builder: self,
+            workers,
+            cores,
             connections_max,
+            bound,
         })
     }
 
@@ -208,7 +169,8 @@ impl Builder {
     }
 
     fn connections_max(&self, workers: usize) -> Result<usize, StartError> {
-        let (possible, limit) = connections_possible(workers, self.addresses.len());
+        let addresses = self.addresses.len() + self.passed.len();
+        let (possible, limit) = connections_possible(workers, addresses);
         let possible = possible.saturating_sub(self.descriptors_spared);
         let wanted = self.limits.connections_max;
         if possible == 0 || wanted.is_some_and(|wanted| wanted > possible) {
@@ -220,106 +182,23 @@ impl Builder {
         Ok(wanted.unwrap_or(possible))
     }
 
-    fn bind_all(&self, workers: usize) -> Result<Vec<Bound>, StartError> {
-        let bind = |address| listener::bind(address, workers, self.takeover, self.limits.unix_mode);
-        self.addresses.iter().map(bind).collect()
-    }
-}
-
-/// A poll, a mailbox and its other end for each worker.
-type Mailboxes = (Vec<Poll>, Vec<Mailbox>, Vec<Receiver<super::mailbox::Mail>>);
-
-fn mailboxes(count: usize) -> std::io::Result<Mailboxes> {
-    let (mut polls, mut workers, mut mails) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..count {
-        let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
-        let (queue, mail) = mpsc::channel();
-        workers.push(Mailbox::new(queue, Arc::new(waker)));
-        polls.push(poll);
-        mails.push(mail);
-    }
-    Ok((polls, workers, mails))
-}
-
-/// Gives each worker its listeners: one of every TCP address, and each UNIX socket to one of them.
-fn deal(bound: Vec<Bound>, workers: usize) -> Vec<Vec<Listener>> {
-    let mut hands: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut single = 0;
-    for bound in bound {
-        let alone = bound.listeners.len() == 1;
-        for (number, listener) in bound.listeners.into_iter().enumerate() {
-            let to = if alone {
-                single % workers.max(1)
-            } else {
-                number
-            };
-            if let Some(hand) = hands.get_mut(to) {
-                hand.push(listener);
-            }
+    fn bind_all(&mut self, workers: usize) -> Result<Vec<Bound>, StartError> {
+        let unix = UnixRights {
+            mode: self.limits.unix_mode,
+            owner: self.unix_owner,
+        };
+        let mut passed = core::mem::take(&mut self.passed);
+        let mut bound = Vec::with_capacity(self.addresses.len() + passed.len());
+        for address in &self.addresses {
+            let same = passed.iter().position(|socket| socket.address() == address);
+            bound.push(match same {
+                Some(same) => listener::adopt(passed.swap_remove(same))?,
+                None => listener::bind(address, workers, self.takeover, &unix)?,
+            });
         }
-        single += usize::from(alone);
-    }
-    hands
-}
-
-/// Starts a worker's thread and waits until it is pinned and listening.
-fn start<H>(
-    mut worker: Worker<H>,
-    core: Option<CoreId>,
-    exit: Sender<Exit>,
-) -> Result<(), StartError>
-where
-    H: Handler + Send + 'static,
-{
-    let number = worker.number;
-    let (ready, started) = mpsc::channel();
-    let run = move || {
-        let alarm = Alarm { number, exit };
-        if let Some(core) = core
-            && !core_affinity::set_for_current(core)
-        {
-            let _ = ready.send(Err(StartError::Pin {
-                worker: number,
-                core: core.id,
-            }));
-            return;
+        for socket in passed {
+            bound.push(listener::adopt(socket)?);
         }
-        let registered = worker.register_listeners().map_err(StartError::Worker);
-        let failed = registered.is_err();
-        // The starter waits for it.
-        let _ = ready.send(registered);
-        if !failed && worker.run().is_err() {
-            alarm.ring();
-        }
-    };
-    let spawned = thread::Builder::new()
-        .name(format!("worker-{number}"))
-        .spawn(run);
-    spawned.map_err(StartError::Worker)?;
-    let gone = || StartError::Worker(std::io::Error::other("its thread ended at once"));
-    started.recv().map_err(|_| gone())?
-}
-
-/// Says how a worker's thread ended, whichever way it ends.
-struct Alarm {
-    number: usize,
-    exit: Sender<Exit>,
-}
-
-impl Alarm {
-    fn ring(&self) {
-        // Whoever does not wait for the agent any more does not want to know.
-        let _ = self.exit.send(Exit::Panicked(self.number));
-    }
-}
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.ring();
-        } else {
-            let _ = self.exit.send(Exit::Done);
-        }
+        Ok(bound)
     }
 }

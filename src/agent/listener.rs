@@ -9,21 +9,24 @@
 //! A UNIX socket has no such groups: one worker listens, placement does the rest. It is bound under
 //! another name, gets its mode and listens; once everything else has worked it is renamed into place,
 //! so that a path that answers never stops answering, and a start that fails changes nothing.
+//!
+//! A socket that somebody passed is one listener as well, and its path is left to who made it.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use super::limits::{BACKLOG, KEEPALIVE};
+use super::passed::{Passed, PassedSocket};
 use super::stream::Stream;
 use super::{BindAddress, StartError, steer};
 
@@ -40,7 +43,17 @@ pub(super) struct Listener {
 #[derive(Debug)]
 enum Accepting {
     Tcp(TcpListener),
-    Unix(UnixListener, OwnPath),
+    /// Without a path of ours if it was passed.
+    Unix(UnixListener, Option<OwnPath>),
+}
+
+/// What a UNIX socket that we make is to allow.
+#[derive(Debug)]
+pub(super) struct UnixRights {
+    /// Its permission bits.
+    pub(super) mode: u32,
+    /// The user and the group that it is given to.
+    pub(super) owner: Option<(u32, u32)>,
 }
 
 /// The listeners that share a TCP address, by their inodes.
@@ -84,13 +97,37 @@ pub(super) fn bind(
     address: &BindAddress,
     workers: usize,
     takeover: bool,
-    unix_mode: u32,
+    unix: &UnixRights,
 ) -> Result<Bound, StartError> {
     match address {
         BindAddress::Tcp(tcp) => bind_tcp(*tcp, workers, takeover),
-        BindAddress::Unix(path) => bind_unix(path, takeover, unix_mode),
+        BindAddress::Unix(path) => bind_unix(path, takeover, unix),
     }
     .map_err(|error| StartError::bind(address.clone(), error, takeover))
+}
+
+/// Takes a socket that listens already.
+pub(super) fn adopt(passed: PassedSocket) -> Result<Bound, StartError> {
+    let address = passed.address().clone();
+    let listener = match passed.socket {
+        Passed::Tcp(socket) => ready(&socket).map(|()| Listener::tcp(socket)),
+        Passed::Unix(socket) => socket
+            .set_nonblocking(true)
+            .map(|()| Listener::unix(socket, None)),
+    };
+    let listener = listener.map_err(|error| StartError::Bind(address.clone(), error))?;
+    Ok(Bound {
+        address,
+        listeners: vec![listener],
+        group: None,
+        unpublished: None,
+    })
+}
+
+/// Gives a TCP socket what we give those that we make.
+fn ready(socket: &std::net::TcpListener) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    inherited(&SockRef::from(socket))
 }
 
 fn bind_tcp(wanted: SocketAddr, workers: usize, takeover: bool) -> io::Result<Bound> {
@@ -139,15 +176,7 @@ fn listen_tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpList
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Accepted sockets inherit these: no system call for each. A host that has vanished would
-    // otherwise keep its connections, and their places, for ever.
-    socket.set_tcp_nodelay(true)?;
-    let interval = Duration::from_secs(10);
-    socket.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(KEEPALIVE)
-            .with_interval(interval),
-    )?;
+    inherited(&socket)?;
     if shared {
         socket.set_reuse_port(true)?;
     }
@@ -159,7 +188,19 @@ fn listen_tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpList
     Ok(socket.into())
 }
 
-fn bind_unix(path: &Path, takeover: bool, mode: u32) -> io::Result<Bound> {
+/// Accepted sockets inherit these: no system call for each. A host that has vanished would otherwise
+/// keep its connections, and their places, for ever.
+fn inherited(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let interval = Duration::from_secs(10);
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(interval),
+    )
+}
+
+fn bind_unix(path: &Path, takeover: bool, unix: &UnixRights) -> io::Result<Bound> {
     if is_live(path)? && !takeover {
         return Err(io::ErrorKind::AddrInUse.into());
     }
@@ -177,15 +218,13 @@ fn bind_unix(path: &Path, takeover: bool, mode: u32) -> io::Result<Bound> {
         takeover,
     };
     let temporary = &unpublished.temporary;
-    fs::set_permissions(temporary, fs::Permissions::from_mode(mode))?;
+    fs::set_permissions(temporary, fs::Permissions::from_mode(unix.mode))?;
+    if let Some((user, group)) = unix.owner {
+        chown(temporary, Some(user), Some(group))?;
+    }
     socket.listen(BACKLOG)?;
     let own = OwnPath::new(path, temporary)?;
-    let socket = Accepting::Unix(UnixListener::from_std(socket.into()), own);
-    let listeners = vec![Listener {
-        socket,
-        retry_at: None,
-        pending: false,
-    }];
+    let listeners = vec![Listener::unix(socket.into(), Some(own))];
     let address = BindAddress::Unix(path.into());
     Ok(Bound {
         address,
@@ -306,6 +345,14 @@ impl Listener {
         }
     }
 
+    fn unix(listener: std::os::unix::net::UnixListener, own: Option<OwnPath>) -> Self {
+        Self {
+            socket: Accepting::Unix(UnixListener::from_std(listener), own),
+            retry_at: None,
+            pending: false,
+        }
+    }
+
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match &mut self.socket {
             Accepting::Tcp(listener) => registry.register(listener, token, Interest::READABLE),
@@ -325,7 +372,7 @@ impl Listener {
 
     /// Takes the path of a UNIX socket away, so that nobody new connects.
     pub(super) fn hide(&self) {
-        if let Accepting::Unix(_, own) = &self.socket {
+        if let Accepting::Unix(_, Some(own)) = &self.socket {
             own.remove();
         }
     }

@@ -26,7 +26,9 @@ mod latency;
 mod leaving;
 mod limits;
 mod listener;
+mod listening;
 mod mailbox;
+mod passed;
 mod placement;
 mod refusals;
 mod report;
@@ -49,6 +51,8 @@ pub use latency::Latency;
 pub use limits::Limits;
 #[cfg(feature = "admin")]
 pub(crate) use listener::{OwnPath, is_live, temporary_name};
+pub use listening::Listening;
+pub use passed::PassedSocket;
 pub use refusals::{Refusals, Refused};
 pub use report::{Report, States, Tally, WorkerReport};
 #[cfg(feature = "trace")]

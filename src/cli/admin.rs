@@ -13,16 +13,20 @@ use super::args::Args;
 use super::failure::Failure;
 use super::print::say;
 
+/// An endpoint that has its address, or none.
+#[derive(Debug)]
+pub(crate) struct Bound(Option<Admin>);
+
 /// An endpoint that answers, or none.
 #[derive(Debug)]
 pub(crate) struct Endpoint(Option<Serving>);
 
 impl Endpoint {
-    /// Takes the address and answers that the agent is starting.
-    pub(crate) fn start(args: &Args) -> Result<Self, Failure> {
+    /// Reads the token and takes the address. A UNIX socket is given to `owner`.
+    pub(crate) fn bind(args: &Args, owner: Option<(u32, u32)>) -> Result<Bound, Failure> {
         let Some(text) = &args.admin else {
             return match &args.admin_token {
-                None => Ok(Self(None)),
+                None => Ok(Bound(None)),
                 Some(_) => Err(Failure::bad(
                     "--admin-token",
                     "there is no --admin that it is for",
@@ -33,11 +37,12 @@ impl Endpoint {
         let options = AdminOptions {
             address: address(text).map_err(|why| Failure::bad("--admin", why.to_string()))?,
             unix_mode: args.admin_mode.unwrap_or(args.unix_mode),
+            unix_owner: owner,
             token: token.map_err(|error| Failure::admin("--admin-token", &error))?,
             takeover: args.takeover,
         };
         let admin = Admin::bind(options).map_err(|error| Failure::admin("--admin", &error))?;
-        admin.serve().map(Some).map(Self).map_err(Failure::thread)
+        Ok(Bound(Some(admin)))
     }
 
     /// Files that it has open at the most.
@@ -65,6 +70,18 @@ impl Endpoint {
             }
             serving.tell_of(Subject::new(agent, budget, engine, Say::clone(lines)));
         }
+    }
+}
+
+impl Bound {
+    pub(crate) fn address(&self) -> Option<&BindAddress> {
+        self.0.as_ref().map(Admin::address)
+    }
+
+    /// Answers that the agent is starting.
+    pub(crate) fn serve(self) -> Result<Endpoint, Failure> {
+        let serving = self.0.map(Admin::serve).transpose();
+        serving.map(Endpoint).map_err(Failure::thread)
     }
 }
 

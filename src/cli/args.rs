@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Parser, Subcommand, ValueEnum};
 use spoa::agent::{BindAddress, DEFAULT_PORT, Limits};
 use spoa::control::config::values::{self, Cores, MaybeDuration, Workers};
 use spoa::control::config::{AdminKeys, AgentOptions};
@@ -56,6 +56,15 @@ pub(crate) struct Args {
     /// Share the addresses with a process that has them, until that one is told to stop
     #[arg(long)]
     pub(crate) takeover: bool,
+
+    /// Give root's rights up for this user's once the addresses are taken
+    #[arg(long, value_name = "USER[:GROUP]")]
+    pub(crate) user: Option<String>,
+
+    /// Shut off every file that is not needed any more (Landlock): "auto" does it if the kernel can,
+    /// "require" does not start otherwise
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) confine: When,
 
     /// Permission bits of UNIX sockets, octal
     #[arg(long, value_name = "MODE", default_value = "660", value_parser = values::mode)]
@@ -118,8 +127,20 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER")]
     pub(crate) seed: Option<u64>,
 
+    /// Whether somebody said where to listen.
+    #[arg(skip)]
+    pub(crate) binds: bool,
+
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+}
+
+/// When something that not every machine can do is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    Auto,
+    Require,
+    Off,
 }
 
 /// What the program does other than to serve.
@@ -208,6 +229,7 @@ impl Args {
     /// Takes from a configuration file what was not given on the command line.
     pub(crate) fn complete(&mut self, given: &ArgMatches, file: AgentOptions) {
         let take = |name: &str| given.value_source(name) != Some(ValueSource::CommandLine);
+        self.binds = file.listen.is_some() || !take("bind");
         set(&mut self.bind, file.listen, take("bind"));
         set(&mut self.workers, file.workers, take("workers"));
         set(&mut self.unix_mode, file.unix_mode, take("unix_mode"));

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, mpsc};
 use std::thread;
@@ -11,6 +12,8 @@ use spoa::agent::{BindAddress, StartError, WorkerPanicked};
 #[cfg(feature = "admin")]
 use spoa::control::admin::AdminError;
 use spoa::control::config::ConfigError;
+use spoa::host::identity::IdentityError;
+use spoa::host::sockets::NotListening;
 
 use super::args::Args;
 use super::print::say;
@@ -51,6 +54,40 @@ impl Failure {
 
     pub(crate) fn signals(error: &io::Error) -> Self {
         Self::Start(format!("cannot handle signals: {error}"))
+    }
+
+    #[cfg(feature = "documents")]
+    pub(crate) fn documents(folder: &Path, error: &io::Error) -> Self {
+        let folder = folder.display();
+        Self::Start(format!("documents: cannot write them to {folder}: {error}"))
+    }
+
+    pub(crate) fn user(error: &IdentityError) -> Self {
+        let remedy = match error {
+            IdentityError::NotRoot => "start as root or as that user, or leave the option out",
+            _ => "name a user of this machine",
+        };
+        Self::Start(format!("--user: {error}; {remedy}"))
+    }
+
+    pub(crate) fn unreadable(file: &Path, error: &io::Error) -> Self {
+        let file = file.display();
+        Self::Start(format!(
+            "--user: {file}: {error}; let that user read it, or a reload will fail"
+        ))
+    }
+
+    pub(crate) fn passed(error: &NotListening) -> Self {
+        Self::Start(format!(
+            "LISTEN_FDS: {error}; a .socket unit has to say ListenStream= and Accept=no"
+        ))
+    }
+
+    pub(crate) fn confine(why: &impl core::fmt::Display) -> Self {
+        Self::Start(format!(
+            "--confine: {why}; start with --confine auto or off, or on a kernel that can (6.12 and later, \
+             with landlock in its list of security modules)"
+        ))
     }
 
     /// A configuration that cannot be used. Each thing that is wrong has a line.

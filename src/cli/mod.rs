@@ -9,27 +9,32 @@ mod args;
 mod check;
 #[cfg(feature = "admin")]
 mod ctl;
+#[cfg(feature = "documents")]
+mod documents;
 mod failure;
 mod limits;
 mod lookup;
 mod print;
 mod signals;
+mod surroundings;
 
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use spoa::agent::{Agent, BindAddress, Builder, StartError};
+use spoa::agent::{Agent, BindAddress, Builder};
 use spoa::control::config::Config;
 use spoa::control::{self, Engine, Remote, Say};
-use spoa::iprep::{IpReputation, Judge, Published};
+use spoa::host::supervisor;
+use spoa::iprep::{IpReputation, Judge};
 use spoa::reputation::Random;
 
 use admin::Endpoint;
 use args::{Args, Command};
 use failure::Failure;
 use signals::Signals;
+use surroundings::Surroundings;
 
 /// Lines for people that may wait to be printed. More are left out: nobody reads.
 const LINES_MAX: usize = 256;
@@ -37,6 +42,12 @@ const LINES_MAX: usize = 256;
 /// Does what the command line says.
 pub(crate) fn run() -> Result<ExitCode, Failure> {
     failure::keep_panics();
+    #[cfg(feature = "documents")]
+    if let Some(folder) = documents::wanted() {
+        let written = documents::write(&folder);
+        let written = written.map_err(|error| Failure::documents(&folder, &error));
+        return written.map(|()| ExitCode::SUCCESS);
+    }
     let given = Args::command().try_get_matches().map_err(Failure::Usage)?;
     let mut args = Args::from_arg_matches(&given).map_err(Failure::Usage)?;
     match args.command.take() {
@@ -48,16 +59,17 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
     }
     let config = args.config.as_deref().map(Config::read).transpose();
     let config = config.map_err(|error| Failure::config(&error))?;
-    if let Some(config) = &config {
-        args.complete(&given, config.agent.clone());
-        args.complete_admin(config.admin.clone());
-    }
+    let (agent_keys, admin_keys) = config.as_ref().map_or_else(Default::default, |config| {
+        (config.agent.clone(), config.admin.clone())
+    });
+    args.complete(&given, agent_keys);
+    args.complete_admin(admin_keys);
     serve(&args, config).map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs the agent until it is told to stop.
 fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
-    let addresses = args.addresses()?;
+    let mut addresses = args.addresses()?;
     let limits = args.limits();
     limits::raise_descriptors();
     // Before anything listens, so that no signal finds the agent half made.
@@ -67,48 +79,55 @@ fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
         .seed
         .map_or_else(Random::entropy, Ok)
         .map_err(Failure::entropy)?;
-    let endpoint = Endpoint::start(args)?;
+    let mut surroundings = Surroundings::find(args)?;
+    // While everything can still be read; it answers from where the process is confined.
+    let endpoint = Endpoint::bind(args, surroundings.owner())?;
+    let files = config.as_ref().map(control::touches).unwrap_or_default();
+    surroundings.confine(args, &mut addresses, endpoint.address(), files)?;
+    let endpoint = endpoint.serve()?;
     let lines = lines()?;
     let budget = limits.processing_budget;
     let builder = builder(args, addresses)
         .limits(limits)
         .spare_descriptors(endpoint.descriptors());
+    let builder = surroundings.equip(builder);
     let (agent, engine) = match config {
         None => {
-            let started = builder.spawn(|worker| IpReputation::new(Random::seeded(seed, worker)));
+            let listening = surroundings.listen(builder, args)?;
+            let started = listening.spawn(|worker| IpReputation::new(Random::seeded(seed, worker)));
             (started, None)
         }
-        Some(config) => start_with(config, builder, seed, &lines)?,
+        Some(config) => {
+            // The lists before the addresses: whoever shares them is not kept waiting.
+            let engine = Engine::start(config, Say::clone(&lines)).map_err(Failure::engine)?;
+            let listening = surroundings.listen(builder, args)?;
+            let published = engine.published();
+            let started = listening.spawn(|worker| {
+                let random = Random::seeded(seed, worker);
+                Judge::new(&published, random, control::now)
+            });
+            let remote = engine.spawn().map_err(Failure::thread)?;
+            (started, Some((remote, published)))
+        }
     };
     let agent = agent.map_err(|error| Failure::start(&error, args))?;
 
     print::started(&agent);
     endpoint.tell_of(&agent, budget, engine.clone(), &lines);
-    let control = agent.control();
-    let remote = engine.map(|(remote, _)| remote);
-    let serve = move || signals.serve(&control, remote.as_ref());
-    let serving = thread::Builder::new().name("signals".into()).spawn(serve);
-    serving.map_err(|error| Failure::signals(&error))?;
+    surroundings.say();
+    serve_signals(&agent, signals, engine.map(|(remote, _)| remote))?;
+    supervisor::ready(&print::listening(&agent));
     agent.join().map_err(Failure::Panicked)
 }
 
-type Started = (Result<Agent, StartError>, Option<(Remote, Published)>);
-
-/// Starts the agent over what a configuration says.
-fn start_with(
-    config: Config,
-    builder: Builder,
-    seed: u64,
-    lines: &Say,
-) -> Result<Started, Failure> {
-    let engine = Engine::start(config, Say::clone(lines)).map_err(Failure::engine)?;
-    let published = engine.published();
-    let agent = builder.spawn(|worker| {
-        let random = Random::seeded(seed, worker);
-        Judge::new(&published, random, control::now)
-    });
-    let remote = engine.spawn().map_err(Failure::thread)?;
-    Ok((agent, Some((remote, published))))
+/// Starts the threads that act on signals and feed the watchdog.
+fn serve_signals(agent: &Agent, signals: Signals, remote: Option<Remote>) -> Result<(), Failure> {
+    let control = agent.control();
+    let watched = supervisor::watch(control.clone(), |line| print::say(line));
+    watched.map_err(Failure::thread)?;
+    let serve = move || signals.serve(&control, remote.as_ref());
+    let serving = thread::Builder::new().name("signals".into()).spawn(serve);
+    serving.map(drop).map_err(|error| Failure::signals(&error))
 }
 
 /// Where lines go that must not keep anybody waiting: printing may block, and what prints must not be

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use spoa::agent::Agent;
+use spoa::agent::{Agent, BindAddress};
 use spoa::control::{Remote, Say};
 use spoa::iprep::Published;
 
@@ -14,12 +14,22 @@ use super::failure::Failure;
 pub(crate) struct Endpoint;
 
 impl Endpoint {
-    pub(crate) fn start(args: &Args) -> Result<Self, Failure> {
+    pub(crate) fn bind(args: &Args, _: Option<(u32, u32)>) -> Result<Self, Failure> {
         if args.admin.is_none() && args.admin_token.is_none() {
             return Ok(Self);
         }
         let why = "this binary was built without the feature admin";
         Err(Failure::bad("--admin", why))
+    }
+
+    #[expect(clippy::unused_self, reason = "as that of the real one")]
+    pub(crate) const fn address(&self) -> Option<&BindAddress> {
+        None
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as that of the real one")]
+    pub(crate) const fn serve(self) -> Result<Self, Failure> {
+        Ok(self)
     }
 
     #[expect(clippy::unused_self, reason = "as that of the real one")]

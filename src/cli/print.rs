@@ -34,7 +34,7 @@ pub(crate) fn trace(line: &str) {
 
 /// The line at the start: addresses, workers, cores.
 pub(crate) fn started(agent: &Agent) {
-    let addresses = joined(agent.addresses(), ", ");
+    let addresses = listening(agent);
     let cores = agent.cores();
     let workers = cores.len();
     let plural = if workers == 1 { "" } else { "s" };
@@ -43,7 +43,7 @@ pub(crate) fn started(agent: &Agent) {
         .map(|core| core.map_or_else(|| "any".into(), |core| core.to_string()));
     let numbers = numbers.collect::<Vec<_>>();
     say(format_args!(
-        "version {} listening on {addresses}; {workers} worker{plural} on core{plural} {}; \
+        "version {} {addresses}; {workers} worker{plural} on core{plural} {}; \
          up to {} connections",
         env!("CARGO_PKG_VERSION"),
         joined(&numbers, " "),
@@ -58,6 +58,11 @@ pub(crate) fn started(agent: &Agent) {
             "WARNING: {open} can be reached from other machines, and SPOP has no authentication"
         ));
     }
+}
+
+/// Where it listens.
+pub(crate) fn listening(agent: &Agent) -> String {
+    format!("listening on {}", joined(agent.addresses(), ", "))
 }
 
 fn joined(items: &[impl Display], separator: &str) -> String {

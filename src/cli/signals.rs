@@ -12,6 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::low_level::signal_name;
 use spoa::agent::Control;
 use spoa::control::Remote;
+use spoa::host::supervisor;
 
 use super::failure::Failure;
 use super::print::{self, say};
@@ -60,6 +61,7 @@ impl Signals {
             match signal {
                 SIGUSR1 => print_later(&printer, Note::Report),
                 SIGHUP => {
+                    supervisor::reloading();
                     if !remote.is_some_and(Remote::reload) {
                         print_later(&printer, Note::NoReload);
                     }
@@ -67,6 +69,7 @@ impl Signals {
                 _ if stopping => process::exit(ENDED_BY_SIGNAL + signal),
                 _ => {
                     stopping = true;
+                    supervisor::stopping();
                     control.drain();
                     print_later(
                         &printer,

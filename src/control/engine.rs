@@ -30,7 +30,9 @@ use super::schedule::{Dice, Due};
 use super::shelf::{Outcome, Shelf};
 use super::snapshot::MakeError;
 use super::status::{SharedStatus, Status};
+use super::touches::touches;
 use super::watch::Watch;
+use crate::host::supervisor;
 use crate::iprep::{Policy, Published};
 use crate::reputation::Role;
 
@@ -197,6 +199,7 @@ impl Engine {
                 Ok(Event::Reload(done)) => {
                     let came = self.reload();
                     self.show();
+                    supervisor::ready("reloaded");
                     if let Some(done) = done {
                         done(came);
                     }
@@ -256,6 +259,12 @@ impl Engine {
             self.tell(&format!(
                 "[agent] {}: takes effect when the agent is started again",
                 fixed.join(", ")
+            ));
+        }
+        if let Some(folder) = touches(&self.config).shut_off() {
+            self.tell(&format!(
+                "WARNING: {} was shut off at the start; start the agent again to have it read",
+                folder.display()
             ));
         }
         self.shelf

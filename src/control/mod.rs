@@ -26,8 +26,10 @@ mod shelf;
 mod snapshot;
 pub mod source;
 pub mod status;
+mod touches;
 mod watch;
 
 pub use clock::now;
 pub use engine::{Done, Engine, Remote, Say};
 pub use snapshot::MakeError;
+pub use touches::touches;

@@ -13,7 +13,7 @@ struct Layer {
 const ANY: &[&str] = &[""];
 
 /// From the bottom up. `core` holds neither a socket, a thread nor a clock that runs.
-const LAYERS: [Layer; 9] = [
+const LAYERS: [Layer; 10] = [
     Layer {
         name: "reputation",
         below: &[],
@@ -58,6 +58,11 @@ const LAYERS: [Layer; 9] = [
         outside: ANY,
     },
     Layer {
+        name: "host",
+        below: &["agent"],
+        outside: ANY,
+    },
+    Layer {
         name: "control",
         below: LIBRARY,
         outside: ANY,
@@ -66,6 +71,7 @@ const LAYERS: [Layer; 9] = [
         name: "cli",
         below: &[
             "control",
+            "host",
             "agent",
             "iprep",
             "session",
@@ -82,23 +88,35 @@ const LAYERS: [Layer; 9] = [
     },
 ];
 
-const LIBRARY: &[&str] = &["agent", "iprep", "session", "handler", "spop", "reputation"];
+const LIBRARY: &[&str] = &[
+    "host",
+    "agent",
+    "iprep",
+    "session",
+    "handler",
+    "spop",
+    "reputation",
+];
 
 /// The standard library, and every crate that the project depends on.
-const CRATES: [&str; 28] = [
+const CRATES: [&str; 33] = [
     "core",
     "alloc",
     "std",
     "arc_swap",
     "bytes",
     "clap",
+    "clap_complete",
+    "clap_mangen",
     "core_affinity",
     "flate2",
     "hdrhistogram",
     "hyper",
     "hyper_util",
     "jiff",
+    "landlock",
     "libc",
+    "listenfd",
     "maxminddb",
     "memchr",
     "mio",
@@ -106,6 +124,7 @@ const CRATES: [&str; 28] = [
     "rand",
     "regex_automata",
     "rustix",
+    "sd_notify",
     "serde",
     "serde_json",
     "signal_hook",

@@ -59,6 +59,8 @@ pub struct AdminOptions {
     pub address: BindAddress,
     /// Permission bits of a UNIX socket.
     pub unix_mode: u32,
+    /// The user and the group that a UNIX socket is given to, as numbers. `None`: those of the process.
+    pub unix_owner: Option<(u32, u32)>,
     /// What a command over TCP has to bring.
     pub token: Option<Token>,
     /// Whether the address may be shared with a process that is about to leave it.
@@ -130,6 +132,12 @@ impl Admin {
             socket: Socket::bind(&options)?,
             token: options.token,
         })
+    }
+
+    /// The address, with the port that the kernel gave.
+    #[must_use]
+    pub const fn address(&self) -> &BindAddress {
+        &self.socket.address
     }
 
     /// Answers, on a thread of its own: that it is not ready, until there is something to tell of.

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::figures::{Desk, Figures};
 use super::reply::{Kind, Reply, line, reply};
 use super::{Subject, Token, json, metrics, page, text};
+use crate::host::supervisor;
 
 /// What requests are answered with.
 #[derive(Debug)]
@@ -173,6 +174,7 @@ async fn command(office: &Office, path: &str) -> Reply {
     };
     if path == "/drain" {
         (subject.say)("POST /drain: answering what is in flight, then ending");
+        supervisor::stopping();
         subject.control.drain();
         office.desk.forget();
         return line(
@@ -184,6 +186,7 @@ async fn command(office: &Office, path: &str) -> Reply {
         let why = "scores are random here; there is nothing to reload";
         return line(StatusCode::CONFLICT, why);
     };
+    supervisor::reloading();
     let (done, over) = oneshot::channel();
     // Whoever asked may be gone by then.
     engine.reload_then(Box::new(|came| drop(done.send(came))));

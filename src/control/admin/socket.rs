@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
@@ -80,7 +80,7 @@ fn bind_unix(path: &Path, options: &AdminOptions) -> io::Result<Socket> {
     let socket = Raw::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(&temporary).map_err(too_long)?)?;
-    let published = publish(&socket, &temporary, path, options.unix_mode);
+    let published = publish(&socket, &temporary, path, options);
     let own = published.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
     Ok(Socket {
         address: BindAddress::Unix(path.into()),
@@ -89,8 +89,16 @@ fn bind_unix(path: &Path, options: &AdminOptions) -> io::Result<Socket> {
     })
 }
 
-fn publish(socket: &Raw, temporary: &Path, path: &Path, mode: u32) -> io::Result<OwnPath> {
-    fs::set_permissions(temporary, fs::Permissions::from_mode(mode))?;
+fn publish(
+    socket: &Raw,
+    temporary: &Path,
+    path: &Path,
+    options: &AdminOptions,
+) -> io::Result<OwnPath> {
+    fs::set_permissions(temporary, fs::Permissions::from_mode(options.unix_mode))?;
+    if let Some((user, group)) = options.unix_owner {
+        chown(temporary, Some(user), Some(group))?;
+    }
     socket.listen(BACKLOG)?;
     let own = OwnPath::new(path, temporary)?;
     fs::rename(temporary, path)?;
