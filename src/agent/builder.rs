@@ -9,13 +9,17 @@ use core_affinity::CoreId;
 use mio::{Poll, Waker};
 use slab::Slab;
 
+#[cfg(feature = "tls")]
+use super::TlsFiles;
 use super::desk::Desk;
 use super::limits::connections_possible;
-use super::listener::{self, Bound, Listener};
+use super::listener::{self, Bound, Door, Listener};
 use super::mailbox::Mailbox;
+#[cfg(feature = "tls")]
+use super::mailbox::Renewed;
 use super::placement::Placement;
 use super::worker::{WAKER, Worker};
-use super::{Agent, BindAddress, Control, Exit, Limits, StartError};
+use super::{Agent, Bind, BindAddress, Control, Exit, Limits, StartError};
 use crate::Handler;
 
 #[cfg(feature = "trace")]
@@ -24,7 +28,7 @@ use super::trace::{Trace, TraceSink};
 /// What an agent is to be.
 #[derive(Default)]
 pub struct Builder {
-    addresses: Vec<BindAddress>,
+    binds: Vec<Bind>,
     workers: Option<usize>,
     cores: Option<Vec<usize>>,
     limits: Limits,
@@ -36,7 +40,7 @@ pub struct Builder {
 impl core::fmt::Debug for Builder {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Builder")
-            .field("addresses", &self.addresses)
+            .field("binds", &self.binds)
             .field("workers", &self.workers)
             .field("cores", &self.cores)
             .field("limits", &self.limits)
@@ -55,8 +59,14 @@ pub fn allowed_cores() -> Vec<usize> {
 impl Builder {
     /// Adds an address to listen on. SPOP has no authentication: whoever reaches an address may ask.
     #[must_use]
-    pub fn bind(mut self, address: BindAddress) -> Self {
-        self.addresses.push(address);
+    pub fn bind(self, address: BindAddress) -> Self {
+        self.bind_with(address.into())
+    }
+
+    /// Adds an address to listen on, and says who may come in by it.
+    #[must_use]
+    pub fn bind_with(mut self, bind: Bind) -> Self {
+        self.binds.push(bind);
         self
     }
 
@@ -111,12 +121,18 @@ impl Builder {
         if count == 0 {
             return Err(StartError::NoWorkers);
         }
-        if self.addresses.is_empty() {
+        if self.binds.is_empty() {
             return Err(StartError::NoAddress);
         }
         let cores = self.choose_cores()?;
         let connections_max = self.connections_max(count)?;
+        // Before anything is taken: what is wrong with a certificate is seen without a trace.
+        #[cfg(feature = "tls")]
+        let renewed = self.load_tls()?;
         let mut bound = self.bind_all(count)?;
+        #[cfg(feature = "tls")]
+        furnish(&mut bound, &renewed);
+        let exposed = self.exposed(&bound);
         let unpublished: Vec<_> = bound
             .iter_mut()
             .filter_map(|bound| bound.unpublished.take())
@@ -137,16 +153,22 @@ impl Builder {
             placement: Arc::clone(&placement),
             drain_timeout: self.limits.drain_timeout,
             groups: Arc::new(Mutex::new(groups)),
+            #[cfg(feature = "tls")]
+            tls: self.binds.iter().map(|bind| bind.tls.clone()).collect(),
         };
         let mut pinned = Vec::with_capacity(count);
         for ((number, poll), mail) in polls.into_iter().enumerate().zip(mails) {
             let core = cores.get(number % cores.len().max(1)).copied();
             pinned.push(core.map(|core| core.id));
             #[cfg_attr(
-                not(feature = "trace"),
-                expect(unused_mut, reason = "only -d sets a field")
+                not(any(feature = "trace", feature = "tls")),
+                expect(unused_mut, reason = "only features set a field")
             )]
             let mut desk = Desk::new(handler(number), self.limits.clone());
+            #[cfg(feature = "tls")]
+            if renewed.iter().any(Option::is_some) {
+                desk.expect_tls();
+            }
             #[cfg(feature = "trace")]
             {
                 desk.trace = self.trace.clone().map(|sink| Trace::new(number, sink));
@@ -177,6 +199,7 @@ impl Builder {
             control,
             exits,
             addresses,
+            exposed,
             cores: pinned,
             connections_max,
         })
@@ -199,7 +222,7 @@ impl Builder {
     }
 
     fn connections_max(&self, workers: usize) -> Result<usize, StartError> {
-        let (possible, limit) = connections_possible(workers, self.addresses.len());
+        let (possible, limit) = connections_possible(workers, self.binds.len());
         let wanted = self.limits.connections_max;
         if possible == 0 || wanted.is_some_and(|wanted| wanted > possible) {
             return Err(StartError::Descriptors {
@@ -211,8 +234,41 @@ impl Builder {
     }
 
     fn bind_all(&self, workers: usize) -> Result<Vec<Bound>, StartError> {
-        let bind = |address| listener::bind(address, workers, self.takeover, self.limits.unix_mode);
-        self.addresses.iter().map(bind).collect()
+        let mode = self.limits.unix_mode;
+        let mut all = Vec::with_capacity(self.binds.len());
+        for bind in &self.binds {
+            let mut bound = listener::bind(&bind.address, workers, self.takeover, mode)?;
+            for listener in &mut bound.listeners {
+                listener.door = Door::new(bind);
+            }
+            all.push(bound);
+        }
+        Ok(all)
+    }
+
+    /// The addresses by which any machine may come in.
+    fn exposed(&self, bound: &[Bound]) -> Vec<BindAddress> {
+        let binds = bound.iter().zip(&self.binds);
+        let open = binds.filter(|(_, bind)| bind.is_open());
+        open.map(|(bound, _)| bound.address.clone()).collect()
+    }
+
+    #[cfg(feature = "tls")]
+    fn load_tls(&self) -> Result<Renewed, StartError> {
+        let load = |bind: &Bind| bind.tls.as_ref().map(TlsFiles::load).transpose();
+        let loaded: Result<_, _> = self.binds.iter().map(load).collect();
+        loaded.map_err(StartError::Tls)
+    }
+}
+
+/// Gives the listeners of binds with TLS what they need for it.
+#[cfg(feature = "tls")]
+fn furnish(bound: &mut [Bound], loaded: &Renewed) {
+    for (number, (bound, tls)) in bound.iter_mut().zip(loaded.iter()).enumerate() {
+        for listener in &mut bound.listeners {
+            listener.door.bind = number;
+            listener.door.tls.clone_from(tls);
+        }
     }
 }
 

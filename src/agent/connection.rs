@@ -38,7 +38,7 @@ pub(super) struct Connection {
     /// Input that waits for more input, or for the backlog to be sent.
     pub(super) leftover: Vec<u8>,
     /// `leftover` holds whole frames: the output was full.
-    held_back: bool,
+    pub(super) held_back: bool,
     pub(super) backlog: Option<Box<Backlog>>,
     /// Nothing more is to be read; close once the backlog is sent.
     pub(super) ending: Option<Ending>,
@@ -124,6 +124,10 @@ impl Connection {
 
     /// One read, and the answers to what it brought.
     fn fill(&mut self, desk: &mut Desk<impl Handler>) -> Result<Next, Gone> {
+        #[cfg(feature = "tls")]
+        if self.stream.is_sealed() {
+            return self.fill_sealed(desk);
+        }
         let held = self.leftover.len();
         let room = desk.limits.turn_bytes;
         let Some(space) = desk.input.get_mut(held..held.saturating_add(room)) else {
@@ -135,9 +139,20 @@ impl Connection {
             Err(error) => return pass(&error),
         };
         let read_at = Instant::now();
-        let drained = read < room;
         desk.counters.bytes_in += read as u64;
         self.postpone_idle(read_at, desk);
+        self.digest(read, read < room, read_at, desk)
+    }
+
+    /// The answers to what was read behind the place of the leftover.
+    pub(super) fn digest(
+        &mut self,
+        read: usize,
+        drained: bool,
+        read_at: Instant,
+        desk: &mut Desk<impl Handler>,
+    ) -> Result<Next, Gone> {
+        let held = self.leftover.len();
         if self.is_still_cut(read, desk) {
             self.leftover
                 .extend_from_slice(desk.input.get(held..held + read).unwrap_or_default());
@@ -262,6 +277,18 @@ impl Connection {
         read_at: Instant,
         desk: &mut Desk<H>,
     ) -> Result<(), Gone> {
+        #[cfg(feature = "tls")]
+        self.seal(desk)?;
+        self.send_raw(acks, read_at, desk)
+    }
+
+    /// Sends the output as it is.
+    pub(super) fn send_raw<H>(
+        &mut self,
+        acks: u32,
+        read_at: Instant,
+        desk: &mut Desk<H>,
+    ) -> Result<(), Gone> {
         if desk.output.is_empty() {
             return Ok(());
         }
@@ -286,7 +313,7 @@ impl Connection {
     }
 
     /// Whatever a peer sends shows that it is there.
-    fn postpone_idle<H>(&mut self, read_at: Instant, desk: &mut Desk<H>) {
+    pub(super) fn postpone_idle<H>(&mut self, read_at: Instant, desk: &mut Desk<H>) {
         if let (Some(idle), None, None) = (desk.limits.idle_timeout, self.ending, desk.drain)
             && self.session.is_established()
         {

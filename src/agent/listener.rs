@@ -17,15 +17,19 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, UnixListener};
+use mio::net::{TcpListener, TcpStream, UnixListener};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 
+use super::bind::allows;
 use super::limits::{BACKLOG, KEEPALIVE};
 use super::stream::Stream;
-use super::{BindAddress, StartError, steer};
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+use super::{Bind, BindAddress, Network, StartError, steer};
 
 /// One worker's listening socket.
 #[derive(Debug)]
@@ -35,6 +39,40 @@ pub(super) struct Listener {
     pub(super) retry_at: Option<Instant>,
     /// More connections may be queued than were taken.
     pub(super) pending: bool,
+    pub(super) door: Door,
+}
+
+/// Who may come in by a listener.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Door {
+    allow_from: Arc<[Network]>,
+    /// The number of its bind.
+    #[cfg(feature = "tls")]
+    pub(super) bind: usize,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl Door {
+    pub(super) fn new(bind: &Bind) -> Self {
+        Self {
+            allow_from: bind.allow_from.clone().into(),
+            ..Self::default()
+        }
+    }
+
+    /// What becomes of a TCP connection. `None`: it may not come in.
+    fn admit(&self, stream: TcpStream, peer: SocketAddr) -> io::Result<Option<Stream>> {
+        if !allows(&self.allow_from, peer.ip()) {
+            return Ok(None);
+        }
+        #[cfg(feature = "tls")]
+        if let Some(config) = &self.tls {
+            let tls = Tls::new(config).map_err(io::Error::other)?;
+            return Ok(Some(Stream::Tls(stream, tls)));
+        }
+        Ok(Some(Stream::Tcp(stream)))
+    }
 }
 
 #[derive(Debug)]
@@ -185,6 +223,7 @@ fn bind_unix(path: &Path, takeover: bool, mode: u32) -> io::Result<Bound> {
         socket,
         retry_at: None,
         pending: false,
+        door: Door::default(),
     }];
     let address = BindAddress::Unix(path.into());
     Ok(Bound {
@@ -303,6 +342,7 @@ impl Listener {
             socket,
             retry_at: None,
             pending: false,
+            door: Door::default(),
         }
     }
 
@@ -313,13 +353,16 @@ impl Listener {
         }
     }
 
-    /// Takes one connection off the kernel's queue.
-    pub(super) fn accept(&self) -> io::Result<Stream> {
+    /// Takes one connection off the kernel's queue; nothing of one that may not come in.
+    pub(super) fn accept(&self) -> io::Result<Option<Stream>> {
         match &self.socket {
-            Accepting::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
-            Accepting::Unix(listener, _) => {
-                listener.accept().map(|(stream, _)| Stream::Unix(stream))
+            Accepting::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                self.door.admit(stream, peer)
             }
+            Accepting::Unix(listener, _) => listener
+                .accept()
+                .map(|(stream, _)| Some(Stream::Unix(stream))),
         }
     }
 

@@ -26,6 +26,8 @@ use super::connection::{Connection, Gone, Next};
 use super::desk::Desk;
 use super::limits::{ACCEPT_ALL, ACCEPT_BATCH, EVENTS, SWEEP_INTERVAL};
 use super::listener::Listener;
+#[cfg(feature = "tls")]
+use super::mailbox::Renewed;
 use super::mailbox::{Mail, Mailbox};
 use super::placement::Placement;
 use super::report::WorkerReport;
@@ -222,6 +224,18 @@ impl<H: Handler> Worker<H> {
                 // Whoever asked may have stopped waiting.
                 Mail::Report(to) => drop(to.send(self.report())),
                 Mail::Drain(until) => self.drain(until),
+                #[cfg(feature = "tls")]
+                Mail::Renew(renewed) => self.renew(&renewed),
+            }
+        }
+    }
+
+    /// New connections get these certificates; those that are open keep what they have.
+    #[cfg(feature = "tls")]
+    fn renew(&mut self, renewed: &Renewed) {
+        for listener in &mut self.listeners {
+            if let Some(Some(config)) = renewed.get(listener.door.bind) {
+                listener.door.tls = Some(Arc::clone(config));
             }
         }
     }

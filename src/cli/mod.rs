@@ -13,7 +13,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use spoa::agent::{Agent, BindAddress, Builder, StartError};
+use spoa::agent::{Agent, Bind, Builder, StartError};
 use spoa::control::config::Config;
 use spoa::control::{self, Engine, Remote};
 use spoa::iprep::{IpReputation, Judge};
@@ -46,7 +46,7 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
 
 /// Runs the agent until it is told to stop.
 fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
-    let addresses = args.addresses()?;
+    let binds = args.binds()?;
     let limits = args.limits();
     limits::raise_descriptors();
     // Before anything listens, so that no signal finds the agent half made.
@@ -56,7 +56,7 @@ fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
         .seed
         .map_or_else(Random::entropy, Ok)
         .map_err(Failure::entropy)?;
-    let builder = builder(args, addresses).limits(limits);
+    let builder = builder(args, binds).limits(limits);
     let (agent, remote) = match config {
         None => {
             let started = builder.spawn(|worker| IpReputation::new(Random::seeded(seed, worker)));
@@ -110,5 +110,5 @@ fn builder(args: &Args, addresses: Vec<BindAddress>) -> Builder {
     if args.debug {
         builder = builder.trace(Arc::new(print::trace));
     }
-    addresses.into_iter().fold(builder, Builder::bind)
+    binds.into_iter().fold(builder, Builder::bind_with)
 }

@@ -8,6 +8,7 @@
 //!  Load      threads of peers that ask without end and say what became of every question
 //!  Process   what Linux tells of a process: descriptors, memory, CPU time, cores
 //!  Scratch   a directory that goes away
+//!  Authority a CA and its certificates, as files; Client: a peer that uses them
 //! ```
 //!
 //! Nothing here sleeps: whatever takes time is waited for with a condition and a deadline. Ports are
@@ -20,6 +21,8 @@
     reason = "every test file uses its own part of it"
 )]
 
+#[cfg(feature = "tls")]
+mod authority;
 pub(crate) mod frames;
 mod http;
 mod load;
@@ -29,7 +32,11 @@ mod process;
 mod program;
 mod report;
 mod scratch;
+#[cfg(feature = "tls")]
+mod sealed;
 
+#[cfg(feature = "tls")]
+pub(crate) use authority::{Authority, Leaf, Life};
 pub(crate) use http::{Answer, Server};
 pub(crate) use load::{Habit, Load};
 pub(crate) use patience::{PATIENCE, eventually, throughout, until};
@@ -38,5 +45,7 @@ pub(crate) use process::Process;
 pub(crate) use program::{Ended, Program};
 pub(crate) use report::{Line, Report};
 pub(crate) use scratch::{Scratch, own_loopback};
+#[cfg(feature = "tls")]
+pub(crate) use sealed::{Client, Sealed};
 
 pub(crate) use nix::sys::signal::Signal;

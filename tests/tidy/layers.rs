@@ -85,7 +85,7 @@ const LAYERS: [Layer; 9] = [
 const LIBRARY: &[&str] = &["agent", "iprep", "session", "handler", "spop", "reputation"];
 
 /// The standard library, and every crate that the project depends on.
-const CRATES: [&str; 25] = [
+const CRATES: [&str; 26] = [
     "core",
     "alloc",
     "std",
@@ -104,6 +104,7 @@ const CRATES: [&str; 25] = [
     "rand",
     "regex_automata",
     "rustix",
+    "rustls",
     "serde",
     "serde_json",
     "signal_hook",
