@@ -1,10 +1,7 @@
 //! What changes while clients ask: certificates, and the agent itself.
 
-use std::net::TcpListener;
-use std::thread;
-
 use crate::Stage;
-use crate::support::{Authority, Client, Habit, Life, Program, Signal, frames, own_loopback};
+use crate::support::Signal;
 
 #[test]
 fn a_shutdown_answers_says_goodbye_and_closes() {

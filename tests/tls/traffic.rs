@@ -1,10 +1,13 @@
 //! What moves over TLS: batches, more than the peer fetches, keys that change, many connections.
 
 use std::io::{self, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::Stage;
-use crate::support::{Client, Peer, Sealed, frames, until};
+use socket2::{Domain, Socket, Type};
+
+use crate::support::{Client, PATIENCE, Peer, Sealed, frames, until};
 
 #[test]
 fn a_thousand_notifies_at_once_get_a_thousand_acks_in_order() {
@@ -39,7 +42,17 @@ fn payloads_of_every_size_around_a_record_arrive_whole() {
 #[test]
 fn a_peer_that_fetches_nothing_is_not_read_and_loses_nothing() {
     let stage = Stage::new(&["-n", "1"]);
-    let mut peer = stage.client().greeted(stage.agent.address());
+    let spoa::agent::BindAddress::Tcp(address) = stage.agent.address() else {
+        unreachable!()
+    };
+    // Little room in the kernel: it is full sooner.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(8192).unwrap();
+    socket.set_send_buffer_size(8192).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.connect(&(*address).into()).unwrap();
+    let mut peer = stage.client().over(TcpStream::from(socket));
+    peer.greet();
     let mut other = stage.client().greeted(stage.agent.address());
     let mut sent = 0;
     peer.socket
