@@ -50,7 +50,7 @@ fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
     let limits = args.limits();
     limits::raise_descriptors();
     // Before anything listens, so that no signal finds the agent half made.
-    let signals = Signals::new(config.is_some())?;
+    let signals = Signals::new(config.is_some() || has_tls(&binds))?;
 
     let seed = args
         .seed
@@ -100,7 +100,18 @@ fn start_with(config: Config, builder: Builder, seed: u64) -> Result<Started, Fa
     Ok((agent, Some(remote)))
 }
 
-fn builder(args: &Args, addresses: Vec<BindAddress>) -> Builder {
+/// Whether there are certificates to be renewed.
+fn has_tls(binds: &[Bind]) -> bool {
+    #[cfg(feature = "tls")]
+    return binds.iter().any(|bind| bind.tls.is_some());
+    #[cfg(not(feature = "tls"))]
+    {
+        let _ = binds;
+        false
+    }
+}
+
+fn builder(args: &Args, binds: Vec<Bind>) -> Builder {
     let workers = args.workers.count();
     let mut builder = Agent::builder().workers(workers).takeover(args.takeover);
     if let Some(cores) = &args.cores {

@@ -28,6 +28,9 @@ enum Note {
     Report,
     Stopping(&'static str),
     NoReload,
+    /// What became of the certificates.
+    #[cfg(feature = "tls")]
+    Renewal(String),
 }
 
 /// The signals that the agent handles, from the moment this is made.
@@ -60,7 +63,11 @@ impl Signals {
             match signal {
                 SIGUSR1 => print_later(&printer, Note::Report),
                 SIGHUP => {
-                    if !remote.is_some_and(Remote::reload) {
+                    #[cfg(feature = "tls")]
+                    if let Some(line) = renew(control) {
+                        print_later(&printer, Note::Renewal(line));
+                    }
+                    if remote.is_some_and(|remote| !remote.reload()) {
                         print_later(&printer, Note::NoReload);
                     }
                 }
@@ -75,6 +82,19 @@ impl Signals {
                 }
             }
         }
+    }
+}
+
+/// Reads certificates and keys again. A line about it, if there are any.
+#[cfg(feature = "tls")]
+fn renew(control: &Control) -> Option<String> {
+    match control.renew_certificates() {
+        Ok(0) => None,
+        Ok(_) => Some("SIGHUP: new connections get the certificates as they are now".into()),
+        Err(error) => Some(format!(
+            "SIGHUP: {error}; {}; all certificates stay as they were",
+            error.remedy()
+        )),
     }
 }
 
@@ -93,6 +113,8 @@ fn print_notes(notes: &Receiver<Note>, control: &Control, remote: Option<&Remote
             Note::NoReload => {
                 say("SIGHUP: the control thread has ended, which is a bug; start again");
             }
+            #[cfg(feature = "tls")]
+            Note::Renewal(line) => say(line),
             Note::Stopping(name) => {
                 say(format_args!(
                     "{name}: answering what is in flight, then ending"

@@ -38,8 +38,14 @@ impl Ground {
     }
 
     fn proxy(&self, version: Version, agent: &Program, server: &str) -> Proxy {
+        Self::patient(version, agent, server, "20s")
+    }
+
+    /// One that waits for so long before it goes on without an answer.
+    fn patient(version: Version, agent: &Program, server: &str, processing: &str) -> Proxy {
         let open = Open {
             server,
+            processing,
             agent: "messages check-client-ip\n    option dontlog-normal",
             ..Open::default()
         };
@@ -90,7 +96,8 @@ fn refused(version: Version) {
     let old = ground.clients.issue_for("haproxy.test", Life::Past);
     let mut refused = 0;
     for (name, leaf) in [("none", None), ("other", Some(&other)), ("old", Some(&old))] {
-        let proxy = ground.proxy(version, &agent, &ground.server(name, leaf));
+        let server = ground.server(name, leaf);
+        let proxy = Ground::patient(version, &agent, &server, "300ms");
         assert_eq!(scores(&proxy, 2), None, "{name}");
         let before = refused;
         until("a refusal is counted", || {
@@ -98,7 +105,7 @@ fn refused(version: Version) {
             refused > before
         });
     }
-    let proxy = ground.proxy(version, &agent, "");
+    let proxy = Ground::patient(version, &agent, "", "300ms");
     assert_eq!(scores(&proxy, 2), None);
     let all = agent.reports("what is no TLS is counted", |report| {
         report.all.number("tls_faults") > 0

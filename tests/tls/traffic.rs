@@ -47,14 +47,14 @@ fn a_peer_that_fetches_nothing_is_not_read_and_loses_nothing() {
     };
     // Little room in the kernel: it is full sooner.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(8192).unwrap();
-    socket.set_send_buffer_size(8192).unwrap();
+    socket.set_recv_buffer_size(65536).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.connect(&(*address).into()).unwrap();
     let mut peer = stage.client().over(TcpStream::from(socket));
     peer.greet();
     let mut other = stage.client().greeted(stage.agent.address());
     let mut sent = 0;
+    let t = std::time::Instant::now();
     peer.socket
         .sock
         .set_write_timeout(Some(Duration::from_millis(500)))
@@ -74,8 +74,10 @@ fn a_peer_that_fetches_nothing_is_not_read_and_loses_nothing() {
     );
     assert!(stage.agent.report().all.number("paused") > 0);
     other.asks(10);
+    eprintln!("{sent} after {:?}", t.elapsed());
     // The client's own buffer may hold part of what failed; what was taken before is answered.
     peer.acks(1..sent + 1);
+    eprintln!("{sent} after {:?}", t.elapsed());
 }
 
 #[test]
