@@ -37,27 +37,27 @@ impl Ground {
         words
     }
 
-    fn proxy(&self, version: Version, agent: &Program, server: &str) -> Proxy {
-        Self::patient(version, agent, server, "20s")
-    }
-
-    /// One that waits for so long before it goes on without an answer.
-    fn patient(version: Version, agent: &Program, server: &str, processing: &str) -> Proxy {
-        let open = Open {
-            server,
-            processing,
-            agent: "messages check-client-ip\n    option dontlog-normal",
-            ..Open::default()
-        };
-        open.setup(version).agent(agent.address()).start()
-    }
-
     /// One that is let in.
     fn good(&self, version: Version, agent: &Program) -> Proxy {
         let leaf = self.clients.issue("haproxy.test");
         let server = self.server("haproxy.pem", Some(&leaf));
-        self.proxy(version, agent, &server)
+        proxy(version, agent, &server, PATIENT)
     }
+}
+
+/// `timeout processing` where an answer comes, and where none does.
+const PATIENT: &str = "20s";
+const IMPATIENT: &str = "300ms";
+
+/// A HAProxy that reaches the agent with these words of a `server` line.
+fn proxy(version: Version, agent: &Program, server: &str, processing: &str) -> Proxy {
+    let open = Open {
+        server,
+        processing,
+        agent: "messages check-client-ip\n    option dontlog-normal",
+        ..Open::default()
+    };
+    open.setup(version).agent(agent.address()).start()
 }
 
 fn scores(proxy: &Proxy, last: u8) -> Option<u32> {
@@ -97,7 +97,7 @@ fn refused(version: Version) {
     let mut refused = 0;
     for (name, leaf) in [("none", None), ("other", Some(&other)), ("old", Some(&old))] {
         let server = ground.server(name, leaf);
-        let proxy = Ground::patient(version, &agent, &server, "300ms");
+        let proxy = proxy(version, &agent, &server, IMPATIENT);
         assert_eq!(scores(&proxy, 2), None, "{name}");
         let before = refused;
         until("a refusal is counted", || {
@@ -105,7 +105,7 @@ fn refused(version: Version) {
             refused > before
         });
     }
-    let proxy = Ground::patient(version, &agent, "", "300ms");
+    let proxy = proxy(version, &agent, "", IMPATIENT);
     assert_eq!(scores(&proxy, 2), None);
     let all = agent.reports("what is no TLS is counted", |report| {
         report.all.number("tls_faults") > 0
@@ -119,7 +119,7 @@ fn checks(version: Version) {
     let agent = Program::start_on(&[&ground.bind], &["-n", "1"]);
     let leaf = ground.clients.issue("haproxy.test");
     let server = ground.server("haproxy.pem", Some(&leaf)) + " check inter 100ms";
-    let proxy = ground.proxy(version, &agent, &server);
+    let proxy = proxy(version, &agent, &server, PATIENT);
     until("the check passes", || {
         proxy
             .stat("agents", "iprep", "check_status")

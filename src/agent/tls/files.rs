@@ -35,7 +35,7 @@ impl TlsFiles {
             },
             error => TlsError::Key(key_file.clone(), error.to_string()),
         };
-        let verifier = match &self.client_ca {
+        let clients = match &self.client_ca {
             Some(ca) => self.clients(ca, &provider)?,
             None => WebPkiClientVerifier::no_client_auth(),
         };
@@ -44,8 +44,10 @@ impl TlsFiles {
         let versions = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| TlsError::Library(error.to_string()))?;
-        let verified = versions.with_client_cert_verifier(verifier);
-        let mut config = verified.with_single_cert(chain, key).map_err(wrong_key)?;
+        let mut config = versions
+            .with_client_cert_verifier(clients)
+            .with_single_cert(chain, key)
+            .map_err(wrong_key)?;
         // Whoever comes shows a certificate, every time: one that was let in on an earlier one may have
         // lost it since. And there is no store that workers would have to lock.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -122,9 +124,10 @@ impl TlsFiles {
                 .map_err(|error| TlsError::Unusable(ca.into(), error.to_string()))?;
         }
         if roots.is_empty() {
-            return Err(match expired {
-                true => TlsError::AuthoritiesExpired(ca.into()),
-                false => TlsError::NoCertificate(ca.into()),
+            return Err(if expired {
+                TlsError::AuthoritiesExpired(ca.into())
+            } else {
+                TlsError::NoCertificate(ca.into())
             });
         }
         let mut verifier =
