@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream, UnixListener};
+use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 
@@ -57,21 +57,11 @@ impl Door {
     pub(super) fn new(bind: &Bind) -> Self {
         Self {
             allow_from: bind.allow_from.clone().into(),
-            ..Self::default()
+            #[cfg(feature = "tls")]
+            bind: 0,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
-    }
-
-    /// What becomes of a TCP connection. `None`: it may not come in.
-    fn admit(&self, stream: TcpStream, peer: SocketAddr) -> io::Result<Option<Stream>> {
-        if !allows(&self.allow_from, peer.ip()) {
-            return Ok(None);
-        }
-        #[cfg(feature = "tls")]
-        if let Some(config) = &self.tls {
-            let tls = Tls::new(config).map_err(io::Error::other)?;
-            return Ok(Some(Stream::Tls(stream, tls)));
-        }
-        Ok(Some(Stream::Tcp(stream)))
     }
 }
 
@@ -358,7 +348,15 @@ impl Listener {
         match &self.socket {
             Accepting::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
-                self.door.admit(stream, peer)
+                if !allows(&self.door.allow_from, peer.ip()) {
+                    return Ok(None);
+                }
+                #[cfg(feature = "tls")]
+                if let Some(config) = &self.door.tls {
+                    let tls = Tls::new(config).map_err(io::Error::other)?;
+                    return Ok(Some(Stream::Tls(stream, tls)));
+                }
+                Ok(Some(Stream::Tcp(stream)))
             }
             Accepting::Unix(listener, _) => listener
                 .accept()

@@ -133,7 +133,9 @@ fn many_connections_are_spread_over_workers_and_leave_nothing_behind() {
     let mut peers: Vec<Peer<Sealed>> = (0..200)
         .map(|_| client.greeted(stage.agent.address()))
         .collect();
-    peers.iter_mut().for_each(|peer| peer.asks(2));
+    for peer in &mut peers {
+        peer.asks(2);
+    }
     let report = stage.agent.report();
     assert_eq!(report.each("open"), [100, 100]);
     assert_eq!(report.all.number("tls_handshakes"), 200);
