@@ -2,10 +2,14 @@
 
 use core_affinity::CoreId;
 
+#[cfg(feature = "tls")]
+use super::TlsFiles;
 use super::limits::connections_possible;
-use super::listener::{self, Bound, UnixRights};
+use super::listener::{self, Bound, Door, UnixRights};
+#[cfg(feature = "tls")]
+use super::mailbox::Renewed;
 use super::passed::PassedSocket;
-use super::{Agent, BindAddress, Limits, Listening, StartError};
+use super::{Agent, Bind, BindAddress, Limits, Listening, StartError};
 use crate::Handler;
 
 #[cfg(feature = "trace")]
@@ -14,7 +18,7 @@ use super::trace::TraceSink;
 /// What an agent is to be.
 #[derive(Default)]
 pub struct Builder {
-    addresses: Vec<BindAddress>,
+    pub(super) binds: Vec<Bind>,
     workers: Option<usize>,
     cores: Option<Vec<usize>>,
     pub(super) limits: Limits,
@@ -29,7 +33,7 @@ pub struct Builder {
 impl core::fmt::Debug for Builder {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Builder")
-            .field("addresses", &self.addresses)
+            .field("binds", &self.binds)
             .field("workers", &self.workers)
             .field("cores", &self.cores)
             .field("limits", &self.limits)
@@ -50,8 +54,14 @@ pub fn allowed_cores() -> Vec<usize> {
 impl Builder {
     /// Adds an address to listen on. SPOP has no authentication: whoever reaches an address may ask.
     #[must_use]
-    pub fn bind(mut self, address: BindAddress) -> Self {
-        self.addresses.push(address);
+    pub fn bind(self, address: BindAddress) -> Self {
+        self.bind_with(address.into())
+    }
+
+    /// Adds an address to listen on, and says who may come in by it.
+    #[must_use]
+    pub fn bind_with(mut self, bind: Bind) -> Self {
+        self.binds.push(bind);
         self
     }
 
@@ -137,13 +147,22 @@ impl Builder {
         if workers == 0 {
             return Err(StartError::NoWorkers);
         }
-        if self.addresses.is_empty() && self.passed.is_empty() {
+        let passed = self.name_passed();
+        if self.binds.is_empty() {
             return Err(StartError::NoAddress);
         }
         let cores = self.choose_cores()?;
         let connections_max = self.connections_max(workers)?;
-        let bound = self.bind_all(workers)?;
+        // Before anything is taken: what is wrong with a certificate is seen without a trace.
+        #[cfg(feature = "tls")]
+        let renewed = self.load_tls()?;
+        let bound = self.bind_all(workers, passed)?;
+        #[cfg(feature = "tls")]
+        let bound = furnish(bound, &renewed);
         Ok(Listening {
+            exposed: self.exposed(&bound),
+            #[cfg(feature = "tls")]
+            renewed,
             builder: self,
             workers,
             cores,
@@ -169,8 +188,7 @@ impl Builder {
     }
 
     fn connections_max(&self, workers: usize) -> Result<usize, StartError> {
-        let addresses = self.addresses.len() + self.passed.len();
-        let (possible, limit) = connections_possible(workers, addresses);
+        let (possible, limit) = connections_possible(workers, self.binds.len());
         let possible = possible.saturating_sub(self.descriptors_spared);
         let wanted = self.limits.connections_max;
         if possible == 0 || wanted.is_some_and(|wanted| wanted > possible) {
@@ -182,23 +200,67 @@ impl Builder {
         Ok(wanted.unwrap_or(possible))
     }
 
-    fn bind_all(&mut self, workers: usize) -> Result<Vec<Bound>, StartError> {
+    /// Takes what was passed out, and has a bind for each.
+    fn name_passed(&mut self) -> Vec<PassedSocket> {
+        let passed = core::mem::take(&mut self.passed);
+        for socket in &passed {
+            let address = socket.address();
+            if !self.binds.iter().any(|bind| bind.address == *address) {
+                self.binds.push(address.clone().into());
+            }
+        }
+        passed
+    }
+
+    /// As many as there are binds, in their order.
+    fn bind_all(
+        &self,
+        workers: usize,
+        mut passed: Vec<PassedSocket>,
+    ) -> Result<Vec<Bound>, StartError> {
         let unix = UnixRights {
             mode: self.limits.unix_mode,
             owner: self.unix_owner,
         };
-        let mut passed = core::mem::take(&mut self.passed);
-        let mut bound = Vec::with_capacity(self.addresses.len() + passed.len());
-        for address in &self.addresses {
+        let mut all = Vec::with_capacity(self.binds.len());
+        for bind in &self.binds {
+            let address = &bind.address;
             let same = passed.iter().position(|socket| socket.address() == address);
-            bound.push(match same {
+            let mut bound = match same {
                 Some(same) => listener::adopt(passed.swap_remove(same))?,
                 None => listener::bind(address, workers, self.takeover, &unix)?,
-            });
+            };
+            for listener in &mut bound.listeners {
+                listener.door = Door::new(bind);
+            }
+            all.push(bound);
         }
-        for socket in passed {
-            bound.push(listener::adopt(socket)?);
-        }
-        Ok(bound)
+        Ok(all)
     }
+
+    /// The addresses by which any machine may come in.
+    fn exposed(&self, bound: &[Bound]) -> Vec<BindAddress> {
+        let binds = bound.iter().zip(&self.binds);
+        let open = binds.filter(|(_, bind)| bind.is_open());
+        open.map(|(bound, _)| bound.address.clone()).collect()
+    }
+
+    #[cfg(feature = "tls")]
+    fn load_tls(&self) -> Result<Renewed, StartError> {
+        let load = |bind: &Bind| bind.tls.as_ref().map(TlsFiles::load).transpose();
+        let loaded: Result<_, _> = self.binds.iter().map(load).collect();
+        loaded.map_err(StartError::Tls)
+    }
+}
+
+/// Gives the listeners of binds with TLS what they need for it.
+#[cfg(feature = "tls")]
+fn furnish(mut bound: Vec<Bound>, loaded: &Renewed) -> Vec<Bound> {
+    for (number, (bound, tls)) in bound.iter_mut().zip(loaded.iter()).enumerate() {
+        for listener in &mut bound.listeners {
+            listener.door.bind = number;
+            listener.door.tls.clone_from(tls);
+        }
+    }
+    bound
 }

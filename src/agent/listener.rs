@@ -12,23 +12,27 @@
 //!
 //! A socket that somebody passed is one listener as well, and its path is left to who made it.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
+use super::bind::allows;
 use super::limits::{BACKLOG, KEEPALIVE};
 use super::passed::{Passed, PassedSocket};
+use super::path::{OwnPath, Unpublished, is_live, temporary_name};
 use super::stream::Stream;
-use super::{BindAddress, StartError, steer};
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+use super::{Bind, BindAddress, Network, StartError, steer};
 
 /// One worker's listening socket.
 #[derive(Debug)]
@@ -38,6 +42,30 @@ pub(super) struct Listener {
     pub(super) retry_at: Option<Instant>,
     /// More connections may be queued than were taken.
     pub(super) pending: bool,
+    pub(super) door: Door,
+}
+
+/// Who may come in by a listener.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Door {
+    allow_from: Arc<[Network]>,
+    /// The number of its bind.
+    #[cfg(feature = "tls")]
+    pub(super) bind: usize,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl Door {
+    pub(super) fn new(bind: &Bind) -> Self {
+        Self {
+            allow_from: bind.allow_from.clone().into(),
+            #[cfg(feature = "tls")]
+            bind: 0,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -234,107 +262,6 @@ fn bind_unix(path: &Path, takeover: bool, unix: &UnixRights) -> io::Result<Bound
     })
 }
 
-/// A name that no other socket of this process has, and that hides from a plain `ls`.
-pub(crate) fn temporary_name() -> String {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    format!(
-        ".{}.{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    )
-}
-
-/// A UNIX socket that listens under its temporary name.
-#[derive(Debug)]
-pub(super) struct Unpublished {
-    temporary: PathBuf,
-    path: PathBuf,
-    takeover: bool,
-}
-
-impl Unpublished {
-    /// Renames it into place. Of two processes that try at once, the second finds the first.
-    pub(super) fn publish(self) -> Result<(), StartError> {
-        let folder = self
-            .path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let published =
-            fs::File::open(folder.unwrap_or_else(|| Path::new("."))).and_then(|folder| {
-                // Held until the end of this scope. A file system without locks is no reason to stop.
-                let _ = folder.lock();
-                if !self.takeover && is_live(&self.path)? {
-                    return Err(io::ErrorKind::AddrInUse.into());
-                }
-                fs::rename(&self.temporary, &self.path)
-            });
-        published.map_err(|error| {
-            StartError::bind(BindAddress::Unix(self.path.clone()), error, self.takeover)
-        })
-    }
-}
-
-impl Drop for Unpublished {
-    /// Nothing is there any more once it is published.
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.temporary);
-    }
-}
-
-/// Whether a process listens at this path. What is there and no socket, or only points to one, is left
-/// alone.
-pub(crate) fn is_live(path: &Path) -> io::Result<bool> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-        Ok(found) if !found.file_type().is_socket() => {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        Ok(_) => {}
-    }
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    match socket.connect(&SockAddr::unix(path)?) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
-        // Connected, or its queue is full: somebody is there.
-        _ => Ok(true),
-    }
-}
-
-/// A socket's path, to be removed only while it is still ours.
-#[derive(Debug)]
-pub(crate) struct OwnPath {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
-
-impl OwnPath {
-    pub(crate) fn new(path: &Path, temporary: &Path) -> io::Result<Self> {
-        let found = fs::metadata(temporary)?;
-        Ok(Self {
-            path: path.into(),
-            device: found.dev(),
-            inode: found.ino(),
-        })
-    }
-
-    fn remove(&self) {
-        let found = fs::metadata(&self.path).map(|found| (found.dev(), found.ino()));
-        if found.is_ok_and(|found| found == (self.device, self.inode)) {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-impl Drop for OwnPath {
-    fn drop(&mut self) {
-        self.remove();
-    }
-}
-
 impl Listener {
     fn tcp(listener: std::net::TcpListener) -> Self {
         let socket = Accepting::Tcp(TcpListener::from_std(listener));
@@ -342,6 +269,7 @@ impl Listener {
             socket,
             retry_at: None,
             pending: false,
+            door: Door::default(),
         }
     }
 
@@ -350,6 +278,7 @@ impl Listener {
             socket: Accepting::Unix(UnixListener::from_std(listener), own),
             retry_at: None,
             pending: false,
+            door: Door::default(),
         }
     }
 
@@ -360,13 +289,24 @@ impl Listener {
         }
     }
 
-    /// Takes one connection off the kernel's queue.
-    pub(super) fn accept(&self) -> io::Result<Stream> {
+    /// Takes one connection off the kernel's queue; nothing of one that may not come in.
+    pub(super) fn accept(&self) -> io::Result<Option<Stream>> {
         match &self.socket {
-            Accepting::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
-            Accepting::Unix(listener, _) => {
-                listener.accept().map(|(stream, _)| Stream::Unix(stream))
+            Accepting::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                if !allows(&self.door.allow_from, peer.ip()) {
+                    return Ok(None);
+                }
+                #[cfg(feature = "tls")]
+                if let Some(config) = &self.door.tls {
+                    let tls = Tls::new(config).map_err(io::Error::other)?;
+                    return Ok(Some(Stream::Tls(stream, tls)));
+                }
+                Ok(Some(Stream::Tcp(stream)))
             }
+            Accepting::Unix(listener, _) => listener
+                .accept()
+                .map(|(stream, _)| Some(Stream::Unix(stream))),
         }
     }
 

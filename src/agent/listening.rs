@@ -13,6 +13,8 @@ use super::builder::Builder;
 use super::desk::Desk;
 use super::listener::{Bound, Listener};
 use super::mailbox::Mailbox;
+#[cfg(feature = "tls")]
+use super::mailbox::Renewed;
 use super::placement::Placement;
 use super::worker::{WAKER, Worker};
 use super::{Agent, BindAddress, Control, Exit, StartError};
@@ -29,6 +31,9 @@ pub struct Listening {
     pub(super) cores: Vec<CoreId>,
     pub(super) connections_max: usize,
     pub(super) bound: Vec<Bound>,
+    pub(super) exposed: Vec<BindAddress>,
+    #[cfg(feature = "tls")]
+    pub(super) renewed: Renewed,
 }
 
 impl core::fmt::Debug for Listening {
@@ -60,6 +65,9 @@ impl Listening {
             cores,
             connections_max,
             mut bound,
+            exposed,
+            #[cfg(feature = "tls")]
+            renewed,
         } = self;
         let unpublished: Vec<_> = bound
             .iter_mut()
@@ -81,16 +89,22 @@ impl Listening {
             placement: Arc::clone(&placement),
             drain_timeout: builder.limits.drain_timeout,
             groups: Arc::new(Mutex::new(groups)),
+            #[cfg(feature = "tls")]
+            tls: builder.binds.iter().map(|bind| bind.tls.clone()).collect(),
         };
         let mut pinned = Vec::with_capacity(count);
         for ((number, poll), mail) in polls.into_iter().enumerate().zip(mails) {
             let core = cores.get(number % cores.len().max(1)).copied();
             pinned.push(core.map(|core| core.id));
             #[cfg_attr(
-                not(feature = "trace"),
-                expect(unused_mut, reason = "only -d sets a field")
+                not(any(feature = "trace", feature = "tls")),
+                expect(unused_mut, reason = "only features set a field")
             )]
             let mut desk = Desk::new(handler(number), builder.limits.clone());
+            #[cfg(feature = "tls")]
+            if renewed.iter().any(Option::is_some) {
+                desk.expect_tls();
+            }
             #[cfg(feature = "trace")]
             {
                 desk.trace = builder.trace.clone().map(|sink| Trace::new(number, sink));
@@ -121,6 +135,7 @@ impl Listening {
             control,
             exits,
             addresses,
+            exposed,
             cores: pinned,
             connections_max,
         })

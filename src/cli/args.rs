@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Parser, Subcommand, ValueEnum};
-use spoa::agent::{BindAddress, DEFAULT_PORT, Limits};
+use spoa::agent::{Bind, BindAddress, DEFAULT_PORT, Limits};
 use spoa::control::config::values::{self, Cores, MaybeDuration, Workers};
 use spoa::control::config::{AdminKeys, AgentOptions};
 use spoa::session::Terms;
@@ -49,7 +49,9 @@ pub(crate) struct Args {
     pub(crate) workers: Workers,
 
     /// Listen here: ADDRESS, ADDRESS:PORT, [V6]:PORT or unix:PATH. Repeatable. Without a port
-    /// that of -p counts. SPOP has no authentication: who reaches the address may ask
+    /// that of -p counts. SPOP has no authentication: who reaches the address may ask, unless words
+    /// of HAProxy's bind follow it: "allow-from CIDR,..." lets nobody else in, "ssl crt FILE ca-file
+    /// FILE" asks for a certificate of that CA
     #[arg(short = 'b', long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(crate) bind: Vec<String>,
 
@@ -129,7 +131,7 @@ pub(crate) struct Args {
 
     /// Whether somebody said where to listen.
     #[arg(skip)]
-    pub(crate) binds: bool,
+    pub(crate) is_bound: bool,
 
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -205,7 +207,7 @@ fn address(text: &str) -> Result<Asked, String> {
 
 impl Args {
     /// The addresses of `--bind`, each once.
-    pub(crate) fn addresses(&self) -> Result<Vec<BindAddress>, Failure> {
+    pub(crate) fn binds(&self) -> Result<Vec<Bind>, Failure> {
         #[cfg(not(feature = "trace"))]
         if self.debug {
             return Err(Failure::bad(
@@ -213,23 +215,25 @@ impl Args {
                 "this binary was built without the feature trace",
             ));
         }
-        let mut addresses: Vec<BindAddress> = Vec::new();
+        let mut binds: Vec<Bind> = Vec::new();
         for text in &self.bind {
-            let address = BindAddress::parse(text, self.port)
+            let bind = Bind::parse(text, self.port)
                 .map_err(|why| Failure::bad("--bind", format!("\"{text}\": {why}")))?;
-            if let Some(other) = addresses.iter().find(|other| overlap(other, &address)) {
+            let address = &bind.address;
+            let mut others = binds.iter().map(|other| &other.address);
+            if let Some(other) = others.find(|other| overlap(other, address)) {
                 let why = format!("{address} and {other} are the same address, or overlap");
                 return Err(Failure::bad("--bind", why));
             }
-            addresses.push(address);
+            binds.push(bind);
         }
-        Ok(addresses)
+        Ok(binds)
     }
 
     /// Takes from a configuration file what was not given on the command line.
     pub(crate) fn complete(&mut self, given: &ArgMatches, file: AgentOptions) {
         let take = |name: &str| given.value_source(name) != Some(ValueSource::CommandLine);
-        self.binds = file.listen.is_some() || !take("bind");
+        self.is_bound = file.listen.is_some() || !take("bind");
         set(&mut self.bind, file.listen, take("bind"));
         set(&mut self.workers, file.workers, take("workers"));
         set(&mut self.unix_mode, file.unix_mode, take("unix_mode"));
@@ -344,32 +348,29 @@ mod tests {
         );
         let limits = args.limits();
         assert_eq!(limits, Limits::default());
-        assert_eq!(
-            args.addresses().unwrap(),
-            ["127.0.0.1:12345".parse().unwrap()]
-        );
+        assert_eq!(args.binds().unwrap(), ["127.0.0.1:12345".parse().unwrap()]);
     }
 
     #[test]
     fn a_port_counts_for_every_address_without_one() {
         let args = parse(&["-p", "9", "-b", "::1", "-b", "127.0.0.1:7", "-b", "unix:x"]).unwrap();
         let shown: Vec<_> = args
-            .addresses()
+            .binds()
             .unwrap()
             .iter()
-            .map(ToString::to_string)
+            .map(|bind| bind.address.to_string())
             .collect();
         assert_eq!(shown, ["[::1]:9", "127.0.0.1:7", "unix:x"]);
         assert!(
             parse(&["-b", "::1", "-b", "[::1]:12345"])
                 .unwrap()
-                .addresses()
+                .binds()
                 .is_err()
         );
         assert!(
             parse(&["-p", "0", "-b", "::1", "-b", "::1"])
                 .unwrap()
-                .addresses()
+                .binds()
                 .is_ok()
         );
     }

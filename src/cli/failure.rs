@@ -147,6 +147,8 @@ impl Failure {
                 "lower it, or raise ulimit -n (LimitNOFILE= in systemd)",
             ),
             StartError::Worker(_) => ("--workers", "ask for fewer"),
+            #[cfg(feature = "tls")]
+            StartError::Tls(error) => ("--bind", error.remedy()),
         };
         Self::Start(format!("{option}: {error}; {remedy}"))
     }

@@ -23,7 +23,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use spoa::agent::{Agent, BindAddress, Builder};
+use spoa::agent::{Agent, Bind, Builder};
 use spoa::control::config::Config;
 use spoa::control::{self, Engine, Remote, Say};
 use spoa::host::supervisor;
@@ -69,11 +69,11 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
 
 /// Runs the agent until it is told to stop.
 fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
-    let mut addresses = args.addresses()?;
+    let mut binds = args.binds()?;
     let limits = args.limits();
     limits::raise_descriptors();
     // Before anything listens, so that no signal finds the agent half made.
-    let signals = Signals::new(config.is_some())?;
+    let signals = Signals::new(config.is_some() || has_tls(&binds))?;
 
     let seed = args
         .seed
@@ -83,11 +83,11 @@ fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
     // While everything can still be read; it answers from where the process is confined.
     let endpoint = Endpoint::bind(args, surroundings.owner())?;
     let files = config.as_ref().map(control::touches).unwrap_or_default();
-    surroundings.confine(args, &mut addresses, endpoint.address(), files)?;
+    surroundings.confine(args, &mut binds, endpoint.address(), files)?;
     let endpoint = endpoint.serve()?;
     let lines = lines()?;
     let budget = limits.processing_budget;
-    let builder = builder(args, addresses)
+    let builder = builder(args, binds)
         .limits(limits)
         .spare_descriptors(endpoint.descriptors());
     let builder = surroundings.equip(builder);
@@ -146,7 +146,18 @@ fn lines() -> Result<Say, Failure> {
     }))
 }
 
-fn builder(args: &Args, addresses: Vec<BindAddress>) -> Builder {
+/// Whether there are certificates to be renewed.
+fn has_tls(binds: &[Bind]) -> bool {
+    #[cfg(feature = "tls")]
+    return binds.iter().any(|bind| bind.tls.is_some());
+    #[cfg(not(feature = "tls"))]
+    {
+        let _ = binds;
+        false
+    }
+}
+
+fn builder(args: &Args, binds: Vec<Bind>) -> Builder {
     let workers = args.workers.count();
     let mut builder = Agent::builder().workers(workers).takeover(args.takeover);
     if let Some(cores) = &args.cores {
@@ -156,5 +167,5 @@ fn builder(args: &Args, addresses: Vec<BindAddress>) -> Builder {
     if args.debug {
         builder = builder.trace(Arc::new(print::trace));
     }
-    addresses.into_iter().fold(builder, Builder::bind)
+    binds.into_iter().fold(builder, Builder::bind_with)
 }

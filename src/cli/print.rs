@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::io::{self, Write as _};
 
 use spoa::Agent;
-use spoa::agent::{BindAddress, Latency, Report, WorkerReport};
+use spoa::agent::{Latency, Report, WorkerReport};
 use spoa::control::status::Status;
 
 fn print(text: &str) {
@@ -49,13 +49,10 @@ pub(crate) fn started(agent: &Agent) {
         joined(&numbers, " "),
         agent.connections_max(),
     ));
-    for open in agent
-        .addresses()
-        .iter()
-        .filter(|address| !BindAddress::is_local(address))
-    {
+    for open in agent.exposed() {
         say(format_args!(
-            "WARNING: {open} can be reached from other machines, and SPOP has no authentication"
+            "WARNING: {open} can be reached from other machines, and SPOP has no authentication; \
+             name those that may ask with allow-from, or ask for certificates with ssl"
         ));
     }
 }

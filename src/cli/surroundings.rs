@@ -8,7 +8,7 @@
 //!  become the user                             before any worker runs
 //! ```
 
-use spoa::agent::{BindAddress, Builder, Listening, PassedSocket};
+use spoa::agent::{Bind, BindAddress, Builder, Listening, PassedSocket};
 use spoa::host::confine::{Confined, Confinement};
 use spoa::host::identity::Identity;
 use spoa::host::sockets;
@@ -50,14 +50,22 @@ impl Surroundings {
     pub(crate) fn confine(
         &mut self,
         args: &Args,
-        addresses: &mut Vec<BindAddress>,
+        binds: &mut Vec<Bind>,
         admin: Option<&BindAddress>,
         mut files: Confinement,
     ) -> Result<(), Failure> {
-        if !self.passed.is_empty() && !args.binds {
-            addresses.clear();
+        if !self.passed.is_empty() && !args.is_bound {
+            binds.clear();
         }
-        for address in addresses.iter().chain(admin) {
+        #[cfg(feature = "tls")]
+        for tls in binds.iter().filter_map(|bind| bind.tls.as_ref()) {
+            // To be renewed.
+            for file in tls.files() {
+                files.reads_file(&file);
+            }
+        }
+        let addresses = binds.iter().map(|bind| &bind.address);
+        for address in addresses.chain(admin) {
             if let BindAddress::Unix(path) = address {
                 files.listens(path);
             }

@@ -12,6 +12,7 @@
 
 #[cfg(feature = "admin")]
 pub mod admin;
+pub mod certificates;
 mod clock;
 pub mod config;
 mod databases;

@@ -99,7 +99,7 @@ const LIBRARY: &[&str] = &[
 ];
 
 /// The standard library, and every crate that the project depends on.
-const CRATES: [&str; 33] = [
+const CRATES: [&str; 34] = [
     "core",
     "alloc",
     "std",
@@ -124,6 +124,7 @@ const CRATES: [&str; 33] = [
     "rand",
     "regex_automata",
     "rustix",
+    "rustls",
     "sd_notify",
     "serde",
     "serde_json",

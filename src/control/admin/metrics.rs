@@ -17,7 +17,7 @@ const DECADES: u32 = 6;
 /// A counter that each worker has.
 type OfWorker = (&'static str, &'static str, fn(&WorkerReport) -> u64);
 
-const OF_WORKERS: [OfWorker; 12] = [
+const OF_WORKERS: [OfWorker; 16] = [
     (
         "spoa_notifies_total",
         "NOTIFY frames answered, whole or put together from fragments.",
@@ -75,6 +75,26 @@ const OF_WORKERS: [OfWorker; 12] = [
         "spoa_connections_over_cap_total",
         "Connections turned away because the most are open.",
         |it| it.counters.over_cap,
+    ),
+    (
+        "spoa_connections_not_allowed_total",
+        "Connections closed at once: their address is none of allow-from.",
+        |it| it.counters.not_allowed,
+    ),
+    (
+        "spoa_tls_handshakes_total",
+        "TLS handshakes completed.",
+        |it| it.counters.tls_handshakes,
+    ),
+    (
+        "spoa_tls_refused_total",
+        "Connections refused for their certificate, or for having none.",
+        |it| it.counters.tls_refused,
+    ),
+    (
+        "spoa_tls_faults_total",
+        "Connections that broke TLS, or did not speak it.",
+        |it| it.counters.tls_faults,
     ),
 ];
 

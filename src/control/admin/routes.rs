@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::figures::{Desk, Figures};
 use super::reply::{Kind, Reply, line, reply};
 use super::{Subject, Token, json, metrics, page, text};
+use crate::control::certificates;
 use crate::host::supervisor;
 
 /// What requests are answered with.
@@ -182,21 +183,45 @@ async fn command(office: &Office, path: &str) -> Reply {
             "answering what is in flight, then ending",
         );
     }
-    let Some((engine, _)) = &subject.engine else {
+    let reply = reload(subject).await;
+    office.desk.forget();
+    reply
+}
+
+/// Reads certificates and lists again, as SIGHUP does, and says what came of both.
+async fn reload(subject: &Subject) -> Reply {
+    supervisor::reloading();
+    let certificates = certificates::renew(&subject.control);
+    let lists = match &subject.engine {
+        None => {
+            supervisor::ready("reloaded");
+            None
+        }
+        Some((engine, _)) => {
+            let (done, over) = oneshot::channel();
+            // Whoever asked may be gone by then.
+            engine.reload_then(Box::new(|came| drop(done.send(came))));
+            let Ok(came) = over.await else {
+                return line(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending");
+            };
+            Some(came)
+        }
+    };
+    let came: Vec<_> = lists.into_iter().chain(certificates).collect();
+    if came.is_empty() {
         let why = "scores are random here; there is nothing to reload";
         return line(StatusCode::CONFLICT, why);
-    };
-    supervisor::reloading();
-    let (done, over) = oneshot::channel();
-    // Whoever asked may be gone by then.
-    engine.reload_then(Box::new(|came| drop(done.send(came))));
-    let came = over.await;
-    office.desk.forget();
-    match came {
-        Ok(Ok(came)) => line(StatusCode::OK, came),
-        Ok(Err(why)) => line(StatusCode::CONFLICT, why),
-        Err(_) => line(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
     }
+    let status = if came.iter().any(Result::is_err) {
+        StatusCode::CONFLICT
+    } else {
+        StatusCode::OK
+    };
+    let lines: Vec<_> = came
+        .into_iter()
+        .map(|(Ok(line) | Err(line))| line)
+        .collect();
+    line(status, lines.join("; "))
 }
 
 /// The value of `address` in a query, as a form writes it.
