@@ -4,6 +4,8 @@ use std::io;
 
 use crate::Stage;
 use crate::support::{Authority, Client, Life, Program, Signal, frames, own_loopback, until};
+#[cfg(feature = "admin")]
+use crate::support::{Endpoint, Scratch};
 
 #[test]
 fn a_shutdown_answers_says_goodbye_and_closes() {
@@ -46,6 +48,35 @@ fn sighup_renews_certificates_and_open_connections_go_on() {
     });
     assert!(served(&stage.client(), &stage.agent).is_err());
     old.asks(10);
+}
+
+/// The agent is confined, where the kernel can do that.
+#[cfg(feature = "admin")]
+#[test]
+fn a_reload_over_the_admin_endpoint_renews_certificates() {
+    let sockets = Scratch::new();
+    let address = format!("unix:{}", sockets.path("admin.sock").display());
+    let stage = Stage::new(&["-n", "2", "--admin", &address]);
+    let endpoint = Endpoint::of(&stage.agent);
+    let (servers, clients) = (Authority::new("servers-2"), Authority::new("clients-2"));
+    let leaf = servers.issue("agent.test");
+    stage.folder.tls_bind("", &leaf, &clients);
+    let new = Client::new(&servers, Some(&clients.issue("haproxy.test")));
+    let answer = endpoint.post("/reload", &[]);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    until("the new client is served", || {
+        (0..4).all(|_| served(&new, &stage.agent).is_ok_and(|served| served))
+    });
+    assert!(endpoint.metrics().sum("spoa_tls_handshakes_total", &[]) >= 4.0);
+
+    stage.folder.file("clients.pem", "");
+    let answer = endpoint.post("/reload", &[]);
+    assert_eq!(answer.status, 409, "{answer:?}");
+    assert!(served(&new, &stage.agent).unwrap());
+
+    stage.agent.signal(Signal::SIGTERM);
+    assert_eq!(stage.agent.wait().code, Some(0));
+    assert!(!sockets.path("admin.sock").exists());
 }
 
 #[test]
