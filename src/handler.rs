@@ -35,6 +35,12 @@ pub trait Handler {
     /// # Errors
     /// With an error the ACK goes out without any action.
     fn notify(&mut self, notify: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull>;
+
+    /// Tells what it has counted, for a report: of what kind, which one, how many. The same name of
+    /// the same kind is told once, and the names are few. By default it has counted nothing.
+    fn tally(&self, tell: &mut dyn FnMut(&'static str, &str, u64)) {
+        let _ = tell;
+    }
 }
 
 impl<F> Handler for F

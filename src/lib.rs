@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`control`] | the configuration, feeds and their reload |
 //! | [`agent`] | threads and sockets: a pinned worker per core, its poll loop and connections |
+//! | [`host`] | what a service and its host owe each other: passed sockets, readiness, confinement |
 //! | [`iprep`] | where SPOP and reputation meet: a [`Handler`] over a [`reputation::Reputation`] |
 //! | [`session`] | one `HAProxy` connection as a state machine, without a socket |
 //! | [`Handler`] | what a policy implements |
@@ -35,6 +36,7 @@
 pub mod agent;
 pub mod control;
 mod handler;
+pub mod host;
 pub mod iprep;
 pub mod reputation;
 pub mod session;

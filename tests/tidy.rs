@@ -169,7 +169,7 @@ fn every_rule_finds_what_it_forbids() {
         1
     );
     assert_eq!(
-        layers::tables_are_true("[dependencies]\ntokio = 1\n", "").len(),
+        layers::tables_are_true("[dependencies]\nunheard_of = 1\n", "").len(),
         1
     );
     assert_eq!(

@@ -46,7 +46,8 @@ impl<H: Handler> Worker<H> {
             };
             listener.pending = false;
             match listener.accept().map_err(|error| Trouble::of(&error)) {
-                Ok(stream) => self.place(stream),
+                Ok(Some(stream)) => self.place(stream),
+                Ok(None) => self.desk.counters.not_allowed += 1,
                 Err(Trouble::Empty) => return,
                 Err(Trouble::Connection) => self.desk.counters.accept_aborted += 1,
                 Err(Trouble::Starved) => {
@@ -87,6 +88,11 @@ impl<H: Handler> Worker<H> {
         #[cfg(feature = "trace")]
         if let Some(trace) = &self.desk.trace {
             trace.turned_down(&stream);
+        }
+        #[cfg(feature = "tls")]
+        if stream.is_sealed() {
+            // It would have to be told over TLS, and that takes as much as to serve it.
+            return;
         }
         let mut output = BytesMut::new();
         Session::new(self.desk.limits.terms).disconnect(Status::RESOURCES, &mut output);

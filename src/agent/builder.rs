@@ -1,46 +1,45 @@
-//! Putting an agent together: addresses, cores, threads.
-
-use std::collections::VecDeque;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
-use std::thread;
+//! What an agent is to be: its addresses, its cores, its limits.
 
 use core_affinity::CoreId;
-use mio::{Poll, Waker};
-use slab::Slab;
 
-use super::desk::Desk;
+#[cfg(feature = "tls")]
+use super::TlsFiles;
 use super::limits::connections_possible;
-use super::listener::{self, Bound, Listener};
-use super::mailbox::Mailbox;
-use super::placement::Placement;
-use super::worker::{WAKER, Worker};
-use super::{Agent, BindAddress, Control, Exit, Limits, StartError};
+use super::listener::{self, Bound, Door, UnixRights};
+#[cfg(feature = "tls")]
+use super::mailbox::Renewed;
+use super::passed::PassedSocket;
+use super::{Agent, Bind, BindAddress, Limits, Listening, StartError};
 use crate::Handler;
 
 #[cfg(feature = "trace")]
-use super::trace::{Trace, TraceSink};
+use super::trace::TraceSink;
 
 /// What an agent is to be.
 #[derive(Default)]
 pub struct Builder {
-    addresses: Vec<BindAddress>,
+    pub(super) binds: Vec<Bind>,
     workers: Option<usize>,
     cores: Option<Vec<usize>>,
-    limits: Limits,
+    pub(super) limits: Limits,
     takeover: bool,
+    descriptors_spared: usize,
+    passed: Vec<PassedSocket>,
+    unix_owner: Option<(u32, u32)>,
     #[cfg(feature = "trace")]
-    trace: Option<TraceSink>,
+    pub(super) trace: Option<TraceSink>,
 }
 
 impl core::fmt::Debug for Builder {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Builder")
-            .field("addresses", &self.addresses)
+            .field("binds", &self.binds)
             .field("workers", &self.workers)
             .field("cores", &self.cores)
             .field("limits", &self.limits)
             .field("takeover", &self.takeover)
+            .field("descriptors_spared", &self.descriptors_spared)
+            .field("passed", &self.passed)
             .finish_non_exhaustive()
     }
 }
@@ -55,8 +54,14 @@ pub fn allowed_cores() -> Vec<usize> {
 impl Builder {
     /// Adds an address to listen on. SPOP has no authentication: whoever reaches an address may ask.
     #[must_use]
-    pub fn bind(mut self, address: BindAddress) -> Self {
-        self.addresses.push(address);
+    pub fn bind(self, address: BindAddress) -> Self {
+        self.bind_with(address.into())
+    }
+
+    /// Adds an address to listen on, and says who may come in by it.
+    #[must_use]
+    pub fn bind_with(mut self, bind: Bind) -> Self {
+        self.binds.push(bind);
         self
     }
 
@@ -90,6 +95,28 @@ impl Builder {
         self
     }
 
+    /// Leaves room for this many more open files than the agent's own. Default 0.
+    #[must_use]
+    pub const fn spare_descriptors(mut self, descriptors: usize) -> Self {
+        self.descriptors_spared = descriptors;
+        self
+    }
+
+    /// Adds a socket that listens already. It stands for the address of [`bind`](Self::bind) that is
+    /// the same; one that no such address names is listened on as well.
+    #[must_use]
+    pub fn socket(mut self, socket: PassedSocket) -> Self {
+        self.passed.push(socket);
+        self
+    }
+
+    /// Gives UNIX sockets to this user and group, as numbers. Default: those of the process.
+    #[must_use]
+    pub const fn unix_owner(mut self, user: u32, group: u32) -> Self {
+        self.unix_owner = Some((user, group));
+        self
+    }
+
     /// A line for every frame and connection goes to `sink`, on the workers' threads.
     #[cfg(feature = "trace")]
     #[must_use]
@@ -103,82 +130,44 @@ impl Builder {
     ///
     /// # Errors
     /// What was started by then is told to stop; another process that has an address keeps it.
-    pub fn spawn<H>(self, mut handler: impl FnMut(usize) -> H) -> Result<Agent, StartError>
+    pub fn spawn<H>(self, handler: impl FnMut(usize) -> H) -> Result<Agent, StartError>
     where
         H: Handler + Send + 'static,
     {
-        let count = self.workers.unwrap_or(1);
-        if count == 0 {
+        self.listen()?.spawn(handler)
+    }
+
+    /// The first half of [`spawn`](Self::spawn): takes the addresses. The second is
+    /// [`Listening::spawn`].
+    ///
+    /// # Errors
+    /// Another process that has an address keeps it.
+    pub fn listen(mut self) -> Result<Listening, StartError> {
+        let workers = self.workers.unwrap_or(1);
+        if workers == 0 {
             return Err(StartError::NoWorkers);
         }
-        if self.addresses.is_empty() {
+        let passed = self.name_passed();
+        if self.binds.is_empty() {
             return Err(StartError::NoAddress);
         }
         let cores = self.choose_cores()?;
-        let connections_max = self.connections_max(count)?;
-        let mut bound = self.bind_all(count)?;
-        let unpublished: Vec<_> = bound
-            .iter_mut()
-            .filter_map(|bound| bound.unpublished.take())
-            .collect();
-        let groups = bound
-            .iter_mut()
-            .filter_map(|bound| bound.group.take())
-            .collect();
-        let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
-
-        let placement = Arc::new(Placement::new(count, connections_max));
-        let (polls, workers, mails) = mailboxes(count).map_err(StartError::Worker)?;
-        let workers: Arc<[Mailbox]> = workers.into();
-        let (exit, exits) = mpsc::channel();
-        let mut listeners = deal(bound, count).into_iter();
-        let control = Control {
-            workers: Arc::clone(&workers),
-            placement: Arc::clone(&placement),
-            drain_timeout: self.limits.drain_timeout,
-            groups: Arc::new(Mutex::new(groups)),
-        };
-        let mut pinned = Vec::with_capacity(count);
-        for ((number, poll), mail) in polls.into_iter().enumerate().zip(mails) {
-            let core = cores.get(number % cores.len().max(1)).copied();
-            pinned.push(core.map(|core| core.id));
-            #[cfg_attr(
-                not(feature = "trace"),
-                expect(unused_mut, reason = "only -d sets a field")
-            )]
-            let mut desk = Desk::new(handler(number), self.limits.clone());
-            #[cfg(feature = "trace")]
-            {
-                desk.trace = self.trace.clone().map(|sink| Trace::new(number, sink));
-            }
-            let worker = Worker {
-                number,
-                core: core.map(|core| core.id),
-                poll,
-                mail,
-                placement: Arc::clone(&placement),
-                workers: Arc::clone(&workers),
-                listeners: listeners.next().unwrap_or_default(),
-                connections: Slab::new(),
-                desk,
-                pending: VecDeque::new(),
-                serial: 0,
-                listeners_until: None,
-            };
-            if let Err(error) = start(worker, core, exit.clone()) {
-                control.drain();
-                return Err(error);
-            }
-        }
-        for socket in unpublished {
-            socket.publish().inspect_err(|_| control.drain())?;
-        }
-        Ok(Agent {
-            control,
-            exits,
-            addresses,
-            cores: pinned,
+        let connections_max = self.connections_max(workers)?;
+        // Before anything is taken: what is wrong with a certificate is seen without a trace.
+        #[cfg(feature = "tls")]
+        let renewed = self.load_tls()?;
+        let bound = self.bind_all(workers, passed)?;
+        #[cfg(feature = "tls")]
+        let bound = furnish(bound, &renewed);
+        Ok(Listening {
+            exposed: self.exposed(&bound),
+            #[cfg(feature = "tls")]
+            renewed,
+            builder: self,
+            workers,
+            cores,
             connections_max,
+            bound,
         })
     }
 
@@ -199,7 +188,8 @@ impl Builder {
     }
 
     fn connections_max(&self, workers: usize) -> Result<usize, StartError> {
-        let (possible, limit) = connections_possible(workers, self.addresses.len());
+        let (possible, limit) = connections_possible(workers, self.binds.len());
+        let possible = possible.saturating_sub(self.descriptors_spared);
         let wanted = self.limits.connections_max;
         if possible == 0 || wanted.is_some_and(|wanted| wanted > possible) {
             return Err(StartError::Descriptors {
@@ -210,106 +200,67 @@ impl Builder {
         Ok(wanted.unwrap_or(possible))
     }
 
-    fn bind_all(&self, workers: usize) -> Result<Vec<Bound>, StartError> {
-        let bind = |address| listener::bind(address, workers, self.takeover, self.limits.unix_mode);
-        self.addresses.iter().map(bind).collect()
-    }
-}
-
-/// A poll, a mailbox and its other end for each worker.
-type Mailboxes = (Vec<Poll>, Vec<Mailbox>, Vec<Receiver<super::mailbox::Mail>>);
-
-fn mailboxes(count: usize) -> std::io::Result<Mailboxes> {
-    let (mut polls, mut workers, mut mails) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..count {
-        let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
-        let (queue, mail) = mpsc::channel();
-        workers.push(Mailbox::new(queue, Arc::new(waker)));
-        polls.push(poll);
-        mails.push(mail);
-    }
-    Ok((polls, workers, mails))
-}
-
-/// Gives each worker its listeners: one of every TCP address, and each UNIX socket to one of them.
-fn deal(bound: Vec<Bound>, workers: usize) -> Vec<Vec<Listener>> {
-    let mut hands: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut single = 0;
-    for bound in bound {
-        let alone = bound.listeners.len() == 1;
-        for (number, listener) in bound.listeners.into_iter().enumerate() {
-            let to = if alone {
-                single % workers.max(1)
-            } else {
-                number
-            };
-            if let Some(hand) = hands.get_mut(to) {
-                hand.push(listener);
+    /// Takes what was passed out, and has a bind for each.
+    fn name_passed(&mut self) -> Vec<PassedSocket> {
+        let passed = core::mem::take(&mut self.passed);
+        for socket in &passed {
+            let address = socket.address();
+            if !self.binds.iter().any(|bind| bind.address == *address) {
+                self.binds.push(address.clone().into());
             }
         }
-        single += usize::from(alone);
+        passed
     }
-    hands
-}
 
-/// Starts a worker's thread and waits until it is pinned and listening.
-fn start<H>(
-    mut worker: Worker<H>,
-    core: Option<CoreId>,
-    exit: Sender<Exit>,
-) -> Result<(), StartError>
-where
-    H: Handler + Send + 'static,
-{
-    let number = worker.number;
-    let (ready, started) = mpsc::channel();
-    let run = move || {
-        let alarm = Alarm { number, exit };
-        if let Some(core) = core
-            && !core_affinity::set_for_current(core)
-        {
-            let _ = ready.send(Err(StartError::Pin {
-                worker: number,
-                core: core.id,
-            }));
-            return;
+    /// As many as there are binds, in their order.
+    fn bind_all(
+        &self,
+        workers: usize,
+        mut passed: Vec<PassedSocket>,
+    ) -> Result<Vec<Bound>, StartError> {
+        let unix = UnixRights {
+            mode: self.limits.unix_mode,
+            owner: self.unix_owner,
+        };
+        let mut all = Vec::with_capacity(self.binds.len());
+        for bind in &self.binds {
+            let address = &bind.address;
+            let same = passed.iter().position(|socket| socket.address() == address);
+            let mut bound = match same {
+                Some(same) => listener::adopt(passed.swap_remove(same))?,
+                None => listener::bind(address, workers, self.takeover, &unix)?,
+            };
+            for listener in &mut bound.listeners {
+                listener.door = Door::new(bind);
+            }
+            all.push(bound);
         }
-        let registered = worker.register_listeners().map_err(StartError::Worker);
-        let failed = registered.is_err();
-        // The starter waits for it.
-        let _ = ready.send(registered);
-        if !failed && worker.run().is_err() {
-            alarm.ring();
-        }
-    };
-    let spawned = thread::Builder::new()
-        .name(format!("worker-{number}"))
-        .spawn(run);
-    spawned.map_err(StartError::Worker)?;
-    let gone = || StartError::Worker(std::io::Error::other("its thread ended at once"));
-    started.recv().map_err(|_| gone())?
-}
+        Ok(all)
+    }
 
-/// Says how a worker's thread ended, whichever way it ends.
-struct Alarm {
-    number: usize,
-    exit: Sender<Exit>,
-}
+    /// The addresses by which any machine may come in.
+    fn exposed(&self, bound: &[Bound]) -> Vec<BindAddress> {
+        let binds = bound.iter().zip(&self.binds);
+        let open = binds.filter(|(_, bind)| bind.is_open());
+        open.map(|(bound, _)| bound.address.clone()).collect()
+    }
 
-impl Alarm {
-    fn ring(&self) {
-        // Whoever does not wait for the agent any more does not want to know.
-        let _ = self.exit.send(Exit::Panicked(self.number));
+    #[cfg(feature = "tls")]
+    fn load_tls(&self) -> Result<Renewed, StartError> {
+        let load = |bind: &Bind| bind.tls.as_ref().map(TlsFiles::load).transpose();
+        let loaded: Result<_, _> = self.binds.iter().map(load).collect();
+        loaded.map_err(StartError::Tls)
     }
 }
 
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.ring();
-        } else {
-            let _ = self.exit.send(Exit::Done);
+/// Gives the listeners of binds with TLS what they need for it.
+#[cfg(feature = "tls")]
+fn furnish(mut bound: Vec<Bound>, loaded: &Renewed) -> Vec<Bound> {
+    for (number, (bound, tls)) in bound.iter_mut().zip(loaded.iter()).enumerate() {
+        for listener in &mut bound.listeners {
+            listener.door.bind = number;
+            listener.door.tls.clone_from(tls);
         }
     }
+    bound
 }

@@ -11,11 +11,14 @@
 //! does not fill its room has emptied the socket, so there is none to see that it is empty. (Urgent
 //! data and descriptors end a read early; SPOP has neither, and who sends them waits for the next event.)
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::time::Instant;
 
 use super::desk::Desk;
 use super::leaving::{Ending, LINGER};
+use super::refusals::Refused;
+use super::report::States;
+use super::sending::Backlog;
 use super::stream::Stream;
 use crate::Handler;
 use crate::session::{Session, Step};
@@ -38,7 +41,7 @@ pub(super) struct Connection {
     /// Input that waits for more input, or for the backlog to be sent.
     pub(super) leftover: Vec<u8>,
     /// `leftover` holds whole frames: the output was full.
-    held_back: bool,
+    pub(super) held_back: bool,
     pub(super) backlog: Option<Box<Backlog>>,
     /// Nothing more is to be read; close once the backlog is sent.
     pub(super) ending: Option<Ending>,
@@ -50,16 +53,6 @@ pub(super) struct Connection {
     pub(super) queued: bool,
     /// Registered for writability too.
     pub(super) watches_write: bool,
-}
-
-/// Answers that the socket did not take.
-#[derive(Debug)]
-pub(super) struct Backlog {
-    pub(super) bytes: Vec<u8>,
-    sent: usize,
-    /// When the read that asked for them returned, and how many they are.
-    read_at: Instant,
-    acks: u32,
 }
 
 /// What a connection waits for after a turn.
@@ -105,6 +98,17 @@ impl Connection {
         }
     }
 
+    /// Counts it where it stands.
+    pub(super) const fn count_state(&self, states: &mut States) {
+        if self.ending.is_some() {
+            states.leaving += 1;
+        } else if self.session.is_established() {
+            states.established += 1;
+        } else {
+            states.connecting += 1;
+        }
+    }
+
     /// One turn: unsent answers, one read, its answers.
     pub(super) fn turn(&mut self, desk: &mut Desk<impl Handler>) -> Result<Next, Gone> {
         if !self.send_backlog(desk)? {
@@ -124,6 +128,10 @@ impl Connection {
 
     /// One read, and the answers to what it brought.
     fn fill(&mut self, desk: &mut Desk<impl Handler>) -> Result<Next, Gone> {
+        #[cfg(feature = "tls")]
+        if self.stream.is_sealed() {
+            return self.fill_sealed(desk);
+        }
         let held = self.leftover.len();
         let room = desk.limits.turn_bytes;
         let Some(space) = desk.input.get_mut(held..held.saturating_add(room)) else {
@@ -135,9 +143,20 @@ impl Connection {
             Err(error) => return pass(&error),
         };
         let read_at = Instant::now();
-        let drained = read < room;
         desk.counters.bytes_in += read as u64;
         self.postpone_idle(read_at, desk);
+        self.digest(read, read < room, read_at, desk)
+    }
+
+    /// The answers to what was read behind the place of the leftover.
+    pub(super) fn digest(
+        &mut self,
+        read: usize,
+        drained: bool,
+        read_at: Instant,
+        desk: &mut Desk<impl Handler>,
+    ) -> Result<Next, Gone> {
+        let held = self.leftover.len();
         if self.is_still_cut(read, desk) {
             self.leftover
                 .extend_from_slice(desk.input.get(held..held + read).unwrap_or_default());
@@ -224,10 +243,14 @@ impl Connection {
             from += step.consumed;
             count(&step, desk);
             if step.close.is_some() {
-                self.ending = Some(if step.refusal.is_some() {
-                    LINGER
-                } else {
-                    Ending::Close
+                self.ending = Some(match step.refusal {
+                    Some(why) => {
+                        let peer = self.stream.peer();
+                        let at = read_at;
+                        desk.refusals.record(Refused { at, peer, why });
+                        LINGER
+                    }
+                    None => Ending::Close,
                 });
             } else if drained && from == len && step.acks > 0 {
                 self.leave_if_draining(desk);
@@ -255,65 +278,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends the output; what the socket does not take becomes the backlog.
-    pub(super) fn send<H>(
-        &mut self,
-        acks: u32,
-        read_at: Instant,
-        desk: &mut Desk<H>,
-    ) -> Result<(), Gone> {
-        if desk.output.is_empty() {
-            return Ok(());
-        }
-        let sent = write(&mut self.stream, &desk.output)?;
-        desk.counters.bytes_out += sent as u64;
-        if sent == desk.output.len() {
-            record(acks, read_at, desk);
-            return Ok(());
-        }
-        desk.counters.paused += 1;
-        if self.ending.is_some() {
-            self.deadline = desk.deadline_in(desk.limits.linger_timeout);
-        }
-        let bytes = desk.output.get(sent..).unwrap_or_default().to_vec();
-        self.backlog = Some(Box::new(Backlog {
-            bytes,
-            sent: 0,
-            read_at,
-            acks,
-        }));
-        Ok(())
-    }
-
     /// Whatever a peer sends shows that it is there.
-    fn postpone_idle<H>(&mut self, read_at: Instant, desk: &mut Desk<H>) {
+    pub(super) fn postpone_idle<H>(&mut self, read_at: Instant, desk: &mut Desk<H>) {
         if let (Some(idle), None, None) = (desk.limits.idle_timeout, self.ending, desk.drain)
             && self.session.is_established()
         {
             self.deadline = read_at.checked_add(idle);
             self.deadline.into_iter().for_each(|at| desk.watch(at));
         }
-    }
-
-    /// Sends unsent answers. Whether none is left.
-    fn send_backlog<H>(&mut self, desk: &mut Desk<H>) -> Result<bool, Gone> {
-        let Some(mut backlog) = self.backlog.take() else {
-            return Ok(true);
-        };
-        let unsent = backlog.bytes.get(backlog.sent..).unwrap_or_default();
-        let sent = write(&mut self.stream, unsent)?;
-        desk.counters.bytes_out += sent as u64;
-        if sent == unsent.len() {
-            record(backlog.acks, backlog.read_at, desk);
-            return Ok(true);
-        }
-        backlog.sent += sent;
-        self.backlog = Some(backlog);
-        if sent > 0 && self.ending.is_some() {
-            // A peer that still fetches its answers gets the time for it.
-            self.deadline = desk.deadline_in(desk.limits.linger_timeout);
-        }
-        Ok(false)
     }
 }
 
@@ -323,25 +295,6 @@ pub(super) fn pass(error: &io::Error) -> Result<Next, Gone> {
         io::ErrorKind::WouldBlock => Ok(Next::Event),
         io::ErrorKind::Interrupted => Ok(Next::Turn),
         _ => Err(Gone::Reset),
-    }
-}
-
-/// One write, which may take part of the bytes or none.
-fn write(stream: &mut Stream, bytes: &[u8]) -> Result<usize, Gone> {
-    loop {
-        match stream.write(bytes) {
-            Ok(sent) => return Ok(sent),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-            Err(_) => return Err(Gone::Reset),
-        }
-    }
-}
-
-/// All answers of a batch are with the kernel.
-fn record<H>(acks: u32, read_at: Instant, desk: &mut Desk<H>) {
-    if acks > 0 {
-        desk.latency.record(read_at.elapsed(), acks);
     }
 }
 

@@ -34,6 +34,14 @@ counters! {
     closed,
     /// Connections refused because the cap was reached.
     over_cap,
+    /// Connections closed at once: their address is none of `allow-from`. Not among those accepted.
+    not_allowed,
+    /// TLS handshakes completed.
+    tls_handshakes,
+    /// Connections refused for their certificate, or for having none.
+    tls_refused,
+    /// Connections that broke TLS, or did not speak it.
+    tls_faults,
     /// `accept` failed for want of descriptors or memory; the listener rested.
     accept_starved,
     /// `accept` failed because of the connection it would have returned.

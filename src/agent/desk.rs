@@ -5,9 +5,11 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
-use super::{Counters, Latency, Limits};
+use super::{Counters, Latency, Limits, Refusals};
 use crate::spop::LENGTH_PREFIX;
 
+#[cfg(feature = "tls")]
+use super::tls::ROOM_LEAST;
 #[cfg(feature = "trace")]
 use super::trace::Trace;
 
@@ -18,8 +20,15 @@ pub(super) struct Desk<H> {
     pub(super) input: Vec<u8>,
     /// The answers of one connection's turn.
     pub(super) output: BytesMut,
+    /// Room for one read of records, what is kept of the last one in front. Empty without TLS.
+    #[cfg(feature = "tls")]
+    pub(super) sealed: Vec<u8>,
+    /// The records that take the place of the output.
+    #[cfg(feature = "tls")]
+    pub(super) sealing: BytesMut,
     pub(super) handler: H,
     pub(super) counters: Counters,
+    pub(super) refusals: Refusals,
     pub(super) latency: Latency,
     pub(super) limits: Limits,
     /// Set by a shutdown: the moment by which all has to be over.
@@ -39,8 +48,13 @@ impl<H> Desk<H> {
         Self {
             input: vec![0; frame.saturating_add(limits.turn_bytes)],
             output: BytesMut::with_capacity(output.saturating_add(frame)),
+            #[cfg(feature = "tls")]
+            sealed: Vec::new(),
+            #[cfg(feature = "tls")]
+            sealing: BytesMut::new(),
             handler,
             counters: Counters::default(),
+            refusals: Refusals::default(),
             latency: Latency::new(limits.processing_budget),
             limits,
             drain: None,
@@ -48,6 +62,15 @@ impl<H> Desk<H> {
             #[cfg(feature = "trace")]
             trace: None,
         }
+    }
+
+    /// Makes room for records.
+    #[cfg(feature = "tls")]
+    pub(super) fn expect_tls(&mut self) {
+        self.limits.turn_bytes = self.limits.turn_bytes.max(ROOM_LEAST);
+        let frame = LENGTH_PREFIX.saturating_add(self.limits.terms.max_frame_size as usize);
+        self.input = vec![0; frame.saturating_add(self.limits.turn_bytes)];
+        self.sealed = vec![0; self.limits.turn_bytes];
     }
 
     /// A deadline from now on, and the promise to look at it.

@@ -4,6 +4,8 @@ use core::fmt;
 use std::io;
 
 use super::BindAddress;
+#[cfg(feature = "tls")]
+use super::TlsError;
 
 /// Why an agent did not start.
 #[derive(Debug)]
@@ -42,6 +44,9 @@ pub enum StartError {
     },
     /// A worker's poll or thread could not be made.
     Worker(io::Error),
+    /// The files of a bind with TLS cannot be used.
+    #[cfg(feature = "tls")]
+    Tls(TlsError),
 }
 
 impl StartError {
@@ -94,6 +99,8 @@ impl fmt::Display for StartError {
                 )
             }
             Self::Worker(error) => write!(f, "cannot start a worker: {error}"),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.fmt(f),
         }
     }
 }
@@ -102,6 +109,8 @@ impl core::error::Error for StartError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Bind(_, error) | Self::Worker(error) => Some(error),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.source(),
             _ => None,
         }
     }

@@ -22,6 +22,8 @@ pub struct Latency {
     budget: Duration,
     /// Answers that took longer than the budget.
     over_budget: u64,
+    /// All latencies added up, in nanoseconds: 584 years of them.
+    sum_ns: u64,
 }
 
 impl Latency {
@@ -33,6 +35,7 @@ impl Latency {
             histogram,
             budget,
             over_budget: 0,
+            sum_ns: 0,
         }
     }
 
@@ -43,6 +46,8 @@ impl Latency {
             self.over_budget += u64::from(count);
         }
         let took_ns = u64::try_from(took.as_nanos()).unwrap_or(LONGEST_NS);
+        let all_ns = took_ns.wrapping_mul(u64::from(count));
+        self.sum_ns = self.sum_ns.wrapping_add(all_ns);
         if let Some(histogram) = &mut self.histogram {
             histogram.saturating_record_n(took_ns, u64::from(count));
         }
@@ -51,10 +56,50 @@ impl Latency {
     /// Adds the latencies of another worker.
     pub fn add(&mut self, other: &Self) {
         self.over_budget += other.over_budget;
+        self.sum_ns = self.sum_ns.wrapping_add(other.sum_ns);
         if let (Some(own), Some(other)) = (&mut self.histogram, &other.histogram) {
             // Both have the same bounds, so that nothing of the other can be too large.
             let _ = own.add(other);
         }
+    }
+
+    /// What was recorded after `earlier`, an older state of the same latencies.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut since = self.clone();
+        since.over_budget = self.over_budget.saturating_sub(earlier.over_budget);
+        since.sum_ns = self.sum_ns.wrapping_sub(earlier.sum_ns);
+        if let (Some(own), Some(earlier)) = (&mut since.histogram, &earlier.histogram) {
+            // If it is not an older state of the same, all of this one is new.
+            let _ = own.subtract(earlier);
+        }
+        since
+    }
+
+    /// How many answers took no longer than each of these bounds, which have to ascend. Exact but for
+    /// latencies that share three digits with a bound, which may count as longer.
+    #[must_use]
+    pub fn cumulative(&self, bounds: &[Duration]) -> Vec<u64> {
+        let mut recorded = self
+            .histogram
+            .iter()
+            .flat_map(Histogram::iter_recorded)
+            .peekable();
+        let mut count = 0;
+        let up_to = |bound: &Duration| {
+            let bound_ns = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
+            while let Some(value) = recorded.next_if(|it| it.value_iterated_to() <= bound_ns) {
+                count += value.count_since_last_iteration();
+            }
+            count
+        };
+        bounds.iter().map(up_to).collect()
+    }
+
+    /// All latencies added up.
+    #[must_use]
+    pub const fn sum(&self) -> Duration {
+        Duration::from_nanos(self.sum_ns)
     }
 
     /// Answers recorded.
@@ -127,6 +172,32 @@ mod tests {
         latency.record(Duration::from_hours(1), 2);
         assert!(latency.max() >= Duration::from_mins(1));
         assert_eq!((latency.count(), latency.over_budget()), (2, 2));
+    }
+
+    #[test]
+    fn a_later_state_less_an_earlier_one_is_what_came_between() {
+        let mut latency = Latency::new(Duration::from_millis(10));
+        latency.record(Duration::from_micros(7), 100);
+        let earlier = latency.clone();
+        latency.record(Duration::from_millis(20), 3);
+        let since = latency.since(&earlier);
+        assert_eq!((since.count(), since.over_budget()), (3, 3));
+        assert_eq!(since.sum(), Duration::from_millis(60));
+        assert!(since.percentile(1.0) > Duration::from_millis(19));
+        assert_eq!(earlier.since(&latency).count(), 100);
+    }
+
+    #[test]
+    fn bounds_count_all_that_took_no_longer() {
+        let mut latency = Latency::new(Duration::from_millis(10));
+        for (us, count) in [(1, 1), (5, 10), (999, 100), (70_000_000, 1000)] {
+            latency.record(Duration::from_micros(us), count);
+        }
+        let bounds = [1, 2, 4, 6, 1000, 1_000_000].map(Duration::from_micros);
+        // One microsecond shares its three digits with others that are a little longer.
+        assert_eq!(latency.cumulative(&bounds), [1, 1, 1, 11, 111, 111]);
+        let none = Latency::new(Duration::ZERO);
+        assert_eq!(none.cumulative(&bounds), [0; 6]);
     }
 
     #[test]

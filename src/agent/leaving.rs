@@ -146,6 +146,10 @@ impl Connection {
 
     /// Whether the peer has begun something that it is owed the end of.
     pub(super) fn owes(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if self.owes_tls() {
+            return true;
+        }
         !self.leftover.is_empty() || self.backlog.is_some() || self.session.is_reassembling()
     }
 
@@ -157,6 +161,10 @@ impl Connection {
     ) -> Result<Next, Gone> {
         desk.output.clear();
         self.say(status, desk);
+        if self.backlog.is_some() {
+            #[cfg(feature = "tls")]
+            self.seal(desk)?;
+        }
         if let Some(backlog) = &mut self.backlog {
             backlog.bytes.extend_from_slice(&desk.output);
         } else {

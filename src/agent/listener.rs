@@ -9,23 +9,30 @@
 //! A UNIX socket has no such groups: one worker listens, placement does the rest. It is bound under
 //! another name, gets its mode and listens; once everything else has worked it is renamed into place,
 //! so that a path that answers never stops answering, and a start that fails changes nothing.
+//!
+//! A socket that somebody passed is one listener as well, and its path is left to who made it.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
+use super::bind::allows;
 use super::limits::{BACKLOG, KEEPALIVE};
+use super::passed::{Passed, PassedSocket};
+use super::path::{OwnPath, Unpublished, is_live, temporary_name};
 use super::stream::Stream;
-use super::{BindAddress, StartError, steer};
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+use super::{Bind, BindAddress, Network, StartError, steer};
 
 /// One worker's listening socket.
 #[derive(Debug)]
@@ -35,12 +42,46 @@ pub(super) struct Listener {
     pub(super) retry_at: Option<Instant>,
     /// More connections may be queued than were taken.
     pub(super) pending: bool,
+    pub(super) door: Door,
+}
+
+/// Who may come in by a listener.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Door {
+    allow_from: Arc<[Network]>,
+    /// The number of its bind.
+    #[cfg(feature = "tls")]
+    pub(super) bind: usize,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl Door {
+    pub(super) fn new(bind: &Bind) -> Self {
+        Self {
+            allow_from: bind.allow_from.clone().into(),
+            #[cfg(feature = "tls")]
+            bind: 0,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
 }
 
 #[derive(Debug)]
 enum Accepting {
     Tcp(TcpListener),
-    Unix(UnixListener, OwnPath),
+    /// Without a path of ours if it was passed.
+    Unix(UnixListener, Option<OwnPath>),
+}
+
+/// What a UNIX socket that we make is to allow.
+#[derive(Debug)]
+pub(super) struct UnixRights {
+    /// Its permission bits.
+    pub(super) mode: u32,
+    /// The user and the group that it is given to.
+    pub(super) owner: Option<(u32, u32)>,
 }
 
 /// The listeners that share a TCP address, by their inodes.
@@ -84,13 +125,37 @@ pub(super) fn bind(
     address: &BindAddress,
     workers: usize,
     takeover: bool,
-    unix_mode: u32,
+    unix: &UnixRights,
 ) -> Result<Bound, StartError> {
     match address {
         BindAddress::Tcp(tcp) => bind_tcp(*tcp, workers, takeover),
-        BindAddress::Unix(path) => bind_unix(path, takeover, unix_mode),
+        BindAddress::Unix(path) => bind_unix(path, takeover, unix),
     }
     .map_err(|error| StartError::bind(address.clone(), error, takeover))
+}
+
+/// Takes a socket that listens already.
+pub(super) fn adopt(passed: PassedSocket) -> Result<Bound, StartError> {
+    let address = passed.address().clone();
+    let listener = match passed.socket {
+        Passed::Tcp(socket) => ready(&socket).map(|()| Listener::tcp(socket)),
+        Passed::Unix(socket) => socket
+            .set_nonblocking(true)
+            .map(|()| Listener::unix(socket, None)),
+    };
+    let listener = listener.map_err(|error| StartError::Bind(address.clone(), error))?;
+    Ok(Bound {
+        address,
+        listeners: vec![listener],
+        group: None,
+        unpublished: None,
+    })
+}
+
+/// Gives a TCP socket what we give those that we make.
+fn ready(socket: &std::net::TcpListener) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    inherited(&SockRef::from(socket))
 }
 
 fn bind_tcp(wanted: SocketAddr, workers: usize, takeover: bool) -> io::Result<Bound> {
@@ -139,15 +204,7 @@ fn listen_tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpList
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Accepted sockets inherit these: no system call for each. A host that has vanished would
-    // otherwise keep its connections, and their places, for ever.
-    socket.set_tcp_nodelay(true)?;
-    let interval = Duration::from_secs(10);
-    socket.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(KEEPALIVE)
-            .with_interval(interval),
-    )?;
+    inherited(&socket)?;
     if shared {
         socket.set_reuse_port(true)?;
     }
@@ -159,7 +216,19 @@ fn listen_tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpList
     Ok(socket.into())
 }
 
-fn bind_unix(path: &Path, takeover: bool, mode: u32) -> io::Result<Bound> {
+/// Accepted sockets inherit these: no system call for each. A host that has vanished would otherwise
+/// keep its connections, and their places, for ever.
+fn inherited(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let interval = Duration::from_secs(10);
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(interval),
+    )
+}
+
+fn bind_unix(path: &Path, takeover: bool, unix: &UnixRights) -> io::Result<Bound> {
     if is_live(path)? && !takeover {
         return Err(io::ErrorKind::AddrInUse.into());
     }
@@ -177,15 +246,13 @@ fn bind_unix(path: &Path, takeover: bool, mode: u32) -> io::Result<Bound> {
         takeover,
     };
     let temporary = &unpublished.temporary;
-    fs::set_permissions(temporary, fs::Permissions::from_mode(mode))?;
+    fs::set_permissions(temporary, fs::Permissions::from_mode(unix.mode))?;
+    if let Some((user, group)) = unix.owner {
+        chown(temporary, Some(user), Some(group))?;
+    }
     socket.listen(BACKLOG)?;
     let own = OwnPath::new(path, temporary)?;
-    let socket = Accepting::Unix(UnixListener::from_std(socket.into()), own);
-    let listeners = vec![Listener {
-        socket,
-        retry_at: None,
-        pending: false,
-    }];
+    let listeners = vec![Listener::unix(socket.into(), Some(own))];
     let address = BindAddress::Unix(path.into());
     Ok(Bound {
         address,
@@ -195,107 +262,6 @@ fn bind_unix(path: &Path, takeover: bool, mode: u32) -> io::Result<Bound> {
     })
 }
 
-/// A name that no other socket of this process has, and that hides from a plain `ls`.
-fn temporary_name() -> String {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    format!(
-        ".{}.{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    )
-}
-
-/// A UNIX socket that listens under its temporary name.
-#[derive(Debug)]
-pub(super) struct Unpublished {
-    temporary: PathBuf,
-    path: PathBuf,
-    takeover: bool,
-}
-
-impl Unpublished {
-    /// Renames it into place. Of two processes that try at once, the second finds the first.
-    pub(super) fn publish(self) -> Result<(), StartError> {
-        let folder = self
-            .path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let published =
-            fs::File::open(folder.unwrap_or_else(|| Path::new("."))).and_then(|folder| {
-                // Held until the end of this scope. A file system without locks is no reason to stop.
-                let _ = folder.lock();
-                if !self.takeover && is_live(&self.path)? {
-                    return Err(io::ErrorKind::AddrInUse.into());
-                }
-                fs::rename(&self.temporary, &self.path)
-            });
-        published.map_err(|error| {
-            StartError::bind(BindAddress::Unix(self.path.clone()), error, self.takeover)
-        })
-    }
-}
-
-impl Drop for Unpublished {
-    /// Nothing is there any more once it is published.
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.temporary);
-    }
-}
-
-/// Whether a process listens at this path. What is there and no socket, or only points to one, is left
-/// alone.
-fn is_live(path: &Path) -> io::Result<bool> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-        Ok(found) if !found.file_type().is_socket() => {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        Ok(_) => {}
-    }
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    match socket.connect(&SockAddr::unix(path)?) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
-        // Connected, or its queue is full: somebody is there.
-        _ => Ok(true),
-    }
-}
-
-/// A socket's path, to be removed only while it is still ours.
-#[derive(Debug)]
-struct OwnPath {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
-
-impl OwnPath {
-    fn new(path: &Path, temporary: &Path) -> io::Result<Self> {
-        let found = fs::metadata(temporary)?;
-        Ok(Self {
-            path: path.into(),
-            device: found.dev(),
-            inode: found.ino(),
-        })
-    }
-
-    fn remove(&self) {
-        let found = fs::metadata(&self.path).map(|found| (found.dev(), found.ino()));
-        if found.is_ok_and(|found| found == (self.device, self.inode)) {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-impl Drop for OwnPath {
-    fn drop(&mut self) {
-        self.remove();
-    }
-}
-
 impl Listener {
     fn tcp(listener: std::net::TcpListener) -> Self {
         let socket = Accepting::Tcp(TcpListener::from_std(listener));
@@ -303,6 +269,16 @@ impl Listener {
             socket,
             retry_at: None,
             pending: false,
+            door: Door::default(),
+        }
+    }
+
+    fn unix(listener: std::os::unix::net::UnixListener, own: Option<OwnPath>) -> Self {
+        Self {
+            socket: Accepting::Unix(UnixListener::from_std(listener), own),
+            retry_at: None,
+            pending: false,
+            door: Door::default(),
         }
     }
 
@@ -313,19 +289,30 @@ impl Listener {
         }
     }
 
-    /// Takes one connection off the kernel's queue.
-    pub(super) fn accept(&self) -> io::Result<Stream> {
+    /// Takes one connection off the kernel's queue; nothing of one that may not come in.
+    pub(super) fn accept(&self) -> io::Result<Option<Stream>> {
         match &self.socket {
-            Accepting::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
-            Accepting::Unix(listener, _) => {
-                listener.accept().map(|(stream, _)| Stream::Unix(stream))
+            Accepting::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                if !allows(&self.door.allow_from, peer.ip()) {
+                    return Ok(None);
+                }
+                #[cfg(feature = "tls")]
+                if let Some(config) = &self.door.tls {
+                    let tls = Tls::new(config).map_err(io::Error::other)?;
+                    return Ok(Some(Stream::Tls(stream, tls)));
+                }
+                Ok(Some(Stream::Tcp(stream)))
             }
+            Accepting::Unix(listener, _) => listener
+                .accept()
+                .map(|(stream, _)| Some(Stream::Unix(stream))),
         }
     }
 
     /// Takes the path of a UNIX socket away, so that nobody new connects.
     pub(super) fn hide(&self) {
-        if let Accepting::Unix(_, own) = &self.socket {
+        if let Accepting::Unix(_, Some(own)) = &self.socket {
             own.remove();
         }
     }

@@ -18,7 +18,14 @@ pub(super) enum Mail {
     Report(Sender<WorkerReport>),
     /// Take what the kernel has queued, answer what is in flight, say goodbye, stop by then.
     Drain(Instant),
+    /// Show new connections these certificates, by the number of their bind.
+    #[cfg(feature = "tls")]
+    Renew(Renewed),
 }
+
+/// What the binds with TLS are to use from now on, by the number of the bind.
+#[cfg(feature = "tls")]
+pub(super) type Renewed = Arc<[Option<Arc<rustls::ServerConfig>>]>;
 
 /// The way to one worker.
 #[derive(Debug, Clone)]

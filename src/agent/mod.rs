@@ -17,20 +17,32 @@
 
 mod accept;
 mod address;
+mod bind;
 mod builder;
 mod connection;
 mod counters;
 mod desk;
+mod due;
 mod error;
 mod latency;
 mod leaving;
 mod limits;
 mod listener;
+mod listening;
 mod mailbox;
+mod network;
+mod passed;
+mod path;
 mod placement;
+mod refusals;
 mod report;
+#[cfg(feature = "tls")]
+mod sealed;
+mod sending;
 mod steer;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(feature = "trace")]
 mod trace;
 mod worker;
@@ -41,12 +53,23 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 pub use address::{BadAddress, BindAddress, DEFAULT_PORT};
+#[cfg(feature = "tls")]
+pub use bind::TlsFiles;
+pub use bind::{BadBind, Bind};
 pub use builder::{Builder, allowed_cores};
 pub use counters::Counters;
 pub use error::{StartError, WorkerPanicked};
 pub use latency::Latency;
 pub use limits::Limits;
-pub use report::{Report, WorkerReport};
+pub use listening::Listening;
+pub use network::{BadNetwork, Network};
+pub use passed::PassedSocket;
+#[cfg(feature = "admin")]
+pub(crate) use path::{OwnPath, is_live, temporary_name};
+pub use refusals::{Refusals, Refused};
+pub use report::{Report, States, Tally, WorkerReport};
+#[cfg(feature = "tls")]
+pub use tls::TlsError;
 #[cfg(feature = "trace")]
 pub use trace::TraceSink;
 
@@ -70,6 +93,7 @@ pub struct Agent {
     control: Control,
     exits: Receiver<Exit>,
     addresses: Vec<BindAddress>,
+    exposed: Vec<BindAddress>,
     /// The core of each worker.
     cores: Vec<Option<usize>>,
     connections_max: usize,
@@ -83,6 +107,9 @@ pub struct Control {
     drain_timeout: Duration,
     /// To be turned away when a shutdown begins, and let go of then.
     groups: Arc<Mutex<Vec<Group>>>,
+    /// The files of the binds with TLS, by the number of the bind.
+    #[cfg(feature = "tls")]
+    tls: Arc<[Option<TlsFiles>]>,
 }
 
 impl Agent {
@@ -96,6 +123,13 @@ impl Agent {
     #[must_use]
     pub fn addresses(&self) -> &[BindAddress] {
         &self.addresses
+    }
+
+    /// Those of its addresses at which every machine that reaches them may ask: neither a certificate
+    /// is asked for there nor a network named.
+    #[must_use]
+    pub fn exposed(&self) -> &[BindAddress] {
+        &self.exposed
     }
 
     /// The core of each worker, by the worker's number; `None` if it is not pinned.
@@ -154,12 +188,34 @@ impl Control {
         Report { workers, silent }
     }
 
+    /// Reads the certificates, keys and CAs of all binds with TLS again. New connections get them;
+    /// those that are open go on. How many binds there are with TLS.
+    ///
+    /// # Errors
+    /// If any of the files cannot be used. Then all stay as they are.
+    #[cfg(feature = "tls")]
+    pub fn renew_certificates(&self) -> Result<usize, TlsError> {
+        let load = |files: &Option<TlsFiles>| files.as_ref().map(TlsFiles::load).transpose();
+        let renewed: mailbox::Renewed = self.tls.iter().map(load).collect::<Result<_, _>>()?;
+        for worker in self.workers.iter() {
+            // One that has stopped takes no connections.
+            let _ = worker.send(Mail::Renew(Arc::clone(&renewed)));
+        }
+        Ok(renewed.iter().flatten().count())
+    }
+
     /// The open connections of each worker at this moment.
     #[must_use]
     pub fn open(&self) -> Vec<usize> {
         (0..self.workers.len())
             .map(|worker| self.placement.open(worker))
             .collect()
+    }
+
+    /// Whether a shutdown has begun.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.placement.is_draining()
     }
 
     /// Shuts down: what the kernel has queued is taken, what is in flight is answered, every peer

@@ -47,7 +47,7 @@ impl Placement {
         self.total
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, below_cap)
             .ok()?;
-        if self.draining.load(Ordering::Acquire) {
+        if self.is_draining() {
             self.add(own);
             return Some(own);
         }
@@ -100,6 +100,11 @@ impl Placement {
         self.counts
             .get(worker)
             .map_or(0, |count| count.0.load(Ordering::Acquire))
+    }
+
+    /// Whether a shutdown has begun.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
     }
 
     /// From now on connections stay with the worker that accepts them.

@@ -1,6 +1,6 @@
 //! What a worker tells about itself when asked.
 
-use super::{Counters, Latency};
+use super::{Counters, Latency, Refusals};
 
 /// The state of one worker at one moment.
 #[derive(Debug, Clone)]
@@ -11,10 +11,38 @@ pub struct WorkerReport {
     pub core: Option<usize>,
     /// Its open connections.
     pub open: usize,
+    /// How far these are.
+    pub states: States,
     /// What it has counted.
     pub counters: Counters,
+    /// What it has refused.
+    pub refusals: Refusals,
+    /// What its handler has counted.
+    pub tallies: Vec<Tally>,
     /// How long its answers took.
     pub latency: Latency,
+}
+
+/// How many connections are how far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct States {
+    /// Without a HELLO yet.
+    pub connecting: usize,
+    /// Asking and being answered.
+    pub established: usize,
+    /// Over: sending what is left, or waiting for the peer to close.
+    pub leaving: usize,
+}
+
+/// Something that a handler counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// What kind of thing it is.
+    pub kind: &'static str,
+    /// Which one.
+    pub name: String,
+    /// How many there were.
+    pub count: u64,
 }
 
 /// The state of all workers, each at its own moment.

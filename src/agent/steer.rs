@@ -31,9 +31,10 @@ const RANDOM: u32 = 0xffff_f000 + 56;
 /// The inodes of the sockets that listen on an address, of this and of other processes. `None` if
 /// the kernel does not say.
 pub(super) fn listening_on(address: SocketAddr) -> Option<Vec<u64>> {
+    // `/proc/net` leads to the same, but not where only processes are shown (`subset=pid`).
     let table = match address {
-        SocketAddr::V4(_) => "/proc/net/tcp",
-        SocketAddr::V6(_) => "/proc/net/tcp6",
+        SocketAddr::V4(_) => "/proc/self/net/tcp",
+        SocketAddr::V6(_) => "/proc/self/net/tcp6",
     };
     let table = io::BufReader::new(fs::File::open(table).ok()?);
     let wanted = as_in_proc(address);

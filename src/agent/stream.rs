@@ -1,6 +1,8 @@
-//! A connected socket, TCP or UNIX.
+//! A connected socket, TCP or UNIX. With TLS too what is read and written here is what the kernel has:
+//! records.
 
 use core::fmt;
+use core::net::SocketAddr;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
@@ -8,25 +10,68 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+
 /// A non-blocking connection.
 #[derive(Debug)]
 pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    #[cfg(feature = "tls")]
+    Tls(TcpStream, Box<Tls>),
 }
 
 impl Stream {
+    /// The peer's address, if it has one and is still there.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok(),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream, _) => stream.peer_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
     pub(super) fn shutdown_write(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream, _) => stream.shutdown(Shutdown::Write),
         }
+    }
+
+    /// What makes and reads its records, if it has any.
+    #[cfg(feature = "tls")]
+    #[inline]
+    pub(super) fn tls(&mut self) -> Option<&mut Tls> {
+        match self {
+            Self::Tls(_, tls) => Some(tls),
+            Self::Tcp(_) | Self::Unix(_) => None,
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn tls_ref(&self) -> Option<&Tls> {
+        match self {
+            Self::Tls(_, tls) => Some(tls),
+            Self::Tcp(_) | Self::Unix(_) => None,
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[inline]
+    pub(super) const fn is_sealed(&self) -> bool {
+        matches!(self, Self::Tls(..))
     }
 
     fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Tcp(stream) => stream,
             Self::Unix(stream) => stream,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream, _) => stream,
         }
     }
 
@@ -55,6 +100,8 @@ impl Read for Stream {
         match self {
             Self::Tcp(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream, _) => stream.read(buffer),
         }
     }
 }
@@ -65,6 +112,8 @@ impl Write for Stream {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream, _) => stream.write(bytes),
         }
     }
 
@@ -76,12 +125,15 @@ impl Write for Stream {
 /// The peer, for a person to read.
 impl fmt::Display for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(stream) => match stream.peer_addr() {
-                Ok(peer) => peer.fmt(f),
-                Err(_) => f.write_str("a peer that is gone"),
-            },
-            Self::Unix(_) => f.write_str("a UNIX socket"),
+        let peer = match self {
+            Self::Tcp(stream) => stream.peer_addr(),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream, _) => stream.peer_addr(),
+            Self::Unix(_) => return f.write_str("a UNIX socket"),
+        };
+        match peer {
+            Ok(peer) => peer.fmt(f),
+            Err(_) => f.write_str("a peer that is gone"),
         }
     }
 }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use super::connection::Gone;
 use super::stream::Stream;
+#[cfg(feature = "tls")]
+use super::tls::Fault;
 use crate::session::Refusal;
 use crate::spop::TypedData;
 use crate::spop::{
@@ -65,6 +67,11 @@ impl Trace {
             Gone::Reset => " by a reset",
         };
         self.line(connection, format_args!("closed{how}"));
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn fault(&self, connection: u32, stream: &Stream, fault: &Fault) {
+        self.line(connection, format_args!("TLS with {stream}: {fault}"));
     }
 
     /// The frames that a step took in and those that it gave out.

@@ -24,11 +24,13 @@ use slab::Slab;
 
 use super::connection::{Connection, Gone, Next};
 use super::desk::Desk;
-use super::limits::{ACCEPT_ALL, ACCEPT_BATCH, EVENTS, SWEEP_INTERVAL};
+use super::limits::{ACCEPT_ALL, ACCEPT_BATCH, EVENTS};
 use super::listener::Listener;
+#[cfg(feature = "tls")]
+use super::mailbox::Renewed;
 use super::mailbox::{Mail, Mailbox};
 use super::placement::Placement;
-use super::report::WorkerReport;
+use super::report::{States, Tally, WorkerReport};
 use super::stream::Stream;
 use crate::Handler;
 
@@ -142,7 +144,7 @@ impl<H: Handler> Worker<H> {
         }
     }
 
-    fn settle(&mut self, place: usize, next: Result<Next, Gone>) {
+    pub(super) fn settle(&mut self, place: usize, next: Result<Next, Gone>) {
         let Some(connection) = self.connections.get_mut(place) else {
             return;
         };
@@ -222,16 +224,43 @@ impl<H: Handler> Worker<H> {
                 // Whoever asked may have stopped waiting.
                 Mail::Report(to) => drop(to.send(self.report())),
                 Mail::Drain(until) => self.drain(until),
+                #[cfg(feature = "tls")]
+                Mail::Renew(renewed) => self.renew(&renewed),
+            }
+        }
+    }
+
+    /// New connections get these certificates; those that are open keep what they have.
+    #[cfg(feature = "tls")]
+    fn renew(&mut self, renewed: &Renewed) {
+        for listener in &mut self.listeners {
+            if let Some(Some(config)) = renewed.get(listener.door.bind) {
+                listener.door.tls = Some(Arc::clone(config));
             }
         }
     }
 
     fn report(&self) -> WorkerReport {
+        let mut states = States::default();
+        for (_, connection) in &self.connections {
+            connection.count_state(&mut states);
+        }
+        let mut tallies = Vec::new();
+        self.desk.handler.tally(&mut |kind, name, count| {
+            tallies.push(Tally {
+                kind,
+                name: name.to_owned(),
+                count,
+            });
+        });
         WorkerReport {
             worker: self.number,
             core: self.core,
             open: self.connections.len(),
+            states,
             counters: self.desk.counters,
+            refusals: self.desk.refusals.clone(),
+            tallies,
             latency: self.desk.latency.clone(),
         }
     }
@@ -275,7 +304,7 @@ impl<H: Handler> Worker<H> {
     }
 
     /// Takes what is queued, but not for ever from peers who queue up as fast.
-    fn accept_all(&mut self) {
+    pub(super) fn accept_all(&mut self) {
         for index in 0..self.listeners.len() {
             for _ in 0..ACCEPT_ALL / ACCEPT_BATCH {
                 self.accept(index);
@@ -302,75 +331,5 @@ impl<H: Handler> Worker<H> {
         self.desk
             .drain
             .is_some_and(|until| empty || Instant::now() >= until)
-    }
-
-    /// How long poll may sleep.
-    fn timeout(&self) -> Option<Duration> {
-        if !self.pending.is_empty() || self.listeners.iter().any(|listener| listener.pending) {
-            return Some(Duration::ZERO);
-        }
-        let earliest = self.desk.earliest?;
-        Some(earliest.saturating_duration_since(Instant::now()))
-    }
-
-    /// Whatever waits for a moment that has come. In the steady state nothing does, and the clock is
-    /// not read.
-    fn due(&mut self) {
-        let Some(earliest) = self.desk.earliest else {
-            return;
-        };
-        let now = Instant::now();
-        if now < earliest {
-            return;
-        }
-        self.desk.earliest = None;
-        self.due_listeners(now);
-        let mut next: Option<Instant> = self.desk.drain;
-        for place in self.due_connections(now, &mut next) {
-            if let Some(connection) = self.connections.get_mut(place) {
-                let expired = connection.expire(&mut self.desk);
-                self.settle(place, expired);
-            }
-        }
-        let waiting = next.into_iter().chain(self.desk.earliest).min();
-        // However close together the deadlines are, a look at all of them is paid for only so often.
-        self.desk.earliest = waiting.map(|at| at.max(now + SWEEP_INTERVAL));
-    }
-
-    /// The connections whose deadline has passed; `next` learns of the others'.
-    fn due_connections(&self, now: Instant, next: &mut Option<Instant>) -> Vec<usize> {
-        let mut due = Vec::new();
-        for (place, connection) in &self.connections {
-            match connection.deadline {
-                Some(at) if at <= now => due.push(place),
-                Some(at) => *next = Some(next.map_or(at, |next| next.min(at))),
-                None => {}
-            }
-        }
-        due
-    }
-
-    fn due_listeners(&mut self, now: Instant) {
-        if self.listeners_until.is_some_and(|until| until <= now) {
-            self.listeners_until = None;
-            self.accept_all();
-            self.listeners.clear();
-        }
-        if let Some(until) = self.listeners_until {
-            self.desk.watch(until);
-        }
-        for index in 0..self.listeners.len() {
-            let Some(listener) = self.listeners.get_mut(index) else {
-                return;
-            };
-            match listener.retry_at {
-                Some(at) if at <= now => {
-                    listener.retry_at = None;
-                    self.accept(index);
-                }
-                Some(at) => self.desk.watch(at),
-                None => {}
-            }
-        }
     }
 }

@@ -5,10 +5,10 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Parser, Subcommand};
-use spoa::agent::{BindAddress, DEFAULT_PORT, Limits};
-use spoa::control::config::AgentOptions;
+use clap::{ArgMatches, Parser, Subcommand, ValueEnum};
+use spoa::agent::{Bind, BindAddress, DEFAULT_PORT, Limits};
 use spoa::control::config::values::{self, Cores, MaybeDuration, Workers};
+use spoa::control::config::{AdminKeys, AgentOptions};
 use spoa::session::Terms;
 
 use super::failure::Failure;
@@ -49,13 +49,24 @@ pub(crate) struct Args {
     pub(crate) workers: Workers,
 
     /// Listen here: ADDRESS, ADDRESS:PORT, [V6]:PORT or unix:PATH. Repeatable. Without a port
-    /// that of -p counts. SPOP has no authentication: who reaches the address may ask
+    /// that of -p counts. SPOP has no authentication: who reaches the address may ask, unless words
+    /// of HAProxy's bind follow it: "allow-from CIDR,..." lets nobody else in, "ssl crt FILE ca-file
+    /// FILE" asks for a certificate of that CA
     #[arg(short = 'b', long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(crate) bind: Vec<String>,
 
     /// Share the addresses with a process that has them, until that one is told to stop
     #[arg(long)]
     pub(crate) takeover: bool,
+
+    /// Give root's rights up for this user's once the addresses are taken
+    #[arg(long, value_name = "USER[:GROUP]")]
+    pub(crate) user: Option<String>,
+
+    /// Shut off every file that is not needed any more (Landlock): "auto" does it if the kernel can,
+    /// "require" does not start otherwise
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(crate) confine: When,
 
     /// Permission bits of UNIX sockets, octal
     #[arg(long, value_name = "MODE", default_value = "660", value_parser = values::mode)]
@@ -100,12 +111,38 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "off", value_parser = values::maybe_duration)]
     pub(crate) busy_poll: MaybeDuration,
 
+    /// Answer on this address, of this machine only, for metrics, a status page and spoa ctl:
+    /// a loopback address, with :PORT or without (then 12346), or unix:PATH
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin: Option<String>,
+
+    /// Obey commands over TCP that bring the token in the first line of this file. Without it
+    /// only a UNIX socket takes commands
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_token: Option<PathBuf>,
+
+    /// Permission bits of the endpoint's UNIX socket; only the file has them.
+    #[arg(skip)]
+    pub(crate) admin_mode: Option<u32>,
+
     /// Repeat the random scores of another run that had this seed
     #[arg(long, value_name = "NUMBER")]
     pub(crate) seed: Option<u64>,
 
+    /// Whether somebody said where to listen.
+    #[arg(skip)]
+    pub(crate) is_bound: bool,
+
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+}
+
+/// When something that not every machine can do is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    Auto,
+    Require,
+    Off,
 }
 
 /// What the program does other than to serve.
@@ -123,6 +160,9 @@ pub(crate) enum Command {
     },
     /// Explain the score of addresses: which entries cover it, what each contributes, what decides
     Lookup(Lookup),
+    /// Ask a running agent, or tell it to do something, by its admin endpoint
+    #[cfg(feature = "admin")]
+    Ctl(super::ctl::Ctl),
 }
 
 /// What `spoa lookup` is asked.
@@ -167,7 +207,7 @@ fn address(text: &str) -> Result<Asked, String> {
 
 impl Args {
     /// The addresses of `--bind`, each once.
-    pub(crate) fn addresses(&self) -> Result<Vec<BindAddress>, Failure> {
+    pub(crate) fn binds(&self) -> Result<Vec<Bind>, Failure> {
         #[cfg(not(feature = "trace"))]
         if self.debug {
             return Err(Failure::bad(
@@ -175,22 +215,25 @@ impl Args {
                 "this binary was built without the feature trace",
             ));
         }
-        let mut addresses: Vec<BindAddress> = Vec::new();
+        let mut binds: Vec<Bind> = Vec::new();
         for text in &self.bind {
-            let address = BindAddress::parse(text, self.port)
+            let bind = Bind::parse(text, self.port)
                 .map_err(|why| Failure::bad("--bind", format!("\"{text}\": {why}")))?;
-            if let Some(other) = addresses.iter().find(|other| overlap(other, &address)) {
+            let address = &bind.address;
+            let mut others = binds.iter().map(|other| &other.address);
+            if let Some(other) = others.find(|other| overlap(other, address)) {
                 let why = format!("{address} and {other} are the same address, or overlap");
                 return Err(Failure::bad("--bind", why));
             }
-            addresses.push(address);
+            binds.push(bind);
         }
-        Ok(addresses)
+        Ok(binds)
     }
 
     /// Takes from a configuration file what was not given on the command line.
     pub(crate) fn complete(&mut self, given: &ArgMatches, file: AgentOptions) {
         let take = |name: &str| given.value_source(name) != Some(ValueSource::CommandLine);
+        self.is_bound = file.listen.is_some() || !take("bind");
         set(&mut self.bind, file.listen, take("bind"));
         set(&mut self.workers, file.workers, take("workers"));
         set(&mut self.unix_mode, file.unix_mode, take("unix_mode"));
@@ -228,6 +271,13 @@ impl Args {
         set(&mut self.takeover, file.takeover, take("takeover"));
         self.cores = self.cores.take().or(file.cores);
         self.max_connections = self.max_connections.or(file.max_connections);
+    }
+
+    /// Takes what the file says about the admin endpoint and no flag does.
+    pub(crate) fn complete_admin(&mut self, file: AdminKeys) {
+        self.admin = self.admin.take().or(file.listen);
+        self.admin_token = self.admin_token.take().or(file.token_file);
+        self.admin_mode = file.unix_mode;
     }
 
     /// The limits that the options set.
@@ -298,32 +348,29 @@ mod tests {
         );
         let limits = args.limits();
         assert_eq!(limits, Limits::default());
-        assert_eq!(
-            args.addresses().unwrap(),
-            ["127.0.0.1:12345".parse().unwrap()]
-        );
+        assert_eq!(args.binds().unwrap(), ["127.0.0.1:12345".parse().unwrap()]);
     }
 
     #[test]
     fn a_port_counts_for_every_address_without_one() {
         let args = parse(&["-p", "9", "-b", "::1", "-b", "127.0.0.1:7", "-b", "unix:x"]).unwrap();
         let shown: Vec<_> = args
-            .addresses()
+            .binds()
             .unwrap()
             .iter()
-            .map(ToString::to_string)
+            .map(|bind| bind.address.to_string())
             .collect();
         assert_eq!(shown, ["[::1]:9", "127.0.0.1:7", "unix:x"]);
         assert!(
             parse(&["-b", "::1", "-b", "[::1]:12345"])
                 .unwrap()
-                .addresses()
+                .binds()
                 .is_err()
         );
         assert!(
             parse(&["-p", "0", "-b", "::1", "-b", "::1"])
                 .unwrap()
-                .addresses()
+                .binds()
                 .is_ok()
         );
     }

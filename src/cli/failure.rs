@@ -2,13 +2,18 @@
 
 use core::time::Duration;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, mpsc};
 use std::thread;
 
 use clap::error::ErrorKind;
 use spoa::agent::{BindAddress, StartError, WorkerPanicked};
+#[cfg(feature = "admin")]
+use spoa::control::admin::AdminError;
 use spoa::control::config::ConfigError;
+use spoa::host::identity::IdentityError;
+use spoa::host::sockets::NotListening;
 
 use super::args::Args;
 use super::print::say;
@@ -51,6 +56,40 @@ impl Failure {
         Self::Start(format!("cannot handle signals: {error}"))
     }
 
+    #[cfg(feature = "documents")]
+    pub(crate) fn documents(folder: &Path, error: &io::Error) -> Self {
+        let folder = folder.display();
+        Self::Start(format!("documents: cannot write them to {folder}: {error}"))
+    }
+
+    pub(crate) fn user(error: &IdentityError) -> Self {
+        let remedy = match error {
+            IdentityError::NotRoot => "start as root or as that user, or leave the option out",
+            _ => "name a user of this machine",
+        };
+        Self::Start(format!("--user: {error}; {remedy}"))
+    }
+
+    pub(crate) fn unreadable(file: &Path, error: &io::Error) -> Self {
+        let file = file.display();
+        Self::Start(format!(
+            "--user: {file}: {error}; let that user read it, or a reload will fail"
+        ))
+    }
+
+    pub(crate) fn passed(error: &NotListening) -> Self {
+        Self::Start(format!(
+            "LISTEN_FDS: {error}; a .socket unit has to say ListenStream= and Accept=no"
+        ))
+    }
+
+    pub(crate) fn confine(why: &impl core::fmt::Display) -> Self {
+        Self::Start(format!(
+            "--confine: {why}; start with --confine auto or off, or on a kernel that can (6.12 and later, \
+             with landlock in its list of security modules)"
+        ))
+    }
+
     /// A configuration that cannot be used. Each thing that is wrong has a line.
     pub(crate) fn config(error: &ConfigError) -> Self {
         Self::Start(error.to_string())
@@ -63,6 +102,12 @@ impl Failure {
     #[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
     pub(crate) fn thread(error: io::Error) -> Self {
         Self::Start(format!("cannot start a thread: {error}"))
+    }
+
+    /// The admin endpoint, with the option that it is about.
+    #[cfg(feature = "admin")]
+    pub(crate) fn admin(option: &str, error: &AdminError) -> Self {
+        Self::Start(format!("{option}: {error}"))
     }
 
     /// Adds the option and the remedy to what the agent says.
@@ -102,6 +147,8 @@ impl Failure {
                 "lower it, or raise ulimit -n (LimitNOFILE= in systemd)",
             ),
             StartError::Worker(_) => ("--workers", "ask for fewer"),
+            #[cfg(feature = "tls")]
+            StartError::Tls(error) => ("--bind", error.remedy()),
         };
         Self::Start(format!("{option}: {error}; {remedy}"))
     }

@@ -1,6 +1,5 @@
 //! `spoa lookup`: why an address has the score that it has.
 
-mod explain;
 mod input;
 
 use core::net::IpAddr;
@@ -8,20 +7,21 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::process::ExitCode;
 
 use spoa::control::config::Config;
+use spoa::control::explain::{self, Explanation, role_name};
 use spoa::control::once::{Asking, Once};
-use spoa::reputation::{Role, Score, Table};
+use spoa::iprep::Policy;
+use spoa::reputation::{Score, Table};
 
 use super::args::{Asked, Lookup};
 use super::failure::Failure;
 use super::print::say;
-use explain::Explanation;
 
 /// Bytes that are written at once.
 const BUFFER: usize = 64 * 1024;
 
 /// How addresses are answered.
 struct Desk<'a> {
-    once: &'a Once,
+    policy: &'a Policy,
     table: &'a Table,
     unknown: Score,
     now: u32,
@@ -54,7 +54,7 @@ pub(crate) fn lookup(asked: &Lookup) -> Result<ExitCode, Failure> {
         return Err(Failure::Start(format!("{}: {why}", asked.config.display())));
     };
     let desk = Desk {
-        once: &once,
+        policy: &once.policy,
         table,
         unknown: config.reputation.unknown_score,
         now: spoa::control::now(),
@@ -112,14 +112,20 @@ impl Desk<'_> {
     fn one(&self, to: &mut impl Write, address: IpAddr, text: &[u8]) -> io::Result<()> {
         match self.style {
             Style::Terse => self.terse(to, address, text),
-            Style::Json => writeln!(to, "{}", self.explain(address).json()),
-            Style::People => self.explain(address).write(to),
+            Style::Json => match self.explain(address) {
+                Some(explanation) => writeln!(to, "{}", explanation.json()),
+                None => Ok(()),
+            },
+            Style::People => match self.explain(address) {
+                Some(explanation) => explanation.write(to),
+                None => Ok(()),
+            },
         }
     }
 
-    fn explain(&self, address: IpAddr) -> Explanation<'_> {
-        let verdict = self.table.lookup(address);
-        Explanation::new(self.once, verdict.as_ref(), address, self.unknown, self.now)
+    /// None only without a table.
+    fn explain(&self, address: IpAddr) -> Option<Explanation<'_>> {
+        Explanation::of(self.policy, address, self.now)
     }
 
     /// `ADDRESS SCORE ROLE FEED:PREFIX`
@@ -134,14 +140,5 @@ impl Desk<'_> {
             Some((feed, prefix)) => writeln!(to, " {score} {role} {feed}:{prefix}"),
             None => writeln!(to, " {score} {role} -"),
         }
-    }
-}
-
-const fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Allow => "allow",
-        Role::Deny => "deny",
-        Role::Guard => "private",
-        Role::Feed => "feed",
     }
 }

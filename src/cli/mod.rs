@@ -1,27 +1,40 @@
 //! The command line: options, start, signals, and one clear line for everything that is wrong.
 
+#[cfg(feature = "admin")]
+mod admin;
+#[cfg(not(feature = "admin"))]
+#[path = "no_admin.rs"]
+mod admin;
 mod args;
 mod check;
+#[cfg(feature = "admin")]
+mod ctl;
+#[cfg(feature = "documents")]
+mod documents;
 mod failure;
 mod limits;
 mod lookup;
 mod print;
 mod signals;
+mod surroundings;
 
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use spoa::agent::{Agent, BindAddress, Builder, StartError};
+use spoa::agent::{Agent, Bind, Builder};
 use spoa::control::config::Config;
-use spoa::control::{self, Engine, Remote};
+use spoa::control::{self, Engine, Remote, Say};
+use spoa::host::supervisor;
 use spoa::iprep::{IpReputation, Judge};
 use spoa::reputation::Random;
 
+use admin::Endpoint;
 use args::{Args, Command};
 use failure::Failure;
 use signals::Signals;
+use surroundings::Surroundings;
 
 /// Lines for people that may wait to be printed. More are left out: nobody reads.
 const LINES_MAX: usize = 256;
@@ -29,56 +42,97 @@ const LINES_MAX: usize = 256;
 /// Does what the command line says.
 pub(crate) fn run() -> Result<ExitCode, Failure> {
     failure::keep_panics();
+    #[cfg(feature = "documents")]
+    if let Some(folder) = documents::wanted() {
+        let written = documents::write(&folder);
+        let written = written.map_err(|error| Failure::documents(&folder, &error));
+        return written.map(|()| ExitCode::SUCCESS);
+    }
     let given = Args::command().try_get_matches().map_err(Failure::Usage)?;
     let mut args = Args::from_arg_matches(&given).map_err(Failure::Usage)?;
     match args.command.take() {
         Some(Command::Check { config, offline }) => return check::check(&config, offline),
         Some(Command::Lookup(lookup)) => return lookup::lookup(&lookup),
+        #[cfg(feature = "admin")]
+        Some(Command::Ctl(ctl)) => return ctl::ctl(&ctl),
         None => {}
     }
     let config = args.config.as_deref().map(Config::read).transpose();
     let config = config.map_err(|error| Failure::config(&error))?;
-    if let Some(config) = &config {
-        args.complete(&given, config.agent.clone());
-    }
+    let (agent_keys, admin_keys) = config.as_ref().map_or_else(Default::default, |config| {
+        (config.agent.clone(), config.admin.clone())
+    });
+    args.complete(&given, agent_keys);
+    args.complete_admin(admin_keys);
     serve(&args, config).map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs the agent until it is told to stop.
 fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
-    let addresses = args.addresses()?;
+    let mut binds = args.binds()?;
     let limits = args.limits();
     limits::raise_descriptors();
     // Before anything listens, so that no signal finds the agent half made.
-    let signals = Signals::new(config.is_some())?;
+    let signals = Signals::new(config.is_some() || has_tls(&binds))?;
 
     let seed = args
         .seed
         .map_or_else(Random::entropy, Ok)
         .map_err(Failure::entropy)?;
-    let builder = builder(args, addresses).limits(limits);
-    let (agent, remote) = match config {
+    let mut surroundings = Surroundings::find(args)?;
+    // While everything can still be read; it answers from where the process is confined.
+    let endpoint = Endpoint::bind(args, surroundings.owner())?;
+    let files = config.as_ref().map(control::touches).unwrap_or_default();
+    surroundings.confine(args, &mut binds, endpoint.address(), files)?;
+    let endpoint = endpoint.serve()?;
+    let lines = lines()?;
+    let budget = limits.processing_budget;
+    let builder = builder(args, binds)
+        .limits(limits)
+        .spare_descriptors(endpoint.descriptors());
+    let builder = surroundings.equip(builder);
+    let (agent, engine) = match config {
         None => {
-            let started = builder.spawn(|worker| IpReputation::new(Random::seeded(seed, worker)));
+            let listening = surroundings.listen(builder, args)?;
+            let started = listening.spawn(|worker| IpReputation::new(Random::seeded(seed, worker)));
             (started, None)
         }
-        Some(config) => start_with(config, builder, seed)?,
+        Some(config) => {
+            // The lists before the addresses: whoever shares them is not kept waiting.
+            let engine = Engine::start(config, Say::clone(&lines)).map_err(Failure::engine)?;
+            let listening = surroundings.listen(builder, args)?;
+            let published = engine.published();
+            let started = listening.spawn(|worker| {
+                let random = Random::seeded(seed, worker);
+                Judge::new(&published, random, control::now)
+            });
+            let remote = engine.spawn().map_err(Failure::thread)?;
+            (started, Some((remote, published)))
+        }
     };
     let agent = agent.map_err(|error| Failure::start(&error, args))?;
 
     print::started(&agent);
-    let control = agent.control();
-    let serve = move || signals.serve(&control, remote.as_ref());
-    let serving = thread::Builder::new().name("signals".into()).spawn(serve);
-    serving.map_err(|error| Failure::signals(&error))?;
+    endpoint.tell_of(&agent, budget, engine.clone(), &lines);
+    surroundings.say();
+    serve_signals(&agent, signals, engine.map(|(remote, _)| remote))?;
+    supervisor::ready(&print::listening(&agent));
     agent.join().map_err(Failure::Panicked)
 }
 
-type Started = (Result<Agent, StartError>, Option<Remote>);
+/// Starts the threads that act on signals and feed the watchdog.
+fn serve_signals(agent: &Agent, signals: Signals, remote: Option<Remote>) -> Result<(), Failure> {
+    let control = agent.control();
+    let watched = supervisor::watch(control.clone(), |line| print::say(line));
+    watched.map_err(Failure::thread)?;
+    let serve = move || signals.serve(&control, remote.as_ref());
+    let serving = thread::Builder::new().name("signals".into()).spawn(serve);
+    serving.map(drop).map_err(|error| Failure::signals(&error))
+}
 
-/// Starts the agent over what a configuration says.
-fn start_with(config: Config, builder: Builder, seed: u64) -> Result<Started, Failure> {
-    // Printing may block; what prints must not be what reloads.
+/// Where lines go that must not keep anybody waiting: printing may block, and what prints must not be
+/// what reloads.
+fn lines() -> Result<Say, Failure> {
     let (to, lines) = mpsc::sync_channel::<String>(LINES_MAX);
     let printing = thread::Builder::new().name("lines".into()).spawn(move || {
         for line in lines {
@@ -86,21 +140,24 @@ fn start_with(config: Config, builder: Builder, seed: u64) -> Result<Started, Fa
         }
     });
     printing.map_err(Failure::thread)?;
-    let say = move |line: &str| {
+    Ok(Arc::new(move |line: &str| {
         // Full: nobody reads.
         let _ = to.try_send(line.to_owned());
-    };
-    let engine = Engine::start(config, Arc::new(say)).map_err(Failure::engine)?;
-    let published = engine.published();
-    let agent = builder.spawn(|worker| {
-        let random = Random::seeded(seed, worker);
-        Judge::new(&published, random, control::now)
-    });
-    let remote = engine.spawn().map_err(Failure::thread)?;
-    Ok((agent, Some(remote)))
+    }))
 }
 
-fn builder(args: &Args, addresses: Vec<BindAddress>) -> Builder {
+/// Whether there are certificates to be renewed.
+fn has_tls(binds: &[Bind]) -> bool {
+    #[cfg(feature = "tls")]
+    return binds.iter().any(|bind| bind.tls.is_some());
+    #[cfg(not(feature = "tls"))]
+    {
+        let _ = binds;
+        false
+    }
+}
+
+fn builder(args: &Args, binds: Vec<Bind>) -> Builder {
     let workers = args.workers.count();
     let mut builder = Agent::builder().workers(workers).takeover(args.takeover);
     if let Some(cores) = &args.cores {
@@ -110,5 +167,5 @@ fn builder(args: &Args, addresses: Vec<BindAddress>) -> Builder {
     if args.debug {
         builder = builder.trace(Arc::new(print::trace));
     }
-    addresses.into_iter().fold(builder, Builder::bind)
+    binds.into_iter().fold(builder, Builder::bind_with)
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::io::{self, Write as _};
 
 use spoa::Agent;
-use spoa::agent::{BindAddress, Latency, Report, WorkerReport};
+use spoa::agent::{Latency, Report, WorkerReport};
 use spoa::control::status::Status;
 
 fn print(text: &str) {
@@ -34,7 +34,7 @@ pub(crate) fn trace(line: &str) {
 
 /// The line at the start: addresses, workers, cores.
 pub(crate) fn started(agent: &Agent) {
-    let addresses = joined(agent.addresses(), ", ");
+    let addresses = listening(agent);
     let cores = agent.cores();
     let workers = cores.len();
     let plural = if workers == 1 { "" } else { "s" };
@@ -43,21 +43,23 @@ pub(crate) fn started(agent: &Agent) {
         .map(|core| core.map_or_else(|| "any".into(), |core| core.to_string()));
     let numbers = numbers.collect::<Vec<_>>();
     say(format_args!(
-        "version {} listening on {addresses}; {workers} worker{plural} on core{plural} {}; \
+        "version {} {addresses}; {workers} worker{plural} on core{plural} {}; \
          up to {} connections",
         env!("CARGO_PKG_VERSION"),
         joined(&numbers, " "),
         agent.connections_max(),
     ));
-    for open in agent
-        .addresses()
-        .iter()
-        .filter(|address| !BindAddress::is_local(address))
-    {
+    for open in agent.exposed() {
         say(format_args!(
-            "WARNING: {open} can be reached from other machines, and SPOP has no authentication"
+            "WARNING: {open} can be reached from other machines, and SPOP has no authentication; \
+             name those that may ask with allow-from, or ask for certificates with ssl"
         ));
     }
+}
+
+/// Where it listens.
+pub(crate) fn listening(agent: &Agent) -> String {
+    format!("listening on {}", joined(agent.addresses(), ", "))
 }
 
 fn joined(items: &[impl Display], separator: &str) -> String {
@@ -146,7 +148,7 @@ impl Display for Time {
 
 #[cfg(test)]
 mod tests {
-    use spoa::agent::Counters;
+    use spoa::agent::{Counters, Refusals, States};
 
     use super::*;
 
@@ -164,7 +166,10 @@ mod tests {
                 worker,
                 core: Some(worker),
                 open: 3,
+                states: States::default(),
                 counters,
+                refusals: Refusals::default(),
+                tallies: Vec::new(),
                 latency,
             }
         };

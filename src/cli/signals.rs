@@ -11,7 +11,8 @@ use std::thread;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::low_level::signal_name;
 use spoa::agent::Control;
-use spoa::control::Remote;
+use spoa::control::{Remote, certificates};
+use spoa::host::supervisor;
 
 use super::failure::Failure;
 use super::print::{self, say};
@@ -28,6 +29,8 @@ enum Note {
     Report,
     Stopping(&'static str),
     NoReload,
+    /// What became of the certificates.
+    Renewal(String),
 }
 
 /// The signals that the agent handles, from the moment this is made.
@@ -60,13 +63,23 @@ impl Signals {
             match signal {
                 SIGUSR1 => print_later(&printer, Note::Report),
                 SIGHUP => {
-                    if !remote.is_some_and(Remote::reload) {
+                    supervisor::reloading();
+                    if let Some(came) = certificates::renew(control) {
+                        let (Ok(line) | Err(line)) = came;
+                        print_later(&printer, Note::Renewal(line));
+                    }
+                    let reloads = remote.map(Remote::reload);
+                    if reloads.is_none() {
+                        supervisor::ready("reloaded");
+                    }
+                    if reloads == Some(false) {
                         print_later(&printer, Note::NoReload);
                     }
                 }
                 _ if stopping => process::exit(ENDED_BY_SIGNAL + signal),
                 _ => {
                     stopping = true;
+                    supervisor::stopping();
                     control.drain();
                     print_later(
                         &printer,
@@ -93,6 +106,7 @@ fn print_notes(notes: &Receiver<Note>, control: &Control, remote: Option<&Remote
             Note::NoReload => {
                 say("SIGHUP: the control thread has ended, which is a bug; start again");
             }
+            Note::Renewal(line) => say(format_args!("SIGHUP: {line}")),
             Note::Stopping(name) => {
                 say(format_args!(
                     "{name}: answering what is in flight, then ending"

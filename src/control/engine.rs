@@ -30,7 +30,9 @@ use super::schedule::{Dice, Due};
 use super::shelf::{Outcome, Shelf};
 use super::snapshot::MakeError;
 use super::status::{SharedStatus, Status};
+use super::touches::touches;
 use super::watch::Watch;
+use crate::host::supervisor;
 use crate::iprep::{Policy, Published};
 use crate::reputation::Role;
 
@@ -44,9 +46,12 @@ const IDLE: Duration = Duration::from_hours(1);
 /// Where lines for people go. It must not block.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// Told what came of a reload: a line for people, as an error if the old state stays.
+pub type Done = Box<dyn FnOnce(Result<String, String>) + Send>;
+
 /// What happens to the engine.
 enum Event {
-    Reload,
+    Reload(Option<Done>),
     Touched,
     Fetched(Box<(List, Result<Fetch, LoadError>)>),
 }
@@ -95,14 +100,25 @@ impl Remote {
     /// thread is there to do it.
     #[must_use]
     pub fn reload(&self) -> bool {
-        self.sender.send(Event::Reload).is_ok()
+        self.sender.send(Event::Reload(None)).is_ok()
+    }
+
+    /// The same; `done` is called, on the engine's thread, once it is over. URLs are asked after that.
+    pub fn reload_then(&self, done: Done) {
+        // Without a control thread `done` is dropped, which tells as well.
+        let _ = self.sender.send(Event::Reload(Some(done)));
     }
 
     /// How things are.
     #[must_use]
     pub fn status(&self) -> Status {
         let status = self.status.lock();
-        status.map(|status| status.clone()).unwrap_or_default()
+        let mut status = status.map(|status| status.clone()).unwrap_or_default();
+        let time = now();
+        for feed in &mut status.feeds {
+            feed.stale = feed.stale_from.is_some_and(|from| from <= time);
+        }
+        status
     }
 }
 
@@ -180,7 +196,14 @@ impl Engine {
         let _ = nice(NICENESS);
         loop {
             match self.events.recv_timeout(self.wait()) {
-                Ok(Event::Reload) => self.reload(),
+                Ok(Event::Reload(done)) => {
+                    let came = self.reload();
+                    self.show();
+                    supervisor::ready("reloaded");
+                    if let Some(done) = done {
+                        done(came);
+                    }
+                }
                 Ok(Event::Touched) => {
                     self.follow();
                     if self.read_files(false) {
@@ -219,20 +242,29 @@ impl Engine {
     }
 
     /// Reads the configuration again, and everything that it names.
-    fn reload(&mut self) {
+    fn reload(&mut self) -> Result<String, String> {
         let config = match Config::read(&self.config.file) {
             Ok(config) => config,
-            Err(error) => return self.refuse(&error.to_string().replace('\n', "; ")),
+            Err(error) => return Err(self.refuse(&error.to_string().replace('\n', "; "))),
         };
         if let Some(why) = self.unreadable_own(&config) {
-            return self.refuse(&why);
+            return Err(self.refuse(&why));
         }
         let old = core::mem::replace(&mut self.config, config);
+        if self.config.admin != old.admin {
+            self.tell("[admin]: takes effect when the agent is started again");
+        }
         let fixed = self.config.agent.changed(&old.agent);
         if !fixed.is_empty() {
             self.tell(&format!(
                 "[agent] {}: takes effect when the agent is started again",
                 fixed.join(", ")
+            ));
+        }
+        if let Some(folder) = touches(&self.config).shut_off() {
+            self.tell(&format!(
+                "WARNING: {} was shut off at the start; start the agent again to have it read",
+                folder.display()
             ));
         }
         self.shelf
@@ -246,22 +278,25 @@ impl Engine {
         self.plan();
         let at = Instant::now();
         self.due.values_mut().for_each(|due| due.hurry(at));
-        if self.publish_or_say() {
-            let status = self.remote().status();
-            let lists = self.shelf.kept.len();
-            self.tell(&format!(
-                "reloaded: {} entries of {lists} lists in {} ranges",
-                status.entries, status.ranges
-            ));
+        if !self.publish_or_say() {
+            return Err("no new table, the last good one stays; the log says why".to_owned());
         }
+        let status = self.remote().status();
+        let lists = self.shelf.kept.len();
+        let line = format!(
+            "reloaded: {} entries of {lists} lists in {} ranges",
+            status.entries, status.ranges
+        );
+        self.tell(&line);
+        Ok(line)
     }
 
-    /// Says that a configuration is not used.
-    fn refuse(&self, why: &str) {
+    /// Says that a configuration is not used, in the words that are returned.
+    fn refuse(&self, why: &str) -> String {
         self.update(|status| status.bad_configurations += 1);
-        self.tell(&format!(
-            "WARNING: configuration not used, the last good one stays: {why}"
-        ));
+        let line = format!("configuration not used, the last good one stays: {why}");
+        self.tell(&format!("WARNING: {line}"));
+        line
     }
 
     /// A list of one's own that the configuration names for the first time and that is not good: most

@@ -10,10 +10,14 @@
 //! scope: what a line of a feed means ([`reputation`](crate::reputation)) and what is answered
 //! ([`iprep`](crate::iprep)).
 
+#[cfg(feature = "admin")]
+pub mod admin;
+pub mod certificates;
 mod clock;
 pub mod config;
 mod databases;
 mod engine;
+pub mod explain;
 mod fetch;
 pub mod lists;
 pub mod load;
@@ -23,8 +27,10 @@ mod shelf;
 mod snapshot;
 pub mod source;
 pub mod status;
+mod touches;
 mod watch;
 
 pub use clock::now;
-pub use engine::{Engine, Remote, Say};
+pub use engine::{Done, Engine, Remote, Say};
 pub use snapshot::MakeError;
+pub use touches::touches;

@@ -1,6 +1,5 @@
 //! Everything that a configuration names, read once: for a check, and to look addresses up.
 
-use core::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
 
@@ -37,7 +36,6 @@ pub struct Once {
     pub findings: Vec<Finding>,
     /// What is wrong with the databases.
     pub database_errors: Vec<String>,
-    databases: Databases,
 }
 
 /// What was found of one list.
@@ -94,20 +92,7 @@ impl Once {
             table: made.table,
             findings: findings.collect(),
             database_errors: notes.into_iter().filter_map(|it| it.note).collect(),
-            databases,
         })
-    }
-
-    /// The number of the autonomous system of an address.
-    #[must_use]
-    pub fn asn(&self, address: IpAddr) -> Option<u32> {
-        self.databases.asn.data.as_ref()?.asn(address)
-    }
-
-    /// The country of an address, two letters.
-    #[must_use]
-    pub fn country(&self, address: IpAddr) -> Option<[u8; 2]> {
-        self.databases.country.data.as_ref()?.country(address)
     }
 }
 

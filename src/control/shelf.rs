@@ -358,6 +358,7 @@ impl Kept {
             wrong: good.map_or(0, |good| good.report.wrong),
             as_of: good.and_then(|good| good.as_of),
             last_success: self.last_success,
+            stale_from: self.stale_from(),
             stale: self.stale_from().is_some_and(|from| from <= now),
             from_cache: self.from_cache,
             failures: self.failures,

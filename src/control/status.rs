@@ -1,6 +1,7 @@
 //! What the control plane knows of itself, for whoever asks.
 
 use core::fmt;
+use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
 use crate::reputation::formats::Format;
@@ -16,6 +17,8 @@ pub struct Status {
     pub bad_configurations: u64,
     /// When the current table was made, in seconds since 1970.
     pub published: Option<u32>,
+    /// How long it took to make and publish it.
+    pub took: Duration,
     /// Entries in the table.
     pub entries: usize,
     /// Disjoint ranges that they became.
@@ -45,7 +48,9 @@ pub struct FeedStatus {
     pub as_of: Option<u32>,
     /// When it was last read or confirmed, in seconds since 1970.
     pub last_success: Option<u32>,
-    /// Whether it is older than `stale-after`.
+    /// From when on it is older than `stale-after`, in seconds since 1970.
+    pub stale_from: Option<u32>,
+    /// Whether it is.
     pub stale: bool,
     /// Whether it is the copy on disk of what a URL gave to an earlier process.
     pub from_cache: bool,
@@ -78,14 +83,23 @@ impl fmt::Display for Status {
     }
 }
 
-impl fmt::Display for FeedStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match (&self.error, self.last_success) {
+impl FeedStatus {
+    /// How it is, in a word: `good`; `copy` of an earlier process; `kept`, since the latest was not
+    /// good; `absent`.
+    #[must_use]
+    pub const fn state(&self) -> &'static str {
+        match (&self.error, self.last_success) {
             (_, None) => "absent",
             (Some(_), Some(_)) => "kept",
             (None, Some(_)) if self.from_cache => "copy",
             (None, Some(_)) => "good",
-        };
+        }
+    }
+}
+
+impl fmt::Display for FeedStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
         let format = self.format.map_or("unknown", Format::name);
         write!(
             f,

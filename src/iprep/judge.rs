@@ -5,9 +5,10 @@ use core::net::IpAddr;
 
 use super::policy::Prepared;
 use super::published::Reader;
+use super::tally::Tally;
 use super::{Policy, Published, Source, Value};
 use crate::Handler;
-use crate::reputation::{PayloadMatch, Prefix, Random, Reputation as _, Score, Verdict};
+use crate::reputation::{PayloadMatch, Prefix, Random, Reputation as _, Role, Score, Verdict};
 use crate::spop::{Ack, FrameFull, Message, Notify, TypedData};
 
 /// The longest reason, in bytes. A longer name of a feed is cut; the prefix never is.
@@ -25,6 +26,7 @@ pub struct Judge {
     clock: fn() -> u32,
     /// Where a string is put together.
     text: String,
+    tally: Tally,
 }
 
 impl Judge {
@@ -37,6 +39,7 @@ impl Judge {
             random,
             clock,
             text: String::with_capacity(REASON_LEN_MAX),
+            tally: Tally::default(),
         }
     }
 
@@ -50,26 +53,34 @@ impl Judge {
 impl Handler for Judge {
     fn notify(&mut self, notify: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull> {
         let policy: &Policy = self.policy.load();
+        self.tally.follow(policy);
         let mut desk = Desk {
             policy,
+            tally: &mut self.tally,
             random: &mut self.random,
             now: Now::Unread(self.clock),
             text: &mut self.text,
         };
         for message in notify.messages() {
-            for prepared in policy.messages.iter() {
+            for (place, prepared) in policy.messages.iter().enumerate() {
                 if prepared.rules.name.as_bytes() == message.name() {
+                    desk.tally.message(place);
                     desk.answer(prepared, &message, ack)?;
                 }
             }
         }
         Ok(())
     }
+
+    fn tally(&self, tell: &mut dyn FnMut(&'static str, &str, u64)) {
+        self.tally.tell(tell);
+    }
 }
 
 /// What one NOTIFY is answered with.
 struct Desk<'a> {
     policy: &'a Policy,
+    tally: &'a mut Tally,
     random: &'a mut Random,
     now: Now,
     text: &'a mut String,
@@ -163,6 +174,7 @@ impl<'a> Desk<'a> {
                         findings.now = self.now.read();
                     }
                     let now = findings.now;
+                    self.tally.category(category(&verdict, now));
                     (verdict.score(now), verdict.shadow_score(now))
                 }
             },
@@ -222,8 +234,11 @@ impl<'a> Desk<'a> {
             Value::PayloadScore if findings.is_payload_asked => rule.map(|rule| score(rule.score)),
             Value::CombinedScore if findings.is_anything_asked() => findings.combined().map(score),
             Value::Action if findings.is_anything_asked() => {
-                let action = findings.combined().and_then(|it| self.policy.action(it));
-                action.map(Into::into)
+                let action = findings.combined().and_then(|it| self.policy.action_at(it));
+                action.map(|(place, name)| {
+                    self.tally.action(place);
+                    name.into()
+                })
             }
             _ => return Outcome::Leave,
         };
@@ -262,6 +277,19 @@ impl Now {
 
 fn score<'a>(score: Score) -> TypedData<'a> {
     u32::from(score.value()).into()
+}
+
+/// What a verdict is counted under: its category, or else who decided.
+fn category<'a>(verdict: &Verdict<'a>, now: u32) -> &'a str {
+    verdict
+        .category(now)
+        .unwrap_or_else(|| match verdict.ruled_by(now) {
+            None => "none",
+            Some(Role::Allow) => "allow",
+            Some(Role::Deny) => "deny",
+            Some(Role::Guard) => "private",
+            Some(Role::Feed) => "feed",
+        })
 }
 
 /// The first address that has the right name. NULL and every other type are none.

@@ -12,6 +12,7 @@ mod message;
 mod policy;
 mod published;
 mod question;
+mod tally;
 
 pub use judge::{Judge, REASON_LEN_MAX};
 pub use message::{Answer, MessageRules, UnknownValue, Value};

@@ -5,6 +5,7 @@
 //! answered with them ([`Judge`](super::Judge)).
 
 use core::fmt;
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use super::{MessageRules, Value};
@@ -132,11 +133,29 @@ impl Policy {
         &self.source
     }
 
+    /// The number of the autonomous system of an address.
+    #[must_use]
+    pub fn asn(&self, address: IpAddr) -> Option<u32> {
+        self.asn.as_ref()?.asn(address)
+    }
+
+    /// The country of an address, two letters.
+    #[must_use]
+    pub fn country(&self, address: IpAddr) -> Option<[u8; 2]> {
+        self.country.as_ref()?.country(address)
+    }
+
     /// The action for a score, if there is one.
     #[must_use]
     pub fn action(&self, score: Score) -> Option<&str> {
-        let found = self.actions.iter().find(|action| score <= action.at_most);
-        found.map(|action| &action.name[..])
+        self.action_at(score).map(|(_, name)| name)
+    }
+
+    /// The same, with its place among the actions.
+    pub(super) fn action_at(&self, score: Score) -> Option<(usize, &str)> {
+        let mut actions = self.actions.iter().enumerate();
+        let found = actions.find(|(_, action)| score <= action.at_most);
+        found.map(|(place, action)| (place, &action.name[..]))
     }
 }
 

@@ -20,6 +20,7 @@
 //! | `example` | `examples/ip_rep.rs` |
 //! | `reload` | HAProxy is reloaded under traffic |
 //! | `takeover` | the agent is replaced, or restarted, under traffic |
+//! | `tls` | certificates between HAProxy and the agent |
 //! | `stall` | an agent that answers no more, and then again |
 //!
 //! `rig` holds everything that is not a test, and `support` what all tests on real sockets share.
@@ -80,6 +81,9 @@ mod stall;
 mod support;
 #[cfg(test)]
 mod takeover;
+#[cfg(test)]
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(test)]
 #[cfg(feature = "trace")]
 mod trace;

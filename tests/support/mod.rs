@@ -4,10 +4,12 @@
 //!  Program   the real binary: its arguments, addresses, stderr, signals, report, exit code
 //!  Peer      a client on a real socket, with the crate's own wire code
 //!  frames    the bytes that a peer sends
+//!  Endpoint  a client of the admin endpoint
 //!  Server    an HTTP server that answers as a test tells it to
 //!  Load      threads of peers that ask without end and say what became of every question
 //!  Process   what Linux tells of a process: descriptors, memory, CPU time, cores
 //!  Scratch   a directory that goes away
+//!  Authority a CA and its certificates, as files; Client: a peer that uses them
 //! ```
 //!
 //! Nothing here sleeps: whatever takes time is waited for with a condition and a deadline. Ports are
@@ -20,6 +22,9 @@
     reason = "every test file uses its own part of it"
 )]
 
+mod admin;
+#[cfg(feature = "tls")]
+mod authority;
 pub(crate) mod frames;
 mod http;
 mod load;
@@ -29,7 +34,12 @@ mod process;
 mod program;
 mod report;
 mod scratch;
+#[cfg(feature = "tls")]
+mod sealed;
 
+pub(crate) use admin::{Answered, Endpoint, Metrics};
+#[cfg(feature = "tls")]
+pub(crate) use authority::{Authority, Leaf, Life};
 pub(crate) use http::{Answer, Server};
 pub(crate) use load::{Habit, Load};
 pub(crate) use patience::{PATIENCE, eventually, throughout, until};
@@ -38,5 +48,7 @@ pub(crate) use process::Process;
 pub(crate) use program::{Ended, Program};
 pub(crate) use report::{Line, Report};
 pub(crate) use scratch::{Scratch, own_loopback};
+#[cfg(feature = "tls")]
+pub(crate) use sealed::{Client, Sealed};
 
 pub(crate) use nix::sys::signal::Signal;

@@ -15,8 +15,8 @@ use super::{PATIENCE, frames};
 
 /// One connection.
 #[derive(Debug)]
-pub(crate) struct Peer {
-    pub(crate) socket: Socket,
+pub(crate) struct Peer<S = Socket> {
+    pub(crate) socket: S,
     /// Received, not yet looked at.
     held: BytesMut,
     /// The frame-id of the last NOTIFY of `ask`.
@@ -63,7 +63,28 @@ impl Peer {
         peer
     }
 
-    pub(crate) fn over(socket: Socket) -> Self {
+    /// Whether nothing has arrived and the connection is open.
+    pub(crate) fn is_silent(&self) -> bool {
+        let mut byte = [core::mem::MaybeUninit::uninit()];
+        self.socket.set_nonblocking(true).unwrap();
+        let peeked = self.socket.peek(&mut byte);
+        self.socket.set_nonblocking(false).unwrap();
+        self.held.is_empty() && peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Sends no more, still receives.
+    pub(crate) fn half_close(&self) {
+        self.socket.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Closes with a reset.
+    pub(crate) fn reset(self) {
+        self.socket.set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+impl<S: io::Read + io::Write> Peer<S> {
+    pub(crate) fn over(socket: S) -> Self {
         Self {
             socket,
             held: BytesMut::new(),
@@ -175,25 +196,6 @@ impl Peer {
     /// Expects the end of the stream: no reset, nothing more.
     pub(crate) fn ended(&mut self) {
         assert_eq!(self.receive().unwrap(), None);
-    }
-
-    /// Whether nothing has arrived and the connection is open.
-    pub(crate) fn is_silent(&self) -> bool {
-        let mut byte = [core::mem::MaybeUninit::uninit()];
-        self.socket.set_nonblocking(true).unwrap();
-        let peeked = self.socket.peek(&mut byte);
-        self.socket.set_nonblocking(false).unwrap();
-        self.held.is_empty() && peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-    }
-
-    /// Sends no more, still receives.
-    pub(crate) fn half_close(&self) {
-        self.socket.shutdown(Shutdown::Write).unwrap();
-    }
-
-    /// Closes with a reset.
-    pub(crate) fn reset(self) {
-        self.socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 }
 

@@ -55,6 +55,17 @@ impl Process {
             .unwrap()
     }
 
+    /// The words of a line of its status, such as `Uid:`, for each of its threads.
+    pub(crate) fn of_threads(self, name: &str) -> Vec<Vec<String>> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.0)).unwrap();
+        let of_task = |entry: std::io::Result<fs::DirEntry>| {
+            let status = fs::read_to_string(entry.unwrap().path().join("status")).unwrap();
+            let words = field(&status, name).split_ascii_whitespace();
+            words.map(ToOwned::to_owned).collect()
+        };
+        tasks.map(of_task).collect()
+    }
+
     /// The list of cores that each of its threads may run on, by the thread's name.
     pub(crate) fn cores(self) -> BTreeMap<String, String> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.0)).unwrap();

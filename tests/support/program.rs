@@ -66,7 +66,16 @@ impl Program {
 
     /// Starts a command and waits for the line that says where it listens.
     pub(crate) fn started(command: Command) -> Self {
-        let mut program = Self::spawn(command);
+        Self::spawn(command).serving()
+    }
+
+    /// Starts a command with this as its standard input, and waits for the same.
+    pub(crate) fn started_with(command: Command, stdin: Stdio) -> Self {
+        Self::spawn_with(command, stdin).serving()
+    }
+
+    fn serving(mut self) -> Self {
+        let program = &mut self;
         let line = eventually("the line at the start", || {
             assert_eq!(
                 program.child.try_wait().unwrap(),
@@ -81,13 +90,18 @@ impl Program {
         });
         program.addresses = addresses_of(&line);
         program.workers = workers_of(&line);
-        program
+        self
     }
 
     /// Starts a command, and waits for nothing.
-    pub(crate) fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(command: Command) -> Self {
+        Self::spawn_with(command, Stdio::null())
+    }
+
+    /// The same with this as its standard input.
+    pub(crate) fn spawn_with(mut command: Command, stdin: Stdio) -> Self {
         command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

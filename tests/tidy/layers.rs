@@ -13,7 +13,7 @@ struct Layer {
 const ANY: &[&str] = &[""];
 
 /// From the bottom up. `core` holds neither a socket, a thread nor a clock that runs.
-const LAYERS: [Layer; 9] = [
+const LAYERS: [Layer; 10] = [
     Layer {
         name: "reputation",
         below: &[],
@@ -50,11 +50,16 @@ const LAYERS: [Layer; 9] = [
     Layer {
         name: "iprep",
         below: &["handler", "spop", "reputation"],
-        outside: &["core", "std::sync::Arc", "arc_swap"],
+        outside: &["core", "std::collections", "std::sync::Arc", "arc_swap"],
     },
     Layer {
         name: "agent",
         below: &["session", "handler", "spop"],
+        outside: ANY,
+    },
+    Layer {
+        name: "host",
+        below: &["agent"],
         outside: ANY,
     },
     Layer {
@@ -66,6 +71,7 @@ const LAYERS: [Layer; 9] = [
         name: "cli",
         below: &[
             "control",
+            "host",
             "agent",
             "iprep",
             "session",
@@ -82,21 +88,35 @@ const LAYERS: [Layer; 9] = [
     },
 ];
 
-const LIBRARY: &[&str] = &["agent", "iprep", "session", "handler", "spop", "reputation"];
+const LIBRARY: &[&str] = &[
+    "host",
+    "agent",
+    "iprep",
+    "session",
+    "handler",
+    "spop",
+    "reputation",
+];
 
 /// The standard library, and every crate that the project depends on.
-const CRATES: [&str; 25] = [
+const CRATES: [&str; 34] = [
     "core",
     "alloc",
     "std",
     "arc_swap",
     "bytes",
     "clap",
+    "clap_complete",
+    "clap_mangen",
     "core_affinity",
     "flate2",
     "hdrhistogram",
+    "hyper",
+    "hyper_util",
     "jiff",
+    "landlock",
     "libc",
+    "listenfd",
     "maxminddb",
     "memchr",
     "mio",
@@ -104,11 +124,14 @@ const CRATES: [&str; 25] = [
     "rand",
     "regex_automata",
     "rustix",
+    "rustls",
+    "sd_notify",
     "serde",
     "serde_json",
     "signal_hook",
     "slab",
     "socket2",
+    "tokio",
     "toml",
     "ureq",
 ];

@@ -5,6 +5,7 @@
 //!
 //! Unknown keys are refused: a misspelt `half-lfie` must not be a feed that never ages.
 
+mod admin;
 mod agent;
 mod error;
 mod feed;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use admin::AdminKeys;
 pub use agent::AgentOptions;
 pub use error::{ConfigError, Problem};
 pub use feed::{Feed, Header, Place, Secret, Specifics};
@@ -40,6 +42,8 @@ pub struct Config {
     pub file: PathBuf,
     /// `[agent]`.
     pub agent: AgentOptions,
+    /// `[admin]`.
+    pub admin: AdminKeys,
     /// `[reputation]`.
     pub reputation: ReputationOptions,
     /// `[[feed]]`.
@@ -60,6 +64,7 @@ pub struct Config {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct Document {
     agent: agent::AgentTable,
+    admin: admin::AdminTable,
     reputation: policy::ReputationTable,
     feed: Vec<feed_table::FeedTable>,
     allow: policy::OwnTable,
@@ -168,6 +173,7 @@ impl Document {
         let config = Config {
             file: file.to_owned(),
             agent: self.agent.into(),
+            admin: self.admin.check(folder),
             reputation: self.reputation.check(folder, problems),
             feeds,
             allow: self.allow.check(folder, problems),

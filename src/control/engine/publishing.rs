@@ -26,13 +26,14 @@ impl Engine {
 
     /// Makes a policy and publishes it.
     pub(super) fn publish(&mut self) -> Result<(), MakeError> {
-        let time = now();
+        let (time, begun) = (now(), Instant::now());
         let made = snapshot::make(&self.config, &self.shelf, &self.databases, time)?;
         self.retired.push(self.published.swap(made.policy));
         self.ageing = self.next_ageing();
         self.update(|status| {
             status.reloads += 1;
             status.published = Some(time);
+            status.took = begun.elapsed();
             status.entries = made.table.as_ref().map_or(0, |table| table.entries());
             status.ranges = made.table.as_ref().map_or(0, |table| table.ranges());
             status.bytes = made.table.as_ref().map_or(0, |table| table.bytes());

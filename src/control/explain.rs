@@ -1,18 +1,17 @@
-//! All that is known about one address, for people and as JSON.
+//! All that is known about one address, for people and as JSON: what `spoa lookup` prints and the admin
+//! endpoint shows.
 
 use core::net::IpAddr;
 use std::io::{self, Write};
 
+use super::status::Moment;
+use crate::iprep::{Policy, Source};
+use crate::reputation::{Contribution, Part, Role, Verdict};
 use serde::Serialize;
-use spoa::control::once::Once;
-use spoa::control::status::Moment;
-use spoa::reputation::{Contribution, Part, Score, Verdict};
-
-use super::role_name;
 
 /// All that is known about one address.
 #[derive(Debug, Serialize)]
-pub(super) struct Explanation<'a> {
+pub struct Explanation<'a> {
     address: IpAddr,
     score: u8,
     shadow_score: u8,
@@ -44,28 +43,41 @@ struct Line<'a> {
     expires: Option<u32>,
 }
 
-/// A line that is no address.
-pub(super) fn json_error(line: &str) -> String {
+/// What is said of a line that is no address.
+#[must_use]
+pub fn json_error(line: &str) -> String {
     serde_json::json!({ "input": line, "error": "not an address" }).to_string()
 }
 
+/// A role as it is shown.
+#[must_use]
+pub const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Allow => "allow",
+        Role::Deny => "deny",
+        Role::Guard => "private",
+        Role::Feed => "feed",
+    }
+}
+
 impl<'a> Explanation<'a> {
-    pub(super) fn new(
-        once: &'a Once,
-        verdict: Option<&Verdict<'a>>,
-        address: IpAddr,
-        unknown: Score,
-        now: u32,
-    ) -> Self {
-        let score = verdict.map_or(unknown, |verdict| verdict.score(now));
-        let shadow = verdict.map_or(unknown, |verdict| verdict.shadow_score(now));
-        let country = once.country(address);
+    /// What a policy says about an address. None if its scores are random: there is nothing to explain.
+    #[must_use]
+    pub fn of(policy: &'a Policy, address: IpAddr, now: u32) -> Option<Self> {
+        let Source::Table { table, unknown } = policy.source() else {
+            return None;
+        };
+        let verdict = table.lookup(address);
+        let verdict = verdict.as_ref();
+        let score = verdict.map_or(*unknown, |verdict| verdict.score(now));
+        let shadow = verdict.map_or(*unknown, |verdict| verdict.shadow_score(now));
+        let country = policy.country(address);
         let entries = verdict.map(|verdict| {
             let entries = verdict.contributions(now);
             entries.map(|entry| Line::new(&entry, address)).collect()
         });
         let reason = verdict.and_then(|verdict| verdict.reason(now, address));
-        Self {
+        Some(Self {
             address,
             score: score.value(),
             shadow_score: shadow.value(),
@@ -74,20 +86,25 @@ impl<'a> Explanation<'a> {
             category: verdict.and_then(|verdict| verdict.category(now)),
             feed: verdict.and_then(|verdict| verdict.feed(now)),
             reason: reason.map(|(feed, prefix)| format!("{feed}:{prefix}")),
-            action: once.policy.action(score),
-            asn: once.asn(address),
+            action: policy.action(score),
+            asn: policy.asn(address),
             country: country.map(|letters| letters.escape_ascii().to_string()),
             expires: verdict.and_then(Verdict::expires),
             entries: entries.unwrap_or_default(),
-        }
+        })
     }
 
-    pub(super) fn json(&self) -> String {
+    /// A JSON object in one line.
+    #[must_use]
+    pub fn json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 
     /// A line about the address, and a table of the entries.
-    pub(super) fn write(&self, to: &mut impl Write) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
         write!(to, "{}  score {}", self.address, self.score)?;
         match self.decided_by {
             Some("feed") => write!(to, ", from feeds")?,

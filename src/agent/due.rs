@@ -1,0 +1,81 @@
+//! What a worker does because its time has come: listeners that rested, connections past their
+//! deadline, and how long to sleep until then.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use super::limits::SWEEP_INTERVAL;
+use super::worker::Worker;
+use crate::Handler;
+
+impl<H: Handler> Worker<H> {
+    /// How long poll may sleep.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        if !self.pending.is_empty() || self.listeners.iter().any(|listener| listener.pending) {
+            return Some(Duration::ZERO);
+        }
+        let earliest = self.desk.earliest?;
+        Some(earliest.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whatever waits for a moment that has come. In the steady state nothing does, and the clock is
+    /// not read.
+    pub(super) fn due(&mut self) {
+        let Some(earliest) = self.desk.earliest else {
+            return;
+        };
+        let now = Instant::now();
+        if now < earliest {
+            return;
+        }
+        self.desk.earliest = None;
+        self.due_listeners(now);
+        let mut next: Option<Instant> = self.desk.drain;
+        for place in self.due_connections(now, &mut next) {
+            if let Some(connection) = self.connections.get_mut(place) {
+                let expired = connection.expire(&mut self.desk);
+                self.settle(place, expired);
+            }
+        }
+        let waiting = next.into_iter().chain(self.desk.earliest).min();
+        // However close together the deadlines are, a look at all of them is paid for only so often.
+        self.desk.earliest = waiting.map(|at| at.max(now + SWEEP_INTERVAL));
+    }
+
+    /// The connections whose deadline has passed; `next` learns of the others'.
+    fn due_connections(&self, now: Instant, next: &mut Option<Instant>) -> Vec<usize> {
+        let mut due = Vec::new();
+        for (place, connection) in &self.connections {
+            match connection.deadline {
+                Some(at) if at <= now => due.push(place),
+                Some(at) => *next = Some(next.map_or(at, |next| next.min(at))),
+                None => {}
+            }
+        }
+        due
+    }
+
+    fn due_listeners(&mut self, now: Instant) {
+        if self.listeners_until.is_some_and(|until| until <= now) {
+            self.listeners_until = None;
+            self.accept_all();
+            self.listeners.clear();
+        }
+        if let Some(until) = self.listeners_until {
+            self.desk.watch(until);
+        }
+        for index in 0..self.listeners.len() {
+            let Some(listener) = self.listeners.get_mut(index) else {
+                return;
+            };
+            match listener.retry_at {
+                Some(at) if at <= now => {
+                    listener.retry_at = None;
+                    self.accept(index);
+                }
+                Some(at) => self.desk.watch(at),
+                None => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Putting an agent together once it has its addresses: mailboxes, listeners, threads.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use core_affinity::CoreId;
+use mio::{Poll, Waker};
+use slab::Slab;
+
+use super::builder::Builder;
+use super::desk::Desk;
+use super::listener::{Bound, Listener};
+use super::mailbox::Mailbox;
+#[cfg(feature = "tls")]
+use super::mailbox::Renewed;
+use super::placement::Placement;
+use super::worker::{WAKER, Worker};
+use super::{Agent, BindAddress, Control, Exit, StartError};
+use crate::Handler;
+
+#[cfg(feature = "trace")]
+use super::trace::Trace;
+
+/// An agent that has its addresses, and no thread yet: the moment to give up rights that nothing but
+/// taking an address needs.
+pub struct Listening {
+    pub(super) builder: Builder,
+    pub(super) workers: usize,
+    pub(super) cores: Vec<CoreId>,
+    pub(super) connections_max: usize,
+    pub(super) bound: Vec<Bound>,
+    pub(super) exposed: Vec<BindAddress>,
+    #[cfg(feature = "tls")]
+    pub(super) renewed: Renewed,
+}
+
+impl core::fmt::Debug for Listening {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Listening")
+            .field("builder", &self.builder)
+            .field("bound", &self.bound)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Listening {
+    /// The addresses, with the ports that the kernel gave.
+    pub fn addresses(&self) -> impl Iterator<Item = &BindAddress> {
+        self.bound.iter().map(|bound| &bound.address)
+    }
+
+    /// Starts the workers. `handler` makes each worker's own handler, given the worker's number.
+    ///
+    /// # Errors
+    /// What was started by then is told to stop.
+    pub fn spawn<H>(self, mut handler: impl FnMut(usize) -> H) -> Result<Agent, StartError>
+    where
+        H: Handler + Send + 'static,
+    {
+        let Self {
+            builder,
+            workers: count,
+            cores,
+            connections_max,
+            mut bound,
+            exposed,
+            #[cfg(feature = "tls")]
+            renewed,
+        } = self;
+        let unpublished: Vec<_> = bound
+            .iter_mut()
+            .filter_map(|bound| bound.unpublished.take())
+            .collect();
+        let groups = bound
+            .iter_mut()
+            .filter_map(|bound| bound.group.take())
+            .collect();
+        let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
+
+        let placement = Arc::new(Placement::new(count, connections_max));
+        let (polls, workers, mails) = mailboxes(count).map_err(StartError::Worker)?;
+        let workers: Arc<[Mailbox]> = workers.into();
+        let (exit, exits) = mpsc::channel();
+        let mut listeners = deal(bound, count).into_iter();
+        let control = Control {
+            workers: Arc::clone(&workers),
+            placement: Arc::clone(&placement),
+            drain_timeout: builder.limits.drain_timeout,
+            groups: Arc::new(Mutex::new(groups)),
+            #[cfg(feature = "tls")]
+            tls: builder.binds.iter().map(|bind| bind.tls.clone()).collect(),
+        };
+        let mut pinned = Vec::with_capacity(count);
+        for ((number, poll), mail) in polls.into_iter().enumerate().zip(mails) {
+            let core = cores.get(number % cores.len().max(1)).copied();
+            pinned.push(core.map(|core| core.id));
+            #[cfg_attr(
+                not(any(feature = "trace", feature = "tls")),
+                expect(unused_mut, reason = "only features set a field")
+            )]
+            let mut desk = Desk::new(handler(number), builder.limits.clone());
+            #[cfg(feature = "tls")]
+            if renewed.iter().any(Option::is_some) {
+                desk.expect_tls();
+            }
+            #[cfg(feature = "trace")]
+            {
+                desk.trace = builder.trace.clone().map(|sink| Trace::new(number, sink));
+            }
+            let worker = Worker {
+                number,
+                core: core.map(|core| core.id),
+                poll,
+                mail,
+                placement: Arc::clone(&placement),
+                workers: Arc::clone(&workers),
+                listeners: listeners.next().unwrap_or_default(),
+                connections: Slab::new(),
+                desk,
+                pending: VecDeque::new(),
+                serial: 0,
+                listeners_until: None,
+            };
+            if let Err(error) = start(worker, core, exit.clone()) {
+                control.drain();
+                return Err(error);
+            }
+        }
+        for socket in unpublished {
+            socket.publish().inspect_err(|_| control.drain())?;
+        }
+        Ok(Agent {
+            control,
+            exits,
+            addresses,
+            exposed,
+            cores: pinned,
+            connections_max,
+        })
+    }
+}
+
+/// A poll, a mailbox and its other end for each worker.
+type Mailboxes = (Vec<Poll>, Vec<Mailbox>, Vec<Receiver<super::mailbox::Mail>>);
+
+fn mailboxes(count: usize) -> std::io::Result<Mailboxes> {
+    let (mut polls, mut workers, mut mails) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..count {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let (queue, mail) = mpsc::channel();
+        workers.push(Mailbox::new(queue, Arc::new(waker)));
+        polls.push(poll);
+        mails.push(mail);
+    }
+    Ok((polls, workers, mails))
+}
+
+/// Gives each worker its listeners: one of every TCP address, and each UNIX socket to one of them.
+fn deal(bound: Vec<Bound>, workers: usize) -> Vec<Vec<Listener>> {
+    let mut hands: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut single = 0;
+    for bound in bound {
+        let alone = bound.listeners.len() == 1;
+        for (number, listener) in bound.listeners.into_iter().enumerate() {
+            let to = if alone {
+                single % workers.max(1)
+            } else {
+                number
+            };
+            if let Some(hand) = hands.get_mut(to) {
+                hand.push(listener);
+            }
+        }
+        single += usize::from(alone);
+    }
+    hands
+}
+
+/// Starts a worker's thread and waits until it is pinned and listening.
+fn start<H>(
+    mut worker: Worker<H>,
+    core: Option<CoreId>,
+    exit: Sender<Exit>,
+) -> Result<(), StartError>
+where
+    H: Handler + Send + 'static,
+{
+    let number = worker.number;
+    let (ready, started) = mpsc::channel();
+    let run = move || {
+        let alarm = Alarm { number, exit };
+        if let Some(core) = core
+            && !core_affinity::set_for_current(core)
+        {
+            let _ = ready.send(Err(StartError::Pin {
+                worker: number,
+                core: core.id,
+            }));
+            return;
+        }
+        let registered = worker.register_listeners().map_err(StartError::Worker);
+        let failed = registered.is_err();
+        // The starter waits for it.
+        let _ = ready.send(registered);
+        if !failed && worker.run().is_err() {
+            alarm.ring();
+        }
+    };
+    let spawned = thread::Builder::new()
+        .name(format!("worker-{number}"))
+        .spawn(run);
+    spawned.map_err(StartError::Worker)?;
+    let gone = || StartError::Worker(std::io::Error::other("its thread ended at once"));
+    started.recv().map_err(|_| gone())?
+}
+
+/// Says how a worker's thread ended, whichever way it ends.
+struct Alarm {
+    number: usize,
+    exit: Sender<Exit>,
+}
+
+impl Alarm {
+    fn ring(&self) {
+        // Whoever does not wait for the agent any more does not want to know.
+        let _ = self.exit.send(Exit::Panicked(self.number));
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.ring();
+        } else {
+            let _ = self.exit.send(Exit::Done);
+        }
+    }
+}

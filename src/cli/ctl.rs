@@ -1,0 +1,89 @@
+//! `spoa ctl`: asks a running agent, or tells it to do something, by its admin endpoint.
+
+use core::net::IpAddr;
+use std::io::{self, ErrorKind, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use spoa::agent::BindAddress;
+use spoa::control::admin::{AdminError, Token, client};
+use spoa::control::config::Config;
+
+use super::admin;
+use super::failure::Failure;
+
+/// What `spoa ctl` is asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ctl {
+    #[command(subcommand)]
+    request: Request,
+
+    /// The endpoint, as the agent's --admin has it
+    #[arg(long, value_name = "ADDRESS", global = true)]
+    admin: Option<String>,
+
+    /// Or the agent's configuration, which names it
+    #[arg(short = 'f', long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+
+    /// The file with the token that commands over TCP take
+    #[arg(long, value_name = "FILE", global = true)]
+    admin_token: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Request {
+    /// How the agent is: a line for it, each worker and each list
+    Status,
+    /// Read the configuration and its lists again; 1 if the old state stays
+    Reload,
+    /// Answer what is in flight and stop
+    Drain,
+    /// Explain the score of an address with the table that is in use
+    Lookup {
+        /// The address
+        address: IpAddr,
+    },
+    /// Latencies: percentiles of each worker, and a picture
+    Histogram,
+}
+
+/// Asks, and prints the answer.
+pub(crate) fn ctl(asked: &Ctl) -> Result<ExitCode, Failure> {
+    let failed = |error: AdminError| Failure::Start(format!("ctl: {error}"));
+    let (address, token) = asked.endpoint()?;
+    let token = token.as_deref().map(Token::read).transpose();
+    let token = token.map_err(failed)?;
+    let (method, path) = match asked.request {
+        Request::Status => ("GET", "/status".to_owned()),
+        Request::Histogram => ("GET", "/histogram".to_owned()),
+        Request::Lookup { address } => ("GET", format!("/lookup?address={address}")),
+        Request::Reload => ("POST", "/reload".to_owned()),
+        Request::Drain => ("POST", "/drain".to_owned()),
+    };
+    let answer = client::ask(&address, method, &path, token.as_ref()).map_err(failed)?;
+    match io::stdout().lock().write_all(answer.as_bytes()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::Start(format!("cannot write: {error}")))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+impl Ctl {
+    /// Where the agent is, and the file of its token.
+    fn endpoint(&self) -> Result<(BindAddress, Option<PathBuf>), Failure> {
+        let config = self.config.as_deref().map(Config::read).transpose();
+        let config = config.map_err(|error| Failure::config(&error))?;
+        let keys = config.map(|config| config.admin).unwrap_or_default();
+        let Some(text) = self.admin.clone().or(keys.listen) else {
+            let why = "say where the agent is, or give its configuration with -f";
+            return Err(Failure::bad("--admin", why));
+        };
+        let address = admin::address(&text);
+        let address = address.map_err(|why| Failure::bad("--admin", why.to_string()))?;
+        Ok((address, self.admin_token.clone().or(keys.token_file)))
+    }
+}

@@ -1,0 +1,42 @@
+//! Stands in for the admin endpoint where the program was built without it.
+
+use core::time::Duration;
+
+use spoa::agent::{Agent, BindAddress};
+use spoa::control::{Remote, Say};
+use spoa::iprep::Published;
+
+use super::args::Args;
+use super::failure::Failure;
+
+/// No endpoint.
+#[derive(Debug)]
+pub(crate) struct Endpoint;
+
+impl Endpoint {
+    pub(crate) fn bind(args: &Args, _: Option<(u32, u32)>) -> Result<Self, Failure> {
+        if args.admin.is_none() && args.admin_token.is_none() {
+            return Ok(Self);
+        }
+        let why = "this binary was built without the feature admin";
+        Err(Failure::bad("--admin", why))
+    }
+
+    #[expect(clippy::unused_self, reason = "as that of the real one")]
+    pub(crate) const fn address(&self) -> Option<&BindAddress> {
+        None
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as that of the real one")]
+    pub(crate) const fn serve(self) -> Result<Self, Failure> {
+        Ok(self)
+    }
+
+    #[expect(clippy::unused_self, reason = "as that of the real one")]
+    pub(crate) const fn descriptors(&self) -> usize {
+        0
+    }
+
+    #[expect(clippy::unused_self, reason = "as that of the real one")]
+    pub(crate) fn tell_of(&self, _: &Agent, _: Duration, _: Option<(Remote, Published)>, _: &Say) {}
+}

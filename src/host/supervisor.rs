@@ -1,0 +1,80 @@
+//! Word to the supervisor (`sd_notify(3)`): that the agent is ready, reloads, stops, and is alive.
+//!
+//! Without a supervisor (`NOTIFY_SOCKET` is not set) all of this does nothing. One that cannot be
+//! reached is no reason to stop serving.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use std::io;
+use std::thread;
+
+use sd_notify::NotifyState;
+
+use crate::agent::Control;
+
+/// Set once the agent stops: its workers leave one by one then, and owe no answer.
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
+/// The agent serves: its addresses are taken, its first table is in, or a reload has ended. `status`
+/// is what `systemctl status` shows.
+pub fn ready(status: &str) {
+    send(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// A reload has begun; [`ready`] ends it.
+pub fn reloading() {
+    // With the time that Type=notify-reload wants (systemd 253 and later).
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => send(&[NotifyState::Reloading, now]),
+        Err(_) => send(&[NotifyState::Reloading]),
+    }
+}
+
+/// The agent has been told to stop.
+pub fn stopping() {
+    STOPPING.store(true, Ordering::Release);
+    send(&[NotifyState::Stopping]);
+}
+
+fn send(state: &[NotifyState<'_>]) {
+    // Nothing depends on it here; a supervisor that misses a word acts on that itself.
+    let _ = sd_notify::notify(state);
+}
+
+/// Tells the supervisor that the agent is alive as often as it wants to hear it (`WatchdogSec=`), if
+/// it does, and only while every worker answers. `say` gets a line for each time when one did not.
+///
+/// # Errors
+/// If there is no thread to do it.
+pub fn watch(control: Control, say: impl Fn(&str) + Send + 'static) -> io::Result<()> {
+    let Some(patience) = sd_notify::watchdog_enabled() else {
+        return Ok(());
+    };
+    let beat = move || {
+        loop {
+            if answers(&control, patience / 2, &say) {
+                send(&[NotifyState::Watchdog]);
+            }
+            // A quarter, and at most a half for the workers: the next word comes in time.
+            pause(patience / 4);
+        }
+    };
+    let started = thread::Builder::new().name("watchdog".into()).spawn(beat);
+    started.map(drop)
+}
+
+fn answers(control: &Control, patience: Duration, say: &impl Fn(&str)) -> bool {
+    let silent = control.report(patience).silent;
+    if silent.is_empty() || STOPPING.load(Ordering::Acquire) {
+        return true;
+    }
+    say(&format!(
+        "workers {silent:?} did not answer within {patience:?}; the supervisor is not told that all is well"
+    ));
+    false
+}
+
+/// Waits; being woken early does no harm.
+fn pause(time: Duration) {
+    thread::park_timeout(time);
+}

@@ -1,0 +1,101 @@
+//! The systemd units: what `systemd-analyze` says about them, and that they start the program in a way
+//! that it understands. `scripts/package-test` starts them in a real systemd.
+//!
+//! Without systemd-analyze the tests that need it say so and end.
+
+#![cfg(test)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The most that `systemd-analyze security` may find exposed, of 10.
+const EXPOSURE_MAX: f64 = 2.0;
+
+/// Ours.
+const UNITS: [&str; 2] = ["spoa.service", "spoa-port.socket"];
+
+/// The units that ours name.
+const OTHERS: [&str; 8] = [
+    "basic.target",
+    "network.target",
+    "shutdown.target",
+    "sockets.target",
+    "sysinit.target",
+    "system.slice",
+    "-.slice",
+    "-.mount",
+];
+
+fn packaging() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging")
+}
+
+fn analyze(args: &[&str]) -> Option<Output> {
+    let output = Command::new("systemd-analyze").args(args).output();
+    if output.is_err() {
+        println!("SKIPPED: systemd-analyze is not installed (Debian: apt-get install systemd)");
+    }
+    output.ok()
+}
+
+fn text(output: &Output) -> String {
+    let (stdout, stderr) = (&output.stdout, &output.stderr);
+    String::from_utf8_lossy(&[&stdout[..], &stderr[..]].concat()).into_owned()
+}
+
+#[test]
+fn the_service_exposes_little() {
+    let unit = packaging().join("spoa.service");
+    let unit = unit.to_str().unwrap();
+    let Some(output) = analyze(&["security", "--offline=true", "--no-pager", unit]) else {
+        return;
+    };
+    let text = text(&output);
+    let overall = text.lines().find(|line| line.contains("Overall exposure"));
+    let overall = overall.unwrap_or_else(|| panic!("no verdict: {text}"));
+    let (_, score) = overall.split_once(": ").unwrap();
+    let score: f64 = score.split(' ').next().unwrap().parse().unwrap();
+    println!("exposure {score}");
+    assert!(score <= EXPOSURE_MAX, "{text}");
+}
+
+#[test]
+fn systemd_understands_every_line() {
+    let root = std::env::temp_dir().join(format!("spoa-test-units-{}", std::process::id()));
+    let units = root.join("etc/systemd/system");
+    fs::create_dir_all(&units).unwrap();
+    for other in OTHERS {
+        fs::write(units.join(other), "[Unit]\n").unwrap();
+    }
+    fs::write(units.join("-.mount"), "[Mount]\nWhat=none\nWhere=/\n").unwrap();
+    for program in ["usr/bin/spoa", "bin/sh"] {
+        let program = root.join(program);
+        fs::create_dir_all(program.parent().unwrap()).unwrap();
+        fs::copy("/bin/true", program).unwrap();
+    }
+    for unit in UNITS {
+        fs::copy(packaging().join(unit), units.join(unit)).unwrap();
+    }
+    let at = format!("--root={}", root.display());
+    let verified = analyze(&[&["verify", "--man=no", &at], &UNITS[..]].concat());
+    fs::remove_dir_all(&root).unwrap();
+    if let Some(verified) = verified {
+        assert_eq!(text(&verified), "");
+    }
+}
+
+#[test]
+fn the_program_understands_how_the_service_starts_it() {
+    let unit = fs::read_to_string(packaging().join("spoa.service")).unwrap();
+    let start = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart="));
+    let mut words = start.unwrap().split(' ');
+    assert_eq!(words.next(), Some("/usr/bin/spoa"));
+    let options = words.filter(|word| !word.starts_with('$'));
+    // The help comes after the options have been understood, and in place of a start.
+    let mut program = Command::new(env!("CARGO_BIN_EXE_spoa"));
+    let output = program.args(options).arg("--version").output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+}
