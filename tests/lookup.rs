@@ -54,7 +54,7 @@ fn people_see_what_covers_an_address_and_what_decided() {
         "  weak    192.0.2.1     feed     badness 0.5000  counts",
         "  trial   192.0.2.1     feed     badness 1.0000  dry-run",
         "192.0.2.9  score 100, decided by allow\n",
-        "  allow   192.0.2.9     allow    badness 1.0000  leads",
+        "  allow   192.0.2.9     allow    badness 0.0000  leads",
         "overruled",
         "203.0.113.1  score 100, nobody knows it\n",
         "10.1.1.1  score 100, decided by private\n",

@@ -158,7 +158,11 @@ impl<'a> Line<'a> {
             role: role_name(entry.role),
             prefix: entry.prefix(address).to_string(),
             confidence: entry.confidence.as_ratio(),
-            badness: entry.badness,
+            // What decides for an address says nothing bad of it.
+            badness: match entry.role {
+                Role::Allow | Role::Guard => 0.0,
+                Role::Deny | Role::Feed => entry.badness,
+            },
             part: match entry.part {
                 Part::Leads => "leads",
                 Part::Counts => "counts",
