@@ -1,35 +1,25 @@
-//! What README says about options, messages and status codes is what the program does: the tables are
-//! made here. `SPOA_BLESS=1 cargo test --test readme` writes them into README.md.
+//! What README and docs/reference.md say about options, keys, messages, routes and codes is what the
+//! program does. What can be made is made here: `SPOA_BLESS=1 cargo test --test readme` writes it.
 
 #![cfg(test)]
 
-use std::fmt::Write as _;
-use std::path::Path;
-use std::process::Command;
+#[path = "readme/codes.rs"]
+mod codes;
+#[path = "readme/document.rs"]
+mod document;
+#[path = "readme/figures.rs"]
+mod figures;
+#[path = "readme/keys.rs"]
+mod keys;
+#[path = "readme/names.rs"]
+mod names;
+mod support;
 
+use std::fmt::Write as _;
+
+use document::{help, holds};
 use spoa::iprep::{ArgumentName, QUESTIONS};
 use spoa::spop::Status;
-
-/// Replaces what stands between `<!-- NAME: … -->` and `<!-- end -->`.
-fn with_block(readme: &str, name: &str, block: &str) -> String {
-    let begin = readme
-        .find(&format!("<!-- {name}: "))
-        .unwrap_or_else(|| panic!("no {name} block"));
-    let begin = begin + readme[begin..].find('\n').unwrap() + 1;
-    let end = begin + readme[begin..].find("<!-- end -->").unwrap();
-    format!("{}{block}{}", &readme[..begin], &readme[end..])
-}
-
-fn help() -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_spoa"))
-        .arg("--help")
-        .output()
-        .unwrap();
-    assert!(output.status.success());
-    let text = String::from_utf8(output.stdout).unwrap();
-    let lines: Vec<_> = text.lines().map(str::trim_end).collect();
-    format!("```text\n{}\n```\n", lines.join("\n"))
-}
 
 fn messages() -> String {
     let mut table = String::from("| message | argument | variable |\n|---|---|---|\n");
@@ -58,43 +48,25 @@ fn statuses() -> String {
 
 #[test]
 fn the_tables_are_those_of_the_program() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(&path).unwrap();
-    let mut made = readme.clone();
-    for (name, block) in [
-        ("help", help()),
+    let blocks = [
+        ("help", help(&[])),
         ("messages", messages()),
         ("statuses", statuses()),
-    ] {
-        made = with_block(&made, name, &block);
-    }
-    if std::env::var_os("SPOA_BLESS").is_some() {
-        std::fs::write(&path, &made).unwrap();
-        return;
-    }
-    for (wrong, right) in readme.lines().zip(made.lines()) {
-        assert_eq!(
-            wrong, right,
-            "README.md is behind: SPOA_BLESS=1 cargo test --test readme"
-        );
-    }
-    assert_eq!(readme.len(), made.len());
+    ];
+    holds("README.md", &blocks);
 }
 
 #[test]
-fn every_file_and_folder_that_it_names_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let words = readme.split(|c: char| c.is_whitespace() || "`()[]|,;:".contains(c));
-    let is_ours = |word: &&str| {
-        ["scripts/", "haproxy-conf/", "examples/", "tests/", "docs/"]
-            .iter()
-            .any(|folder| word.starts_with(folder))
-            || [".md"].iter().any(|ending| word.ends_with(ending))
-    };
-    let named: Vec<_> = words.filter(is_ours).collect();
-    assert!(named.len() > 10, "{named:?}");
-    for path in named {
-        assert!(root.join(path.trim_end_matches('.')).exists(), "{path}");
+fn the_reference_has_the_help_of_every_command() {
+    let mut blocks = vec![
+        ("help", help(&[])),
+        ("messages", messages()),
+        ("statuses", statuses()),
+    ];
+    for (name, command) in [("help check", "check"), ("help lookup", "lookup")] {
+        blocks.push((name, help(&[command])));
     }
+    #[cfg(feature = "admin")]
+    blocks.push(("help ctl", help(&["ctl"])));
+    holds("docs/reference.md", &blocks);
 }

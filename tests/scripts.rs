@@ -161,6 +161,55 @@ fn every_request_is_counted_once_with_what_it_came_to() {
     );
 }
 
+/// A database of advisories with one that is made up, about a crate that is in use.
+#[test]
+fn a_weakness_in_a_database_given_by_its_folder_is_found() {
+    if !project().join("target/tools/bin/cargo-deny").exists() {
+        println!("SKIPPED: scripts/dependencies has not been run, cargo-deny is not there");
+        return;
+    }
+    let folder = Scratch::new();
+    let database = folder.path("database");
+    let advisory = |package: &str| {
+        let crates = database.join("crates").join(package);
+        fs::create_dir_all(&crates).unwrap();
+        let text = format!(
+            "```toml\n[advisory]\nid = \"RUSTSEC-2020-9999\"\npackage = \"{package}\"\ndate = \"2020-01-01\"\n\
+             [versions]\npatched = []\n```\n\n# Made up\n\nIt is made up.\n"
+        );
+        fs::write(crates.join("RUSTSEC-2020-9999.md"), text).unwrap();
+        let git = "git init -q . && git add -A && git -c user.name=a -c user.email=a@example.org commit -qm a";
+        let mut commit = Command::new("sh");
+        assert!(
+            commit
+                .args(["-c", git])
+                .current_dir(&database)
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    let check = || {
+        run(
+            "dependencies",
+            &["--advisories", database.to_str().unwrap()],
+        )
+    };
+    advisory("not-in-use");
+    let output = check();
+    assert!(output.status.success(), "{output:?}");
+    fs::remove_dir_all(&database).unwrap();
+    advisory("slab");
+    let output = check();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains("RUSTSEC-2020-9999"),
+        "{output:?}"
+    );
+    let output = run("dependencies", &["--advisories", "/no/such/folder"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
 /// Where it is installed: the scripts have no other reader than bash, which finds little by itself.
 #[test]
 fn shellcheck_finds_nothing_to_warn_of() {

@@ -9,7 +9,9 @@
 //! |---|---|
 //! | `samples` | haproxy-conf is accepted; scores are there, and decide who gets in |
 //! | `check_buffer` | the TCP sample: first bytes, whitelist, rate limit |
+//! | `codes` | what HAProxy says when the cap is reached |
 //! | `behind_proxy` | X-Forwarded-For counts from a trusted proxy and from nobody else |
+//! | `guide` | the configurations of docs/guide.md |
 //! | `reputation` | lists decide who gets in, and show in the log; they are replaced under traffic |
 //! | `rules` | check-buffer with payload rules tells protocols apart |
 //! | `health` | `option spop-check` follows the agent |
@@ -55,9 +57,13 @@ mod behind_proxy;
 #[cfg(test)]
 mod check_buffer;
 #[cfg(test)]
+mod codes;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod example;
+#[cfg(test)]
+mod guide;
 #[cfg(test)]
 mod health;
 #[cfg(test)]

@@ -9,18 +9,18 @@ use crate::ask::{Became, about, answered, is, judge, message, text};
 use crate::mmdb::{Database, Value as Field};
 use Became::{Gone, Number};
 
-fn database(networks: Vec<(&str, u8, Field)>) -> Arc<Attributes> {
+pub(crate) fn database(networks: Vec<(&str, u8, Field)>) -> Arc<Attributes> {
     let networks = networks
         .into_iter()
         .map(|(address, len, value)| (address.parse().unwrap(), len, value));
     Arc::new(Attributes::new(Database::new(networks.collect()).bytes()).unwrap())
 }
 
-fn asn(number: u32) -> Field {
+pub(crate) fn asn(number: u32) -> Field {
     Field::Map(vec![("autonomous_system_number", Field::Number(number))])
 }
 
-fn country(code: &str) -> Field {
+pub(crate) fn country(code: &str) -> Field {
     let code = Field::Map(vec![("iso_code", Field::Text(code.to_owned()))]);
     Field::Map(vec![("is_anycast", Field::Flag(true)), ("country", code)])
 }

@@ -6,6 +6,7 @@
 
 mod ask;
 mod attributes;
+mod documented;
 #[path = "../model/mmdb.rs"]
 mod mmdb;
 mod payload;

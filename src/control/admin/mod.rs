@@ -35,6 +35,7 @@ use std::time::{Instant, SystemTime};
 use std::{io, thread};
 
 pub use error::AdminError;
+pub use routes::{COMMANDS, LOOKS};
 pub use token::Token;
 
 use super::{Remote, Say};

@@ -21,8 +21,8 @@ pub(super) struct Office {
     pub(super) is_unix: bool,
 }
 
-/// What can be looked at.
-const LOOKS: [&str; 9] = [
+/// The routes that can be looked at, with GET and HEAD.
+pub const LOOKS: [&str; 9] = [
     "/",
     "/figures",
     "/metrics",
@@ -33,8 +33,8 @@ const LOOKS: [&str; 9] = [
     "/healthz",
     "/readyz",
 ];
-/// What can be told to do.
-const COMMANDS: [&str; 2] = ["/reload", "/drain"];
+/// The routes that do something, with POST.
+pub const COMMANDS: [&str; 2] = ["/reload", "/drain"];
 
 /// Answers a request. Its body is not read.
 pub(super) async fn answer<B>(office: &Office, request: Request<B>) -> Reply {
