@@ -63,7 +63,7 @@ pub(crate) fn dawdle(shared: &Shared, address: SocketAddr) {
     });
 }
 
-/// The sum of all samples of this name, or of this name and its first labels.
+/// The sum of all samples of this name.
 pub(crate) fn sum(metrics: &str, name: &str) -> f64 {
     let samples = metrics.lines().filter_map(|line| {
         let rest = line.strip_prefix(name)?;

@@ -115,7 +115,7 @@ impl Sampler {
             of_agent(0.999),
             admin::sum(&metrics, "spoa_connections"),
             admin::sum(&metrics, "spoa_reloads_total"),
-            admin::sum(&metrics, "spoa_feed_refusals_total{feed=\"list\""),
+            admin::sum(&metrics, "spoa_feed_refusals_total"),
             count(&shared.good_lists),
             count(&shared.bad_lists),
             count(&shared.scrapes),
