@@ -165,8 +165,9 @@ pub(crate) fn findings(run: &Run) -> Result<Vec<Finding>, String> {
         what: "threads",
         early: format!("{early:.0}"),
         late: format!("{late:.0}"),
-        allowed: "no more".to_owned(),
-        is_good: late <= early,
+        allowed: "1 more".to_owned(),
+        // One that fetches comes and goes.
+        is_good: late <= early + 1.0,
         counts: true,
     });
     all.push(latency(run, "p99.9 of the probe", "p999_us"));
@@ -257,7 +258,7 @@ mod tests {
             ["descriptors"]
         );
         assert_eq!(
-            bad(&run("threads", |at| 5.0 + (at / 3000.0).floor())),
+            bad(&run("threads", |at| 5.0 + 2.0 * (at / 3000.0).floor())),
             ["threads"]
         );
         assert_eq!(bad(&run("errors", |at| (at / 3595.0).floor())).len(), 1);
