@@ -81,6 +81,8 @@ fn every_script_refuses_what_it_does_not_know() {
         ("bench-haproxy", vec!["--haproxy"]),
         ("bench-haproxy", vec!["--haproxy", "2.4"]),
         ("haproxy", vec!["3.2", "2.4"]),
+        ("soak", vec!["--output"]),
+        ("soak", vec!["--minutes", "many"]),
     ];
     let unknown: Vec<_> = names()
         .into_iter()
