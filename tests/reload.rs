@@ -255,6 +255,29 @@ fn many_reloads_at_once_end_with_the_last_state() {
     agent.stop();
 }
 
+/// A worker that nobody asks is told; it would keep what it looked at last for as long.
+#[test]
+fn a_worker_without_traffic_lets_go_of_what_was_replaced() {
+    let scratch = Scratch::new();
+    scratch.write("own.txt", BAD);
+    let config = scratch.write("spoa.toml", CONFIG);
+    let agent = Program::start(&["-n", "3", "-f", config.to_str().unwrap()]);
+    let mut peer = Peer::greeted(agent.address());
+    assert_eq!(peer.ask(), 0);
+    for reloads in 1..=2 {
+        agent.signal(Signal::SIGHUP);
+        agent.shows("reputation ", &format!("reloads={reloads} "));
+        agent.shows("reputation ", "retired=0 ");
+    }
+    // A file that changed, with no configuration read.
+    scratch.replace("own.txt", GOOD);
+    agent.shows("reputation ", "reloads=3 ");
+    agent.shows("reputation ", "retired=0 ");
+    assert_eq!(peer.ask(), 100);
+    drop(peer);
+    agent.stop();
+}
+
 #[test]
 fn a_file_that_appears_later_counts() {
     let scratch = Scratch::new();
