@@ -344,7 +344,8 @@ fn reason<'a>(text: &'a mut Vec<u8>, feed: &str, prefix: Prefix) -> &'a [u8] {
     const PREFIX_LEN_MAX: usize = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128".len();
     let room = REASON_LEN_MAX - PREFIX_LEN_MAX - 1;
     text.clear();
-    text.extend_from_slice(&feed.as_bytes()[..feed.floor_char_boundary(room)]);
+    let cut = feed.get(..feed.floor_char_boundary(room));
+    text.extend_from_slice(cut.unwrap_or(feed).as_bytes());
     text.push(b':');
     prefix.write(text);
     text

@@ -7,6 +7,7 @@ use crate::spop::Variable;
 
 /// A message's rules, and what answering them takes.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing")]
 pub(super) struct Prepared {
     pub(super) rules: MessageRules,
     /// The variables of its answers, and what each is set to.

@@ -1,5 +1,7 @@
 //! Prefixes as text, without the detours of [`core::fmt`]: an answer may carry one.
 
+use core::net::Ipv6Addr;
+
 use super::Prefix;
 
 impl Prefix {
@@ -43,8 +45,7 @@ fn v4(address: u32, out: &mut Vec<u8>) {
 
 /// RFC 5952: the first of the longest runs of zeros is left out.
 fn v6(address: u128, out: &mut Vec<u8>) {
-    let [a, b, c, d, e, f, g, h] = core::net::Ipv6Addr::from_bits(address).segments();
-    let segments = [a, b, c, d, e, f, g, h];
+    let segments = Ipv6Addr::from_bits(address).segments();
     let gap = gap(segments);
     for (place, segment) in (0_u8..).zip(segments) {
         if place == gap.from {

@@ -332,7 +332,8 @@ mod tests {
                 assert_eq!(set, right.set_var(Scope::Request, name, number));
                 assert_eq!(left.unset(&variable), right.unset_var(Scope::Request, name));
             }
-            (left.finish(), right.finish());
+            left.finish();
+            right.finish();
             assert_eq!(one, other, "{name}");
         }
     }
