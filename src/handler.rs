@@ -36,6 +36,10 @@ pub trait Handler {
     /// With an error the ACK goes out without any action.
     fn notify(&mut self, notify: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull>;
 
+    /// Lets go of what it keeps only because no NOTIFY has come since: a worker may have none for long.
+    /// [`Control::refresh`](crate::agent::Control::refresh) asks for it. By default there is nothing.
+    fn refresh(&mut self) {}
+
     /// Tells what it has counted, for a report: of what kind, which one, how many. The same name of
     /// the same kind is told once, and the names are few. By default it has counted nothing.
     fn tally(&self, tell: &mut dyn FnMut(&'static str, &str, u64)) {

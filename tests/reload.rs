@@ -144,7 +144,7 @@ fn a_list_that_goes_bad_never_wipes_the_last_good_one() {
         let refusals = format!("refusals={} ", number + 1);
         agent.shows("reputation ", &refusals);
         agent.shows("feed=\"own\"", "state=kept");
-        assert!(agent.status("feed=\"own\"").contains(why), "{why}");
+        agent.shows("feed=\"own\"", why);
         assert_eq!(peer.ask(), 0, "{why}");
     }
     fs::remove_file(scratch.path("own.txt")).unwrap();
@@ -251,6 +251,29 @@ fn many_reloads_at_once_end_with_the_last_state() {
         peer.ask();
         agent.status("reputation ").contains("retired=0 ")
     });
+    drop(peer);
+    agent.stop();
+}
+
+/// A worker that nobody asks is told; it would keep what it looked at last for as long.
+#[test]
+fn a_worker_without_traffic_lets_go_of_what_was_replaced() {
+    let scratch = Scratch::new();
+    scratch.write("own.txt", BAD);
+    let config = scratch.write("spoa.toml", CONFIG);
+    let agent = Program::start(&["-n", "3", "-f", config.to_str().unwrap()]);
+    let mut peer = Peer::greeted(agent.address());
+    assert_eq!(peer.ask(), 0);
+    for reloads in 1..=2 {
+        agent.signal(Signal::SIGHUP);
+        agent.shows("reputation ", &format!("reloads={reloads} "));
+        agent.shows("reputation ", "retired=0 ");
+    }
+    // A file that changed, with no configuration read.
+    scratch.replace("own.txt", GOOD);
+    agent.shows("reputation ", "reloads=3 ");
+    agent.shows("reputation ", "retired=0 ");
+    assert_eq!(peer.ask(), 100);
     drop(peer);
     agent.stop();
 }

@@ -16,6 +16,8 @@ pub(super) enum Mail {
     Adopt(Stream),
     /// Copy your counters and your histogram.
     Report(Sender<WorkerReport>),
+    /// Let go of what is kept for want of traffic.
+    Refresh,
     /// Take what the kernel has queued, answer what is in flight, say goodbye, stop by then.
     Drain(Instant),
     /// Show new connections these certificates, by the number of their bind.

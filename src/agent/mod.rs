@@ -204,6 +204,14 @@ impl Control {
         Ok(renewed.iter().flatten().count())
     }
 
+    /// Has every worker call [`Handler::refresh`], between two turns.
+    pub fn refresh(&self) {
+        for worker in self.workers.iter() {
+            // One that has stopped keeps nothing.
+            let _ = worker.send(Mail::Refresh);
+        }
+    }
+
     /// The open connections of each worker at this moment.
     #[must_use]
     pub fn open(&self) -> Vec<usize> {

@@ -223,6 +223,7 @@ impl<H: Handler> Worker<H> {
                 Mail::Adopt(stream) => self.adopt(stream),
                 // Whoever asked may have stopped waiting.
                 Mail::Report(to) => drop(to.send(self.report())),
+                Mail::Refresh => self.desk.handler.refresh(),
                 Mail::Drain(until) => self.drain(until),
                 #[cfg(feature = "tls")]
                 Mail::Renew(renewed) => self.renew(&renewed),

@@ -99,13 +99,18 @@ fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
         }
         Some(config) => {
             // The lists before the addresses: whoever shares them is not kept waiting.
-            let engine = Engine::start(config, Say::clone(&lines)).map_err(Failure::engine)?;
+            let mut engine = Engine::start(config, Say::clone(&lines)).map_err(Failure::engine)?;
             let listening = surroundings.listen(builder, args)?;
             let published = engine.published();
             let started = listening.spawn(|worker| {
                 let random = Random::seeded(seed, worker);
                 Judge::new(&published, random, control::now)
             });
+            if let Ok(agent) = &started {
+                // A worker without traffic would keep what was replaced.
+                let workers = agent.control();
+                engine.when_replaced(move || workers.refresh());
+            }
             let remote = engine.spawn().map_err(Failure::thread)?;
             (started, Some((remote, published)))
         }

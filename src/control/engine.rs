@@ -3,7 +3,7 @@
 //! ```text
 //!  SIGHUP ─────▶┐                       ┌▶ shelf: what is read and good
 //!  watch ──────▶┤ events ▶ this thread ─┤▶ snapshot: a policy of it
-//!  fetches ◀───▶┤                       └▶ published.swap ──▶ workers, at their next NOTIFY
+//!  fetches ◀───▶┤                       └▶ published.swap ──▶ workers, at their next NOTIFY, or told
 //!  timers ─────▶┘                              └▶ retired: dropped here when no worker has it
 //! ```
 
@@ -63,6 +63,8 @@ pub struct Engine {
     databases: Databases,
     published: Published,
     retired: Vec<Arc<Policy>>,
+    /// Called when a policy has been replaced.
+    replaced: Box<dyn Fn() + Send>,
     status: SharedStatus,
     say: Say,
     sender: Sender<Event>,
@@ -144,6 +146,7 @@ impl Engine {
             shelf,
             databases,
             retired: Vec::new(),
+            replaced: Box::new(|| {}),
             status: SharedStatus::default(),
             say,
             sender,
@@ -167,6 +170,12 @@ impl Engine {
     #[must_use]
     pub fn published(&self) -> Published {
         self.published.clone()
+    }
+
+    /// Has this called whenever a policy has been replaced, on the engine's thread: who keeps the one
+    /// that he looked at last may look again.
+    pub fn when_replaced(&mut self, replaced: impl Fn() + Send + 'static) {
+        self.replaced = Box::new(replaced);
     }
 
     /// Starts the thread.

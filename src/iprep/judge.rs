@@ -1,14 +1,18 @@
 //! The handler over a published policy.
+//!
+//! ```text
+//!  message ──▶ its rules ─┬─ the score is all that is asked ──▶ address, table, one action
+//!                         └─ anything else ──▶ findings, once ──▶ an action for each answer
+//! ```
 
-use core::fmt::{self, Write as _};
 use core::net::IpAddr;
 
-use super::policy::Prepared;
+use super::prepared::Prepared;
 use super::published::Reader;
 use super::tally::Tally;
 use super::{Policy, Published, Source, Value};
 use crate::Handler;
-use crate::reputation::{PayloadMatch, Prefix, Random, Reputation as _, Role, Score, Verdict};
+use crate::reputation::{PayloadMatch, Prefix, Random, Reputation as _, Score, Verdict};
 use crate::spop::{Ack, FrameFull, Message, Notify, TypedData};
 
 /// The longest reason, in bytes. A longer name of a feed is cut; the prefix never is.
@@ -25,7 +29,7 @@ pub struct Judge {
     random: Random,
     clock: fn() -> u32,
     /// Where a string is put together.
-    text: String,
+    text: Vec<u8>,
     tally: Tally,
 }
 
@@ -38,19 +42,14 @@ impl Judge {
             policy: published.reader(),
             random,
             clock,
-            text: String::with_capacity(REASON_LEN_MAX),
+            text: Vec::with_capacity(REASON_LEN_MAX),
             tally: Tally::default(),
         }
-    }
-
-    /// Looks at what is published now and lets go of what it has kept. A worker that may have no
-    /// traffic for long calls it so that an old policy is not kept for as long.
-    pub fn refresh(&mut self) {
-        self.policy.load();
     }
 }
 
 impl Handler for Judge {
+    #[inline]
     fn notify(&mut self, notify: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull> {
         let policy: &Policy = self.policy.load();
         self.tally.follow(policy);
@@ -58,18 +57,39 @@ impl Handler for Judge {
             policy,
             tally: &mut self.tally,
             random: &mut self.random,
-            now: Now::Unread(self.clock),
+            clock: Clock {
+                read: self.clock,
+                now: None,
+            },
             text: &mut self.text,
         };
         for message in notify.messages() {
             for (place, prepared) in policy.messages.iter().enumerate() {
-                if prepared.rules.name.as_bytes() == message.name() {
-                    desk.tally.message(place);
-                    desk.answer(prepared, &message, ack)?;
+                if !is_same(prepared.rules.name.as_bytes(), message.name()) {
+                    continue;
+                }
+                desk.tally.message(place);
+                match &prepared.score_only {
+                    Some(variable) => {
+                        if let Some(address) = address(&message, prepared.rules.argument.as_deref())
+                        {
+                            let (score, _) = desk.look_up(address);
+                            ack.set(variable, u32::from(score.value()))?;
+                        }
+                    }
+                    None => desk.answer(prepared, &message, ack)?,
+                }
+                if prepared.is_last {
+                    break;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Lets go of a policy that is no longer in force.
+    fn refresh(&mut self) {
+        self.tally.follow(self.policy.load());
     }
 
     fn tally(&self, tell: &mut dyn FnMut(&'static str, &str, u64)) {
@@ -82,21 +102,25 @@ struct Desk<'a> {
     policy: &'a Policy,
     tally: &'a mut Tally,
     random: &'a mut Random,
-    now: Now,
-    text: &'a mut String,
+    clock: Clock,
+    text: &'a mut Vec<u8>,
 }
 
 /// What is known about what a message asks.
 struct Findings<'a> {
     address: Option<IpAddr>,
-    verdict: Option<Verdict<'a>>,
-    /// When the verdict is looked at; any time will do for one that never changes.
-    now: u32,
     /// `None` if no address was asked about.
     score: Option<Score>,
-    shadow_score: Option<Score>,
+    found: Option<Found<'a>>,
     is_payload_asked: bool,
     payload: Option<PayloadMatch<'a>>,
+}
+
+/// A verdict, and when it is looked at; any time will do for one that never changes.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    verdict: Verdict<'a>,
+    now: u32,
 }
 
 /// What becomes of a variable.
@@ -108,6 +132,25 @@ enum Outcome<'a> {
 }
 
 impl<'a> Desk<'a> {
+    /// Looks an address up, and counts what it finds.
+    #[inline]
+    fn look_up(&mut self, address: IpAddr) -> (Score, Option<Found<'a>>) {
+        match &self.policy.source {
+            Source::Random => (self.random.score(address), None),
+            Source::Table { table, unknown } => match table.lookup(address) {
+                None => (*unknown, None),
+                Some(verdict) => {
+                    let expires = verdict.expires();
+                    let now = expires.map_or(0, |_| self.clock.now());
+                    let (score, label) = verdict.score_and_label(now);
+                    self.tally.verdict(label);
+                    (score, Some(Found { verdict, now }))
+                }
+            },
+        }
+    }
+
+    #[inline(never)]
     fn answer(
         &mut self,
         prepared: &Prepared,
@@ -115,16 +158,10 @@ impl<'a> Desk<'a> {
         ack: &mut Ack<'_>,
     ) -> Result<(), FrameFull> {
         let findings = self.look(prepared, message);
-        for answer in &prepared.rules.answers {
-            let (scope, variable) = (prepared.rules.scope, &answer.variable[..]);
-            // What nearly every message sets, with a type that is known here.
-            if let (Value::Score, Some(score)) = (answer.value, findings.score) {
-                ack.set_var(scope, variable, u32::from(score.value()))?;
-                continue;
-            }
-            match self.outcome(answer.value, &findings) {
-                Outcome::Set(value) => ack.set_var(scope, variable, value)?,
-                Outcome::Unset => ack.unset_var(scope, variable)?,
+        for (variable, value) in &prepared.answers {
+            match self.outcome(*value, &findings) {
+                Outcome::Set(value) => ack.set(variable, value)?,
+                Outcome::Unset => ack.unset(variable)?,
                 Outcome::Leave => {}
             }
         }
@@ -133,22 +170,21 @@ impl<'a> Desk<'a> {
 
     /// Looks up once what the message asks about, and no more than its variables need.
     fn look(&mut self, prepared: &Prepared, message: &Message<'_>) -> Findings<'a> {
-        let address = if prepared.needs_address {
-            address(message, prepared.rules.argument.as_deref())
-        } else {
-            None
-        };
         let mut findings = Findings {
-            address,
-            verdict: None,
-            now: 0,
+            address: None,
             score: None,
-            shadow_score: None,
+            found: None,
             is_payload_asked: false,
             payload: None,
         };
-        if let Some(address) = address.filter(|_| prepared.needs_verdict) {
-            self.look_up(address, &mut findings);
+        if prepared.needs_address
+            && let Some(address) = address(message, prepared.rules.argument.as_deref())
+        {
+            findings.address = Some(address);
+            if prepared.needs_verdict {
+                let (score, found) = self.look_up(address);
+                (findings.score, findings.found) = (Some(score), found);
+            }
         }
         if prepared.needs_payload
             && let Some(bytes) = payload(message, prepared.rules.payload_argument.as_deref())
@@ -160,46 +196,28 @@ impl<'a> Desk<'a> {
         findings
     }
 
-    fn look_up(&mut self, address: IpAddr, findings: &mut Findings<'a>) {
-        let (score, shadow_score) = match &self.policy.source {
-            Source::Random => {
-                let score = self.random.score(address);
-                (score, score)
-            }
-            Source::Table { table, unknown } => match table.lookup(address) {
-                None => (*unknown, *unknown),
-                Some(verdict) => {
-                    findings.verdict = Some(verdict);
-                    if verdict.expires().is_some() {
-                        findings.now = self.now.read();
-                    }
-                    let now = findings.now;
-                    self.tally.category(category(&verdict, now));
-                    (verdict.score(now), verdict.shadow_score(now))
-                }
-            },
-        };
-        findings.score = Some(score);
-        findings.shadow_score = Some(shadow_score);
-    }
-
     fn outcome<'b>(&'b mut self, value: Value, findings: &Findings<'b>) -> Outcome<'b>
     where
         'a: 'b,
     {
-        let (verdict, now) = (findings.verdict, findings.now);
         let Some(address) = findings.address else {
             return self.without_address(value, findings);
         };
-        let found = match value {
+        let found = findings.found;
+        let set = match value {
             Value::Score => findings.score.map(score),
-            Value::ShadowScore => findings.shadow_score.map(score),
-            Value::Known => Some(verdict.is_some_and(|verdict| verdict.is_known(now)).into()),
-            Value::Category => verdict.and_then(|it| it.category(now)).map(Into::into),
-            Value::Feed => verdict.and_then(|it| it.feed(now)).map(Into::into),
-            Value::Reason => match verdict.and_then(|it| it.reason(now, address)) {
+            Value::ShadowScore => {
+                let shadow = found.map(|it| it.verdict.shadow_score(it.now));
+                shadow.or(findings.score).map(score)
+            }
+            Value::Known => Some(found.is_some_and(|it| it.verdict.is_known(it.now)).into()),
+            Value::Category => found
+                .and_then(|it| it.verdict.category(it.now))
+                .map(Into::into),
+            Value::Feed => found.and_then(|it| it.verdict.feed(it.now)).map(Into::into),
+            Value::Reason => match found.and_then(|it| it.verdict.reason(it.now, address)) {
                 None => None,
-                Some((feed, prefix)) => Some(reason(self.text, feed, prefix).into()),
+                Some((feed, prefix)) => Some(TypedData::String(reason(self.text, feed, prefix))),
             },
             Value::Asn => {
                 let asn = self.policy.asn.as_deref();
@@ -208,11 +226,11 @@ impl<'a> Desk<'a> {
             Value::Country => {
                 let country = self.policy.country.as_deref();
                 let code = country.and_then(|it| it.country(address));
-                code.map(|code| letters(self.text, code).into())
+                code.map(|code| TypedData::String(letters(self.text, code)))
             }
             _ => return self.without_address(value, findings),
         };
-        found.map_or(Outcome::Unset, Outcome::Set)
+        set.map_or(Outcome::Unset, Outcome::Set)
     }
 
     /// What does not depend on an address alone.
@@ -226,7 +244,7 @@ impl<'a> Desk<'a> {
                 let stale_from = self.policy.stale_from;
                 Some(
                     stale_from
-                        .is_some_and(|from| self.now.read() >= from)
+                        .is_some_and(|from| self.clock.now() >= from)
                         .into(),
                 )
             }
@@ -259,19 +277,36 @@ impl Findings<'_> {
 }
 
 /// The time, read once and only if it is asked for.
-enum Now {
-    Unread(fn() -> u32),
-    Read(u32),
+struct Clock {
+    read: fn() -> u32,
+    now: Option<u32>,
 }
 
-impl Now {
-    fn read(&mut self) -> u32 {
-        let now = match *self {
-            Self::Unread(clock) => clock(),
-            Self::Read(now) => now,
-        };
-        *self = Self::Read(now);
-        now
+impl Clock {
+    fn now(&mut self) -> u32 {
+        *self.now.get_or_insert_with(self.read)
+    }
+}
+
+/// Whether two names are the same. Cheaper than the library call that `==` becomes.
+#[inline]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let (mut left, mut right) = (one, other);
+    while let (Some((one, ones)), Some((other, others))) = (
+        left.split_first_chunk::<8>(),
+        right.split_first_chunk::<8>(),
+    ) {
+        if one != other {
+            return false;
+        }
+        (left, right) = (ones, others);
+    }
+    match (one.last_chunk::<8>(), other.last_chunk::<8>()) {
+        (Some(one), Some(other)) => one == other,
+        _ => left.iter().zip(right).all(|(one, other)| one == other),
     }
 }
 
@@ -279,56 +314,45 @@ fn score<'a>(score: Score) -> TypedData<'a> {
     u32::from(score.value()).into()
 }
 
-/// What a verdict is counted under: its category, or else who decided.
-fn category<'a>(verdict: &Verdict<'a>, now: u32) -> &'a str {
-    verdict
-        .category(now)
-        .unwrap_or_else(|| match verdict.ruled_by(now) {
-            None => "none",
-            Some(Role::Allow) => "allow",
-            Some(Role::Deny) => "deny",
-            Some(Role::Guard) => "private",
-            Some(Role::Feed) => "feed",
-        })
-}
-
 /// The first address that has the right name. NULL and every other type are none.
+#[inline]
 fn address(message: &Message<'_>, name: Option<&str>) -> Option<IpAddr> {
-    let mut arguments = message
-        .arguments()
-        .filter(|argument| is_named(argument.name, name));
-    arguments.find_map(|argument| argument.value.address())
+    let mut arguments = message.arguments();
+    match name {
+        None => arguments.find_map(|argument| argument.value.address()),
+        Some(name) => arguments.find_map(|argument| {
+            let address = argument.value.address()?;
+            is_same(name.as_bytes(), argument.name).then_some(address)
+        }),
+    }
 }
 
 /// The first BINARY or STRING that has the right name. An empty one is one.
 fn payload<'m>(message: &Message<'m>, name: Option<&str>) -> Option<&'m [u8]> {
-    let mut arguments = message
-        .arguments()
-        .filter(|argument| is_named(argument.name, name));
-    arguments.find_map(|argument| match argument.value {
-        TypedData::Binary(bytes) | TypedData::String(bytes) => Some(bytes),
-        _ => None,
+    message.arguments().find_map(|argument| {
+        let is_named = name.is_none_or(|name| name.as_bytes() == argument.name);
+        match argument.value {
+            TypedData::Binary(bytes) | TypedData::String(bytes) if is_named => Some(bytes),
+            _ => None,
+        }
     })
 }
 
-fn is_named(name: &[u8], wanted: Option<&str>) -> bool {
-    wanted.is_none_or(|wanted| wanted.as_bytes() == name)
-}
-
 /// Writes `feed:prefix`.
-fn reason<'a>(text: &'a mut String, feed: &str, prefix: Prefix) -> &'a str {
+fn reason<'a>(text: &'a mut Vec<u8>, feed: &str, prefix: Prefix) -> &'a [u8] {
     /// As long as a prefix can be: `::ffff:255.255.255.255`-like addresses are shorter.
     const PREFIX_LEN_MAX: usize = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128".len();
     let room = REASON_LEN_MAX - PREFIX_LEN_MAX - 1;
     text.clear();
-    text.push_str(&feed[..feed.floor_char_boundary(room)]);
-    // Writing to a string does not fail.
-    let _: fmt::Result = write!(text, ":{prefix}");
+    let cut = feed.get(..feed.floor_char_boundary(room));
+    text.extend_from_slice(cut.unwrap_or(feed).as_bytes());
+    text.push(b':');
+    prefix.write(text);
     text
 }
 
-fn letters(text: &mut String, code: [u8; 2]) -> &str {
+fn letters(text: &mut Vec<u8>, code: [u8; 2]) -> &[u8] {
     text.clear();
-    text.extend(code.map(char::from));
+    text.extend_from_slice(&code);
     text
 }

@@ -10,6 +10,7 @@
 mod judge;
 mod message;
 mod policy;
+mod prepared;
 mod published;
 mod question;
 mod tally;

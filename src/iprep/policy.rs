@@ -8,7 +8,8 @@ use core::fmt;
 use core::net::IpAddr;
 use std::sync::Arc;
 
-use super::{MessageRules, Value};
+use super::MessageRules;
+use super::prepared::Prepared;
 use crate::reputation::formats::Attributes;
 use crate::reputation::{PayloadRules, Score, Table};
 use crate::spop::Scope;
@@ -87,15 +88,6 @@ pub struct Policy {
     pub(super) stale_from: Option<u32>,
 }
 
-/// A message's rules, and what answering them takes.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    pub(super) rules: MessageRules,
-    pub(super) needs_address: bool,
-    pub(super) needs_verdict: bool,
-    pub(super) needs_payload: bool,
-}
-
 impl Policy {
     /// A policy of these parts.
     ///
@@ -111,7 +103,7 @@ impl Policy {
         let mut actions = terms.actions;
         check_actions(&mut actions)?;
         Ok(Self {
-            messages: messages.into_iter().map(Prepared::new).collect(),
+            messages: Prepared::all(messages),
             source: terms.source,
             asn: terms.asn,
             country: terms.country,
@@ -163,27 +155,13 @@ impl Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            messages: MessageRules::defaults(false)
-                .into_iter()
-                .map(Prepared::new)
-                .collect(),
+            messages: Prepared::all(MessageRules::defaults(false)),
             source: Source::Random,
             asn: None,
             country: None,
             payload: None,
             actions: Arc::new([]),
             stale_from: None,
-        }
-    }
-}
-
-impl Prepared {
-    fn new(rules: MessageRules) -> Self {
-        Self {
-            needs_address: rules.needs(Value::needs_address),
-            needs_verdict: rules.needs(Value::needs_verdict),
-            needs_payload: rules.needs(Value::needs_payload),
-            rules,
         }
     }
 }
@@ -319,7 +297,7 @@ fn check_actions(actions: &mut [ActionRule]) -> Result<(), PolicyError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Answer;
+    use super::super::{Answer, Value};
     use super::*;
 
     fn message(variables: &[&str]) -> MessageRules {

@@ -16,8 +16,8 @@ use super::Policy;
 /// The policy in force. A clone is the same one: the control plane has one to publish with, and each
 /// worker's [`Judge`](super::Judge) one to look at.
 ///
-/// A judge keeps the policy that it looked at last until it looks again, which is at its next NOTIFY:
-/// a worker without traffic holds one old policy for as long as it has none, and so at most one per
+/// A judge keeps the policy that it looked at last until it looks again: at its next NOTIFY, or when
+/// [`Handler::refresh`](crate::Handler::refresh) is called because there is none. So at most one per
 /// worker is alive beside the current one. Freeing a large table takes long, so whoever replaces a
 /// policy keeps the old one and drops it when [`Arc::strong_count`] says that it is the last to have
 /// it: what a worker drops is then never the last one.

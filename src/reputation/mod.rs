@@ -12,6 +12,7 @@ mod prefix;
 mod private;
 mod random;
 mod table;
+mod text;
 
 use core::net::IpAddr;
 
@@ -26,7 +27,7 @@ pub use prefix::Prefix;
 pub use private::private_space;
 pub use random::Random;
 pub use table::{
-    Combine, Contribution, FeedTerms, Part, Role, Table, TableBuilder, TableFull, Verdict,
+    Combine, Contribution, FeedTerms, Label, Part, Role, Table, TableBuilder, TableFull, Verdict,
 };
 
 /// A reputation: 0 is blacklisted, 100 is totally safe (SPOE.txt 2.5).

@@ -169,7 +169,7 @@ impl Session {
         let full = output
             .len()
             .saturating_add(self.terms.output_high_water.max(1));
-        while !self.is_closed() {
+        while !rest.is_empty() && !self.is_closed() {
             if output.len() >= full {
                 step.paused = true;
                 break;

@@ -11,10 +11,10 @@ use core::fmt;
 use bytes::BytesMut;
 
 use super::{Fault, Flags, Frame, FrameFull, FrameType, FrameWriter, Malformed, Reader, TypedData};
-use super::{Varint, data};
+use super::{Variable, Varint, data};
 
-const SET_VAR: u8 = 1;
-const SET_VAR_ARGUMENTS: u8 = 3;
+pub(super) const SET_VAR: u8 = 1;
+pub(super) const SET_VAR_ARGUMENTS: u8 = 3;
 const UNSET_VAR: u8 = 2;
 const UNSET_VAR_ARGUMENTS: u8 = 2;
 
@@ -111,6 +111,35 @@ impl<'a> Ack<'a> {
         let out = self.frame.admit(len)?;
         out.extend_from_slice(&[UNSET_VAR, UNSET_VAR_ARGUMENTS, scope as u8]);
         data::write_string(name.as_bytes(), out);
+        Ok(())
+    }
+
+    /// Sets a variable whose name is encoded already.
+    ///
+    /// # Errors
+    /// As [`set_var`](Self::set_var).
+    #[inline]
+    pub fn set<'v>(
+        &mut self,
+        variable: &Variable,
+        value: impl Into<TypedData<'v>>,
+    ) -> Result<(), FrameFull> {
+        let (set, value) = (variable.set(), value.into());
+        let out = self.frame.admit(set.len() + value.encoded_len())?;
+        out.extend_from_slice(set);
+        value.write(out);
+        Ok(())
+    }
+
+    /// Removes a variable whose name is encoded already.
+    ///
+    /// # Errors
+    /// As [`set_var`](Self::set_var).
+    pub fn unset(&mut self, variable: &Variable) -> Result<(), FrameFull> {
+        let place = variable.place();
+        let out = self.frame.admit(2 + place.len())?;
+        out.extend_from_slice(&[UNSET_VAR, UNSET_VAR_ARGUMENTS]);
+        out.extend_from_slice(place);
         Ok(())
     }
 
@@ -287,6 +316,26 @@ mod tests {
         ack.finish();
         assert_eq!(view(&out).actions().count(), 1);
         assert_eq!(out.len(), 4 + 7 + 14);
+    }
+
+    #[test]
+    fn a_variable_is_what_its_scope_and_name_are() {
+        for name in ["", "ip_score", &"x".repeat(58), &"x".repeat(300)] {
+            let variable = Variable::new(Scope::Request, name);
+            let (mut one, mut other) = (BytesMut::new(), BytesMut::new());
+            let (mut left, mut right) = (
+                Ack::begin(&mut one, 1, 1, 7 + 650),
+                Ack::begin(&mut other, 1, 1, 7 + 650),
+            );
+            for number in [0_u32, 239, 240, u32::MAX] {
+                let set = left.set(&variable, number);
+                assert_eq!(set, right.set_var(Scope::Request, name, number));
+                assert_eq!(left.unset(&variable), right.unset_var(Scope::Request, name));
+            }
+            left.finish();
+            right.finish();
+            assert_eq!(one, other, "{name}");
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod notify;
 mod reader;
 pub(crate) mod skim;
 mod status;
+mod variable;
 mod varint;
 mod writer;
 
@@ -44,6 +45,7 @@ pub use malformed::{Fault, Malformed};
 pub use notify::{Argument, Arguments, Message, Messages, Notify, NotifyWriter};
 pub use reader::Reader;
 pub use status::Status;
+pub use variable::Variable;
 pub use varint::{VARINT_MAX, Varint};
 pub use writer::{FrameFull, FrameWriter};
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use spoa::Handler as _;
 use spoa::iprep::{ActionRule, Judge, Policy, PolicyTerms, Published, Source, Value};
 use spoa::reputation::{Combine, Random, Score, TableBuilder};
 

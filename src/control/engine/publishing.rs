@@ -21,14 +21,19 @@ impl Engine {
         let stale_from = snapshot::stale_from(&self.shelf);
         let refreshed = Policy::clone(&current).stale_from(stale_from);
         drop(current);
-        self.retired.push(self.published.swap(refreshed));
+        self.replace(refreshed);
+    }
+
+    fn replace(&mut self, policy: Policy) {
+        self.retired.push(self.published.swap(policy));
+        (self.replaced)();
     }
 
     /// Makes a policy and publishes it.
     pub(super) fn publish(&mut self) -> Result<(), MakeError> {
         let (time, begun) = (now(), Instant::now());
         let made = snapshot::make(&self.config, &self.shelf, &self.databases, time)?;
-        self.retired.push(self.published.swap(made.policy));
+        self.replace(made.policy);
         self.ageing = self.next_ageing();
         self.update(|status| {
             status.reloads += 1;

@@ -180,6 +180,17 @@ impl Evidences {
         name_of(&self.categories, category).map(AsRef::as_ref)
     }
 
+    /// Where the category of an evidence stands among all.
+    pub(in crate::reputation) fn category_place(&self, id: EvidenceId) -> Option<usize> {
+        let category = self.evidence(id).category?;
+        Some(category.get() as usize - 1)
+    }
+
+    /// The categories of all evidences, each once.
+    pub(in crate::reputation) fn categories(&self) -> &[Arc<str>] {
+        &self.categories
+    }
+
     pub(super) fn entry(&self, prefix: Prefix, id: EvidenceId) -> Entry<'_> {
         let evidence = self.evidence(id);
         Entry {

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::builder::TableFull;
+use super::labels::{self, Label, Labels};
 use super::merge::Item;
 use super::outcome::{Outcome, View};
 use super::terms::{Combine, FeedTerms};
@@ -53,9 +54,31 @@ pub(super) struct Node {
 pub(super) struct Feed {
     pub(super) terms: FeedTerms,
     pub(super) evidences: Arc<Evidences>,
+    /// What an entry without a category is counted under, and then one with each category.
+    labels: Vec<Label>,
 }
 
 impl Feed {
+    fn new(terms: FeedTerms, evidences: Arc<Evidences>, labels: &mut Labels) -> Self {
+        let own = terms.category.clone();
+        let own = own.unwrap_or_else(|| labels::of_role(terms.role).into());
+        let names = core::iter::once(&own).chain(evidences.categories());
+        let labels = names.map(|name| labels.label(name)).collect();
+        Self {
+            terms,
+            evidences,
+            labels,
+        }
+    }
+
+    fn label(&self, id: EvidenceId) -> Label {
+        let place = self
+            .evidences
+            .category_place(id)
+            .map_or(0, |place| place + 1);
+        self.labels.get(place).copied().unwrap_or(Label::NONE)
+    }
+
     pub(super) fn evidence(&self, id: EvidenceId) -> Evidence {
         self.evidences.evidence(id)
     }
@@ -74,6 +97,8 @@ pub(super) struct Ledger {
     pub(super) feeds: Vec<Feed>,
     pub(super) combine: Combine,
     pub(super) unknown: Score,
+    /// The names of all labels.
+    pub(super) labels: Arc<[Arc<str>]>,
 }
 
 impl Ledger {
@@ -83,6 +108,13 @@ impl Ledger {
 
     pub(super) fn feed(&self, node: &Node) -> Option<&Feed> {
         self.feeds.get(usize::from(node.feed))
+    }
+
+    /// What a verdict is counted under in which this entry leads.
+    pub(super) fn label(&self, leading: VerdictId) -> Label {
+        let node = self.node(leading);
+        let feed = node.and_then(|node| Some((node, self.feed(node)?)));
+        feed.map_or(Label::NONE, |(node, feed)| feed.label(node.tail.evidence()))
     }
 
     /// A verdict's entries with their ids, the innermost first.
@@ -127,14 +159,16 @@ impl LedgerBuilder {
         if feeds.len() > usize::from(u16::MAX) {
             return Err(TableFull::Feeds);
         }
+        let mut labels = Labels::new();
         let feeds = feeds.into_iter();
-        let feeds = feeds.map(|(terms, evidences)| Feed { terms, evidences });
+        let feeds = feeds.map(|(terms, evidences)| Feed::new(terms, evidences, &mut labels));
         Ok(Self {
             ledger: Ledger {
                 nodes: Vec::new(),
                 feeds: feeds.collect(),
                 combine,
                 unknown,
+                labels: labels.finish(),
             },
             ids: HashMap::new(),
             last: None,
@@ -193,6 +227,7 @@ impl LedgerBuilder {
                 leading: id,
                 score: ledger.unknown,
                 role: None,
+                label: Label::NONE,
             },
             shadow: ledger.unknown,
         });

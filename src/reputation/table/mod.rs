@@ -15,6 +15,7 @@
 mod address;
 mod builder;
 mod index;
+mod labels;
 mod ledger;
 mod merge;
 mod outcome;
@@ -24,8 +25,10 @@ mod terms;
 mod verdict;
 
 use core::net::IpAddr;
+use std::sync::Arc;
 
 pub use builder::{TableBuilder, TableFull};
+pub use labels::Label;
 pub use terms::{Combine, FeedTerms, Role};
 pub use verdict::{Contribution, Part, Verdict};
 
@@ -54,6 +57,13 @@ impl Table {
             },
         }?;
         Verdict::new(&self.ledger, id)
+    }
+
+    /// The names that verdicts are counted under: categories, and `allow`, `deny`, `private`,
+    /// `feed` and `none` for verdicts without one. [`Label::place`] is the place here.
+    #[must_use]
+    pub const fn labels(&self) -> &Arc<[Arc<str>]> {
+        &self.ledger.labels
     }
 
     /// How many entries of all feeds went in: those that had not expired.

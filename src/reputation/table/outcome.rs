@@ -2,6 +2,7 @@
 
 use core::cmp::Reverse;
 
+use super::labels::Label;
 use super::ledger::{Ledger, Node, VerdictId};
 use super::terms::{Combine, Role};
 use super::verdict::Part;
@@ -24,6 +25,8 @@ pub(super) struct Outcome {
     pub(super) score: Score,
     /// Who decided; nobody if no entry counts.
     pub(super) role: Option<Role>,
+    /// What it is counted under.
+    pub(super) label: Label,
 }
 
 impl Ledger {
@@ -47,6 +50,7 @@ impl Ledger {
             leading,
             score,
             role,
+            label: self.label(leading),
         }
     }
 

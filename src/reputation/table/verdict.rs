@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+use super::labels::Label;
 use super::ledger::{Feed, Ledger, Node, VerdictId};
 use super::outcome::{Outcome, View};
 use super::terms::Role;
@@ -84,6 +85,21 @@ impl<'a> Verdict<'a> {
     #[inline]
     pub fn score(&self, now: u32) -> Score {
         self.outcome(now).score
+    }
+
+    /// What the verdict is counted under: the category of the entry that counted most, or else who
+    /// decided.
+    #[must_use]
+    #[inline]
+    pub fn label(&self, now: u32) -> Label {
+        self.outcome(now).label
+    }
+
+    /// Both at once: what every answer takes.
+    #[inline]
+    pub(crate) fn score_and_label(&self, now: u32) -> (Score, Label) {
+        let outcome = self.outcome(now);
+        (outcome.score, outcome.label)
     }
 
     /// The score if feeds in dry-run counted as well.
