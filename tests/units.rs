@@ -116,21 +116,21 @@ fn the_image_has_the_agent_and_nothing_else() {
     for base in lines.iter().filter_map(|line| line.strip_prefix("FROM ")) {
         let image = base.split(' ').next().unwrap();
         let name = image.rsplit('/').next().unwrap();
-        let tag = name.split_once(':').map(|(_, tag)| tag);
-        assert!(tag.is_some_and(|tag| tag != "latest"), "{base}");
+        let version = name.split_once(':').map(|(_, version)| version);
+        assert!(version.is_some_and(|it| it != "latest"), "{base}");
     }
     assert!(lines[last].contains("/distroless/"), "{}", lines[last]);
     let stage = &lines[last + 1..];
     let argument = |name: &str| stage.iter().find_map(|line| line.strip_prefix(name));
-    let user = argument("USER ").unwrap().split(':').next().unwrap();
-    assert!(user.parse::<u32>().unwrap() > 0, "{user}");
-    for list in ["ENTRYPOINT ", "CMD "] {
-        let list = argument(list).unwrap();
-        assert!(list.starts_with('[') && list.ends_with(']'), "{list}");
+    let owner = argument("USER ").unwrap().split(':').next().unwrap();
+    assert!(owner.parse::<u32>().unwrap() > 0, "{owner}");
+    for name in ["ENTRYPOINT ", "CMD "] {
+        let words = argument(name).unwrap();
+        assert!(words.starts_with('[') && words.ends_with(']'), "{words}");
     }
     for line in stage {
-        let word = line.split(' ').next().unwrap();
-        assert!(!["RUN", "ADD", "ENV", "ARG"].contains(&word), "{line}");
+        let what = line.split(' ').next().unwrap();
+        assert!(!["RUN", "ADD", "ENV", "ARG"].contains(&what), "{line}");
         if let Some(copied) = line.strip_prefix("COPY --from=build /source/") {
             let path = copied.split(' ').next().unwrap();
             let root = packaging().join("..");
