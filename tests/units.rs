@@ -1,5 +1,5 @@
 //! The systemd units: what `systemd-analyze` says about them, and that they start the program in a way
-//! that it understands. `scripts/package-test` starts them in a real systemd.
+//! that it understands; and the image. `scripts/package-test` starts the units in a real systemd.
 //!
 //! Without systemd-analyze the tests that need it say so and end.
 
@@ -95,6 +95,54 @@ fn the_program_understands_how_the_service_starts_it() {
     assert_eq!(words.next(), Some("/usr/bin/spoa"));
     let options = words.filter(|word| !word.starts_with('$'));
     // The help comes after the options have been understood, and in place of a start.
+    let mut program = Command::new(env!("CARGO_BIN_EXE_spoa"));
+    let output = program.args(options).arg("--version").output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+/// What a linter does not know: `scripts/container` lints the rest, and runs the image's command.
+#[test]
+fn the_image_has_the_agent_and_nothing_else() {
+    let file = fs::read_to_string(packaging().join("Containerfile")).unwrap();
+    let lines: Vec<_> = file
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .collect();
+    let last = lines
+        .iter()
+        .rposition(|line| line.starts_with("FROM "))
+        .unwrap();
+    // Every base has a name and a version, and the last one has no shell.
+    for base in lines.iter().filter_map(|line| line.strip_prefix("FROM ")) {
+        let image = base.split(' ').next().unwrap();
+        let name = image.rsplit('/').next().unwrap();
+        let version = name.split_once(':').map(|(_, version)| version);
+        assert!(version.is_some_and(|it| it != "latest"), "{base}");
+    }
+    assert!(lines[last].contains("/distroless/"), "{}", lines[last]);
+    let stage = &lines[last + 1..];
+    let argument = |name: &str| stage.iter().find_map(|line| line.strip_prefix(name));
+    let owner = argument("USER ").unwrap().split(':').next().unwrap();
+    assert!(owner.parse::<u32>().unwrap() > 0, "{owner}");
+    for name in ["ENTRYPOINT ", "CMD "] {
+        let words = argument(name).unwrap();
+        assert!(words.starts_with('[') && words.ends_with(']'), "{words}");
+    }
+    for line in stage {
+        let what = line.split(' ').next().unwrap();
+        assert!(!["RUN", "ADD", "ENV", "ARG"].contains(&what), "{line}");
+        if let Some(copied) = line.strip_prefix("COPY --from=build /source/") {
+            let path = copied.split(' ').next().unwrap();
+            let root = packaging().join("..");
+            assert!(
+                path.starts_with("target/") || root.join(path).exists(),
+                "{line}"
+            );
+        }
+    }
+    // The options are the program's.
+    let options = argument("CMD ").unwrap().trim_matches(['[', ']']);
+    let options = options.split(", ").map(|word| word.trim_matches('"'));
     let mut program = Command::new(env!("CARGO_BIN_EXE_spoa"));
     let output = program.args(options).arg("--version").output().unwrap();
     assert!(output.status.success(), "{}", text(&output));

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::document::{code, table};
+use crate::document::table;
 use crate::support::{Scratch, Signal};
 
 const REFERENCE: &str = "docs/reference.md";
@@ -81,6 +81,7 @@ fn every_signal_that_it_handles_is_listed() {
 fn every_route_is_listed_and_answers() {
     use spoa::control::admin::{COMMANDS, LOOKS};
 
+    use crate::document::code;
     use crate::support::{Endpoint, Program};
 
     let rows = table(REFERENCE, "## Admin endpoint");
