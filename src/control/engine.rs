@@ -40,6 +40,8 @@ use crate::reputation::Role;
 const RETIRED_INTERVAL: Duration = Duration::from_millis(200);
 /// How much the control thread steps back behind the workers.
 const NICENESS: i32 = 19;
+/// When to look again at a file that could not be read for want of a descriptor, or the like.
+const RETRY: Duration = Duration::from_secs(5);
 /// The longest time without a look at the clock.
 const IDLE: Duration = Duration::from_hours(1);
 
@@ -74,6 +76,8 @@ pub struct Engine {
     dice: Dice,
     /// When ages have to be counted again.
     ageing: Option<Instant>,
+    /// When files are to be tried again that could not be read.
+    retry: Option<Instant>,
 }
 
 impl core::fmt::Debug for Engine {
@@ -155,6 +159,7 @@ impl Engine {
             due: HashMap::new(),
             dice: Dice::new(),
             ageing: None,
+            retry: None,
         };
         engine.follow();
         engine.shelf.read_copies(now());
@@ -228,6 +233,9 @@ impl Engine {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.ask_due();
+            if self.retry.is_some_and(|at| at <= Instant::now()) && self.read_files(false) {
+                self.publish_or_say();
+            }
             if self.ageing.is_some_and(|at| at <= Instant::now()) {
                 self.publish_or_say();
             }
@@ -239,7 +247,7 @@ impl Engine {
     /// The time until something has to be done.
     fn wait(&self) -> Duration {
         let asked = self.due.values().filter(|due| !due.is_asked);
-        let times = asked.map(|due| due.at).chain(self.ageing);
+        let times = asked.map(|due| due.at).chain(self.ageing).chain(self.retry);
         let next = times.min().map_or(IDLE, |at| {
             at.saturating_duration_since(Instant::now()).min(IDLE)
         });
@@ -324,10 +332,11 @@ impl Engine {
     }
 
     /// Watches the files that are in use now.
-    fn follow(&self) {
-        if let Some(watch) = &self.watch {
-            let files: Vec<PathBuf> = self.shelf.files().cloned().collect();
-            watch.follow(files.iter().chain(self.databases.files()));
+    fn follow(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        let files: Vec<PathBuf> = self.shelf.files().cloned().collect();
+        if let Some(note) = watch.follow(files.iter().chain(self.databases.files())) {
+            self.tell(note);
         }
     }
 
@@ -335,6 +344,7 @@ impl Engine {
     fn read_files(&mut self, all: bool) -> bool {
         let mut outcomes = self.shelf.read_files(all, now());
         outcomes.extend(self.databases.read(all));
+        self.retry = self.shelf.has_untried().then(|| Instant::now() + RETRY);
         let is_new = outcomes.iter().any(|outcome| outcome.is_new);
         for outcome in outcomes {
             self.heed(outcome);

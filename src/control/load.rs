@@ -76,6 +76,17 @@ impl fmt::Display for LoadError {
 impl core::error::Error for LoadError {}
 
 impl LoadError {
+    /// Whether the fault is none of the list's, so that the same file may be good a moment later.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Source(error) => error.may_pass(),
+            Self::Refused(Refused::Io(error)) => error.raw_os_error().is_some(),
+            Self::Categories(error) => error.may_pass(),
+            _ => false,
+        }
+    }
+
     /// When the server wants to be asked again, if it said so.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
