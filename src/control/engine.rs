@@ -78,6 +78,8 @@ pub struct Engine {
     ageing: Option<Instant>,
     /// When files are to be tried again that could not be read.
     retry: Option<Instant>,
+    /// Lists that were not used, each time that they were not.
+    refusals: u64,
 }
 
 impl core::fmt::Debug for Engine {
@@ -160,6 +162,7 @@ impl Engine {
             dice: Dice::new(),
             ageing: None,
             retry: None,
+            refusals: 0,
         };
         engine.follow();
         engine.shelf.read_copies(now());
@@ -352,10 +355,9 @@ impl Engine {
         is_new
     }
 
-    fn heed(&self, outcome: Outcome) {
-        if outcome.is_refused {
-            self.update(|status| status.refusals += 1);
-        }
+    fn heed(&mut self, outcome: Outcome) {
+        // Shown together with what is wrong.
+        self.refusals += u64::from(outcome.is_refused);
         if let Some(note) = outcome.note {
             self.tell(&note);
         }

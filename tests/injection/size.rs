@@ -50,7 +50,7 @@ fn a_list_that_is_larger_than_memory_is_refused_in_bounded_memory() {
     refused(2, "");
     assert_eq!(peer.ask(), 0);
     // A few kilobytes that unpack to more.
-    scratch.replace("own.txt", packed(b"192.0.2.1\n", 64 * MIB));
+    scratch.replace("own.txt", packed(b"192.0.2.1\n", 20 * MIB));
     refused(3, "raise size-max");
     assert_eq!(peer.ask(), 0);
     let grown = agent.process().peak().saturating_sub(before);
