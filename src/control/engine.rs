@@ -12,6 +12,7 @@ mod publishing;
 
 use core::time::Duration;
 use std::collections::HashMap;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -44,6 +45,10 @@ const NICENESS: i32 = 19;
 const RETRY: Duration = Duration::from_secs(5);
 /// The longest time without a look at the clock.
 const IDLE: Duration = Duration::from_hours(1);
+
+/// Answers go on without this thread, from what it has published.
+const FAILED: &str = "WARNING: the control thread met a bug and has ended: lists stay as they are until \
+     the agent is started again";
 
 /// Where lines for people go. It must not block.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
@@ -194,7 +199,12 @@ impl Engine {
         let remote = self.remote();
         thread::Builder::new()
             .name("control".into())
-            .spawn(move || self.run())?;
+            .spawn(move || {
+                let say = Arc::clone(&self.say);
+                if panic::catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+                    say(FAILED);
+                }
+            })?;
         Ok(remote)
     }
 

@@ -4,7 +4,12 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant, SystemTime};
+
+use spoa::Agent;
+use spoa::agent::Limits;
+use spoa::spop::{Ack, FrameFull, Notify};
 
 use crate::scores;
 use crate::support::{
@@ -178,4 +183,51 @@ fn a_stop_of_the_process_is_not_held_against_its_peers() {
     assert_eq!(agent.report().all.number("hello_timeouts"), 0);
     drop((peers, silent, half, late));
     agent.stop();
+}
+
+/// The same, if the stop meets the worker between two polls: it has not seen what came meanwhile.
+#[test]
+fn a_worker_that_is_held_up_hears_what_was_said_before_it_judges() {
+    let (held, holding) = mpsc::channel();
+    let (go_on, waiting) = mpsc::channel();
+    let waiting = Arc::new(Mutex::new(waiting));
+    let handler = move |_| {
+        let (held, waiting) = (held.clone(), Arc::clone(&waiting));
+        move |notify: &Notify<'_>, _: &mut Ack<'_>| -> Result<(), FrameFull> {
+            if notify.stream_id == 7 {
+                held.send(()).unwrap();
+                waiting.lock().unwrap().recv().unwrap();
+            }
+            Ok(())
+        }
+    };
+    let limits = Limits {
+        hello_timeout: Some(Duration::from_secs(1)),
+        ..Limits::default()
+    };
+    let builder = Agent::builder().bind("127.0.0.1:0".parse().unwrap());
+    let agent = builder.workers(1).limits(limits).spawn(handler).unwrap();
+    let address = agent.addresses()[0].clone();
+    let mut holder = Peer::greeted(&address);
+    let mut silent: Vec<_> = (0..4).map(|_| Peer::connect(&address)).collect();
+    // All of them are taken: the worker answers what came after them.
+    Peer::greeted(&address);
+    holder.send(&frames::notify(7, 1));
+    holding.recv().unwrap();
+    let since = Instant::now();
+    let hello = frames::hello();
+    for peer in &mut silent {
+        peer.send(&hello);
+    }
+    until("the deadline has passed", || {
+        since.elapsed() > Duration::from_millis(1100)
+    });
+    go_on.send(()).unwrap();
+    holder.acks(1..2);
+    for peer in &mut silent {
+        peer.agent_hello();
+    }
+    drop((holder, silent));
+    agent.control().drain();
+    agent.join().unwrap();
 }
