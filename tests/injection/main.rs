@@ -11,6 +11,8 @@
 //! Faults that root alone could make are made in namespaces of the agent's own, where the kernel gives
 //! them to everybody. Where it does not, those tests see nothing.
 
+#![cfg(all(feature = "http", feature = "admin"))]
+
 #[cfg(test)]
 mod disk;
 #[cfg(test)]

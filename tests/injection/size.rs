@@ -62,7 +62,6 @@ fn a_list_that_is_larger_than_memory_is_refused_in_bounded_memory() {
 }
 
 #[test]
-#[cfg(feature = "http")]
 fn a_url_that_hangs_holds_up_no_file() {
     let scratch = Scratch::new();
     let server = Server::start(Answer::ok("203.0.113.1\n"));

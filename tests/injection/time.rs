@@ -46,7 +46,6 @@ impl Clock {
 }
 
 #[test]
-#[cfg(all(feature = "http", feature = "admin"))]
 fn a_clock_that_is_stepped_moves_what_goes_by_dates_and_nothing_else() {
     let scratch = Scratch::new();
     let Some((clock, library)) = Clock::new(&scratch) else {
