@@ -1,5 +1,5 @@
-//! The admin endpoint: what it tells is true, who may tell it to do something is who should, and nothing
-//! that a client does keeps the agent from answering.
+//! The admin endpoint: what it tells is true, and who may tell it to do something is who should. What
+//! clients do to it is `admin_clients`' subject.
 
 #![cfg(test)]
 #![cfg(feature = "admin")]
@@ -7,7 +7,6 @@
 mod support;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
@@ -293,88 +292,6 @@ fn it_is_ready_after_the_first_table_and_not_in_a_shutdown() {
     assert!(endpoint.get("/status").body.contains("draining=true"));
     peer.send(&whole[9..]);
     assert_eq!(agent.wait().code, Some(0));
-}
-
-#[test]
-fn whatever_clients_do_the_next_one_is_answered() {
-    let (_scratch, agent, endpoint) = with_list(&[]);
-    for (request, status) in [
-        (&b"\0\xff\x16\x03\x01 nonsense\r\n\r\n"[..], 400),
-        (b"BREW / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 405),
-        (b"DELETE /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 405),
-        (b"GET /reload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 405),
-        (b"GET /../etc/passwd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404),
-        (b"GET / HTTP/1.1\r\nHost: rebound.example\r\nConnection: close\r\n\r\n", 421),
-        (b"GET /lookup?address=%zz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 400),
-        (b"POST /figures HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\nConnection: close\r\n\r\n", 405),
-    ] {
-        let answer = endpoint.raw(request).unwrap_or_else(|error| panic!("{}: {error}", request.escape_ascii()));
-        assert_eq!(answer.status, status, "{}: {answer:?}", request.escape_ascii());
-    }
-    let long = format!(
-        "GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n",
-        "x".repeat(1 << 20)
-    );
-    // It closes with input unread, which may destroy the answer on its way.
-    if let Ok(answer) = endpoint.raw(long.as_bytes()) {
-        assert_eq!(answer.status, 431, "{answer:?}");
-    }
-    let head = endpoint.request("HEAD", "/metrics", &[]);
-    assert_eq!((head.status, &head.body[..]), (200, ""));
-    assert_eq!(endpoint.get("/healthz").status, 200);
-    agent.stop();
-}
-
-#[test]
-fn a_thousand_connections_that_say_nothing_keep_nobody_out() {
-    let (_scratch, agent, endpoint) = with_list(&[]);
-    let before = agent.process().descriptors().len();
-    let mut load = Load::new();
-    load.add(2, Habit::Persistent, agent.address());
-    let mut held: Vec<_> = (0..1000).map(|_| endpoint.connect()).collect();
-    for (place, socket) in held.iter_mut().enumerate() {
-        // Some begin, some ask and read nothing, some say nothing at all. They may be cut off by now.
-        let _ = match place % 3 {
-            0 => socket.write_all(b"GET /metr"),
-            1 => socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"),
-            _ => Ok(()),
-        };
-    }
-    for _ in 0..3 {
-        assert_eq!(endpoint.get("/metrics").status, 200);
-    }
-    let open = agent.process().descriptors().len();
-    assert!(open < before + 100, "{open} files are open, {before} were");
-    let tally = load.end();
-    assert!(tally.answered > 0 && tally.lost.is_empty(), "{tally:?}");
-    drop(held);
-    until("their places are free", || {
-        agent.process().descriptors().len() <= before + 8
-    });
-    agent.stop();
-}
-
-#[test]
-fn a_connection_that_is_kept_is_answered_again_and_one_that_is_silent_is_closed() {
-    let (_scratch, _agent, endpoint) = with_list(&[]);
-    let mut socket = endpoint.connect();
-    let mut read = [0; 4096];
-    for _ in 0..3 {
-        socket
-            .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .unwrap();
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"alive\n") {
-            let len = socket.read(&mut read).unwrap();
-            assert!(len > 0, "it is kept");
-            answer.extend_from_slice(&read[..len]);
-        }
-    }
-    assert_eq!(
-        socket.read(&mut read).unwrap(),
-        0,
-        "it is closed in the end"
-    );
 }
 
 #[test]

@@ -11,7 +11,10 @@ use crate::Handler;
 impl<H: Handler> Worker<H> {
     /// How long poll may sleep.
     pub(super) fn timeout(&self) -> Option<Duration> {
-        if !self.pending.is_empty() || self.listeners.iter().any(|listener| listener.pending) {
+        if self.overdue.is_some()
+            || !self.pending.is_empty()
+            || self.listeners.iter().any(|listener| listener.pending)
+        {
             return Some(Duration::ZERO);
         }
         let earliest = self.desk.earliest?;
@@ -20,14 +23,19 @@ impl<H: Handler> Worker<H> {
 
     /// Whatever waits for a moment that has come. In the steady state nothing does, and the clock is
     /// not read.
+    ///
+    /// Between the latest poll and now this thread may have been held up for any time, by a stop of the
+    /// process or by other ones. What peers have said by the moment that is seen here counts: it is
+    /// acted on after another poll.
     pub(super) fn due(&mut self) {
         let Some(earliest) = self.desk.earliest else {
             return;
         };
-        let now = Instant::now();
-        if now < earliest {
+        let Some(now) = self.overdue.take() else {
+            let now = Instant::now();
+            self.overdue = (earliest <= now).then_some(now);
             return;
-        }
+        };
         self.desk.earliest = None;
         self.due_listeners(now);
         let mut next: Option<Instant> = self.desk.drain;

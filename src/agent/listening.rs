@@ -122,6 +122,7 @@ impl Listening {
                 pending: VecDeque::new(),
                 serial: 0,
                 listeners_until: None,
+                overdue: None,
             };
             if let Err(error) = start(worker, core, exit.clone()) {
                 control.drain();

@@ -59,6 +59,8 @@ pub(super) struct Worker<H> {
     pub(super) serial: u32,
     /// In a shutdown: when the listeners close.
     pub(super) listeners_until: Option<Instant>,
+    /// When a moment was seen to have come that has not been acted on yet.
+    pub(super) overdue: Option<Instant>,
 }
 
 fn token(place: usize, serial: u32) -> Token {

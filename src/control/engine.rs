@@ -12,6 +12,7 @@ mod publishing;
 
 use core::time::Duration;
 use std::collections::HashMap;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -40,8 +41,14 @@ use crate::reputation::Role;
 const RETIRED_INTERVAL: Duration = Duration::from_millis(200);
 /// How much the control thread steps back behind the workers.
 const NICENESS: i32 = 19;
+/// When to look again at a file that could not be read for want of a descriptor, or the like.
+const RETRY: Duration = Duration::from_secs(5);
 /// The longest time without a look at the clock.
 const IDLE: Duration = Duration::from_hours(1);
+
+/// Answers go on without this thread, from what it has published.
+const FAILED: &str = "WARNING: the control thread met a bug and has ended: lists stay as they are until \
+     the agent is started again";
 
 /// Where lines for people go. It must not block.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
@@ -74,6 +81,10 @@ pub struct Engine {
     dice: Dice,
     /// When ages have to be counted again.
     ageing: Option<Instant>,
+    /// When files are to be tried again that could not be read.
+    retry: Option<Instant>,
+    /// Lists that were not used, each time that they were not.
+    refusals: u64,
 }
 
 impl core::fmt::Debug for Engine {
@@ -155,6 +166,8 @@ impl Engine {
             due: HashMap::new(),
             dice: Dice::new(),
             ageing: None,
+            retry: None,
+            refusals: 0,
         };
         engine.follow();
         engine.shelf.read_copies(now());
@@ -186,7 +199,12 @@ impl Engine {
         let remote = self.remote();
         thread::Builder::new()
             .name("control".into())
-            .spawn(move || self.run())?;
+            .spawn(move || {
+                let say = Arc::clone(&self.say);
+                if panic::catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+                    say(FAILED);
+                }
+            })?;
         Ok(remote)
     }
 
@@ -228,6 +246,9 @@ impl Engine {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.ask_due();
+            if self.retry.is_some_and(|at| at <= Instant::now()) && self.read_files(false) {
+                self.publish_or_say();
+            }
             if self.ageing.is_some_and(|at| at <= Instant::now()) {
                 self.publish_or_say();
             }
@@ -239,7 +260,7 @@ impl Engine {
     /// The time until something has to be done.
     fn wait(&self) -> Duration {
         let asked = self.due.values().filter(|due| !due.is_asked);
-        let times = asked.map(|due| due.at).chain(self.ageing);
+        let times = asked.map(|due| due.at).chain(self.ageing).chain(self.retry);
         let next = times.min().map_or(IDLE, |at| {
             at.saturating_duration_since(Instant::now()).min(IDLE)
         });
@@ -324,10 +345,11 @@ impl Engine {
     }
 
     /// Watches the files that are in use now.
-    fn follow(&self) {
-        if let Some(watch) = &self.watch {
-            let files: Vec<PathBuf> = self.shelf.files().cloned().collect();
-            watch.follow(files.iter().chain(self.databases.files()));
+    fn follow(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        let files: Vec<PathBuf> = self.shelf.files().cloned().collect();
+        if let Some(note) = watch.follow(files.iter().chain(self.databases.files())) {
+            self.tell(note);
         }
     }
 
@@ -335,6 +357,7 @@ impl Engine {
     fn read_files(&mut self, all: bool) -> bool {
         let mut outcomes = self.shelf.read_files(all, now());
         outcomes.extend(self.databases.read(all));
+        self.retry = self.shelf.has_untried().then(|| Instant::now() + RETRY);
         let is_new = outcomes.iter().any(|outcome| outcome.is_new);
         for outcome in outcomes {
             self.heed(outcome);
@@ -342,10 +365,9 @@ impl Engine {
         is_new
     }
 
-    fn heed(&self, outcome: Outcome) {
-        if outcome.is_refused {
-            self.update(|status| status.refusals += 1);
-        }
+    fn heed(&mut self, outcome: Outcome) {
+        // Shown together with what is wrong.
+        self.refusals += u64::from(outcome.is_refused);
         if let Some(note) = outcome.note {
             self.tell(&note);
         }

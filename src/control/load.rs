@@ -5,6 +5,7 @@ use core::fmt;
 use core::ops::ControlFlow;
 use core::time::Duration;
 use std::io::BufRead;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ pub enum LoadError {
     Categories(Box<Self>),
     /// Entries with too many different things to say.
     TooVaried,
+    /// Whoever read it panicked, with these words.
+    Bug(String),
     /// Much less than the last good one.
     Shrunk {
         /// Entries of the last good one.
@@ -64,6 +67,7 @@ impl fmt::Display for LoadError {
                 "its entries have too many different numbers, categories and times; \
                  leave the times out",
             ),
+            Self::Bug(why) => write!(f, "reading it met a bug, which is not its fault: {why}"),
             Self::Shrunk { from, to, max } => write!(
                 f,
                 "{to} entries where {from} were: more is missing than shrink-max = {max} allows; \
@@ -76,6 +80,17 @@ impl fmt::Display for LoadError {
 impl core::error::Error for LoadError {}
 
 impl LoadError {
+    /// Whether the fault is none of the list's, so that the same file may be good a moment later.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Source(error) => error.may_pass(),
+            Self::Refused(Refused::Io(error)) => error.raw_os_error().is_some(),
+            Self::Categories(error) => error.may_pass(),
+            _ => false,
+        }
+    }
+
     /// When the server wants to be asked again, if it said so.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
@@ -133,7 +148,28 @@ fn name(place: &Place) -> &str {
     name.strip_suffix(".gz").unwrap_or(name)
 }
 
+/// Takes what others have made. A panic in there costs this list, and not the thread that reads all of
+/// them.
+pub fn contained<T>(take: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
+    panic::catch_unwind(AssertUnwindSafe(take)).unwrap_or_else(|why| {
+        let text = why.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| why.downcast_ref::<String>().map(String::as_str));
+        Err(LoadError::Bug(
+            text.unwrap_or("no words").replace('\n', " "),
+        ))
+    })
+}
+
 fn read(
+    feed: &Feed,
+    input: &mut Input<'_>,
+    as_of: Option<u32>,
+    now: u32,
+) -> Result<Good, LoadError> {
+    contained(|| read_entries(feed, input, as_of, now))
+}
+
+fn read_entries(
     feed: &Feed,
     input: &mut Input<'_>,
     as_of: Option<u32>,
@@ -229,4 +265,22 @@ pub fn guard(feed: &Feed, last: Option<&Good>, next: &Good) -> Result<(), LoadEr
         to,
         max: feed.shrink_max,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_costs_a_list_and_no_more() {
+        let place = "byte 7";
+        let error = contained::<()>(|| panic!("out of bounds at {place}")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "reading it met a bug, which is not its fault: out of bounds at byte 7"
+        );
+        let error = contained::<()>(|| panic!("plain")).unwrap_err();
+        assert!(error.to_string().ends_with("plain"), "{error}");
+        assert!(contained(|| Ok(())).is_ok());
+    }
 }

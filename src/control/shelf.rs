@@ -27,8 +27,12 @@ pub(super) struct Kept {
     pub(super) from_cache: bool,
     pub(super) failures: u64,
     pub(super) error: Option<String>,
+    /// Why its copy is not on disk.
+    uncopied: Option<String>,
     /// The file as it was when it was last tried.
     tried: Option<Stamp>,
+    /// Whether it could not be read for a reason that has nothing to do with it.
+    may_pass: bool,
 }
 
 /// All lists, in the order of the configuration.
@@ -149,6 +153,13 @@ impl Shelf {
         })
     }
 
+    /// Whether a file could not be read for a reason that has nothing to do with it.
+    pub(super) fn has_untried(&self) -> bool {
+        let is_untried =
+            |kept: &Kept| matches!(kept.list.feed.place, Place::Path(_)) && kept.may_pass;
+        self.kept.iter().any(is_untried)
+    }
+
     /// The lists that come from URLs.
     pub(super) fn urls(&self) -> impl Iterator<Item = &Kept> {
         let is_url = |kept: &&Kept| matches!(kept.list.feed.place, Place::Url(_));
@@ -166,7 +177,9 @@ impl Kept {
             from_cache: false,
             failures: 0,
             error: None,
+            uncopied: None,
             tried: None,
+            may_pass: false,
         }
     }
 
@@ -196,8 +209,11 @@ impl Kept {
             return None;
         }
         let read = load::read_file(&self.list.feed, &path, now);
+        self.may_pass = read.as_ref().is_err_and(LoadError::may_pass);
         self.tried = match &read {
             Ok((_, stamp)) => Some(*stamp),
+            // The file is as good as it was; the next look may be luckier.
+            Err(_) if self.may_pass => None,
             Err(_) => stamp,
         };
         Some(self.take(read.map(|(good, _)| good), now))
@@ -317,18 +333,27 @@ impl Kept {
         let Some(copy) = folder.and_then(|folder| self.copy(folder)) else {
             return outcome;
         };
-        match copy.store(bytes, meta) {
-            Ok(()) => outcome,
+        let title = self.list.title();
+        let note = match copy.store(bytes, meta) {
+            Ok(()) => self
+                .uncopied
+                .take()
+                .map(|_| format!("{title}: its copy is written to the cache again")),
             Err(error) => {
-                let note = format!(
-                    "WARNING: {}: its copy cannot be written to the cache: {error}",
-                    self.list.title()
-                );
-                Outcome {
-                    note: outcome.note.or(Some(note)),
-                    ..outcome
-                }
+                // Asked for what is newer, the server would have nothing to send, and the disk nothing
+                // to keep once it can.
+                self.meta = None;
+                let why = error.to_string();
+                let is_known = self.uncopied.replace(why).is_some();
+                (!is_known).then(|| {
+                    format!("WARNING: {title}: its copy cannot be written to the cache: {error}")
+                })
             }
+        };
+        let notes: Vec<_> = [outcome.note, note].into_iter().flatten().collect();
+        Outcome {
+            note: (!notes.is_empty()).then(|| notes.join("; ")),
+            ..outcome
         }
     }
 

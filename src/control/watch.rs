@@ -34,6 +34,8 @@ type Names = HashMap<WatchDescriptor, HashSet<OsString>>;
 pub(super) struct Watch {
     inotify: Arc<Inotify>,
     names: Arc<Mutex<Names>>,
+    /// Whether the kernel had no room for all of them.
+    is_short: bool,
 }
 
 impl Watch {
@@ -50,32 +52,47 @@ impl Watch {
         thread::Builder::new()
             .name("watch".into())
             .spawn(move || look(&events, &wanted, &touched))?;
-        Ok(Self { inotify, names })
+        Ok(Self {
+            inotify,
+            names,
+            is_short: false,
+        })
     }
 
     /// Watches these files from now on, and no others. Called again after each change: a symbolic
     /// link may lead elsewhere now. Folders that do not exist are passed over, for their own folder is
-    /// watched too.
-    pub(super) fn follow<'a>(&self, files: impl IntoIterator<Item = &'a PathBuf>) {
-        let Ok(mut names) = self.names.lock() else {
-            return;
-        };
+    /// watched too. What people have to know, if they do not know it yet.
+    pub(super) fn follow<'a>(
+        &mut self,
+        files: impl IntoIterator<Item = &'a PathBuf>,
+    ) -> Option<&'static str> {
+        let mut names = self.names.lock().ok()?;
+        let mut is_short = false;
         let mut wanted: HashMap<PathBuf, HashSet<OsString>> = HashMap::new();
         for (folder, name) in files.into_iter().flat_map(|file| trail(file)) {
             wanted.entry(folder).or_default().insert(name);
         }
         let old = core::mem::take(&mut *names);
         for (folder, wanted) in wanted {
-            if let Ok(watch) = self.inotify.add_watch(&folder, EVENTS) {
-                names.entry(watch).or_default().extend(wanted);
+            match self.inotify.add_watch(&folder, EVENTS) {
+                Ok(watch) => names.entry(watch).or_default().extend(wanted),
+                Err(error) => is_short |= matches!(error, Errno::ENOSPC | Errno::ENOMEM),
             }
         }
         for gone in old.into_keys().filter(|watch| !names.contains_key(watch)) {
             // Its folder may be gone, and the watch with it.
             let _ = self.inotify.rm_watch(gone);
         }
+        match (core::mem::replace(&mut self.is_short, is_short), is_short) {
+            (false, true) => Some(NO_ROOM),
+            (true, false) => Some("files are watched again"),
+            _ => None,
+        }
     }
 }
+
+const NO_ROOM: &str = "WARNING: files cannot be watched (no more inotify watches; raise \
+     fs.inotify.max_user_watches); SIGHUP and intervals still work";
 
 const EVENTS: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
     .union(AddWatchFlags::IN_MODIFY)

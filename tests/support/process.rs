@@ -32,6 +32,13 @@ impl Process {
         kib.parse::<usize>().unwrap() * 1024
     }
 
+    /// The most memory that it ever had, in bytes.
+    pub(crate) fn peak(self) -> usize {
+        let status = self.read("status");
+        let kib = field(&status, "VmHWM:").trim_end_matches("kB").trim();
+        kib.parse::<usize>().unwrap() * 1024
+    }
+
     /// CPU time that it has used.
     pub(crate) fn cpu_time(self) -> Duration {
         let stat = self.read("stat");

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::super::config::Place;
 use super::super::fetch::{self, Fetch};
 use super::super::lists::List;
-use super::super::load::LoadError;
+use super::super::load::{LoadError, contained};
 use super::super::now;
 use super::super::once::{Answered, ask_missing};
 use super::super::schedule::Due;
@@ -56,7 +56,7 @@ impl Engine {
             }
             let (list, known, sender) = (kept.list.clone(), kept.meta.clone(), self.sender.clone());
             let ask = move || {
-                let result = fetch::fetch(&list.feed, known.as_ref(), now());
+                let result = contained(|| fetch::fetch(&list.feed, known.as_ref(), now()));
                 // The engine ends with the process.
                 let _ = sender.send(Event::Fetched(Box::new((list, result))));
             };

@@ -74,6 +74,7 @@ impl Engine {
         let feeds: Vec<_> = feeds.collect();
         self.update(|status| {
             status.retired = self.retired.len();
+            status.refusals = self.refusals;
             status.feeds = feeds;
         });
     }

@@ -76,6 +76,27 @@ impl fmt::Display for SourceError {
 impl core::error::Error for SourceError {}
 
 impl SourceError {
+    /// Whether the same file may be readable a moment later, though nobody touches it: descriptors and
+    /// memory come back, and what cannot be reached is reached again.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        use io::ErrorKind::{
+            InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+        };
+        match self {
+            // Who mends these touches the path, and that is seen. What is no error of the system is one
+            // of the bytes.
+            Self::Io { error, .. } => {
+                let is_paths = matches!(
+                    error.kind(),
+                    NotFound | PermissionDenied | NotADirectory | IsADirectory | InvalidFilename
+                );
+                error.raw_os_error().is_some() && !is_paths
+            }
+            _ => false,
+        }
+    }
+
     /// When the server wants to be asked again, if it said so.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
