@@ -27,6 +27,8 @@ impl Label {
 const NONE: &str = "none";
 /// What the last number that there is stands for.
 const REST: &str = "other";
+/// Names that are told apart: a worker goes through all of them when it reports.
+const LABELS_MAX: usize = 1024;
 
 /// Numbers names while a table is built.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ pub(super) struct Labels {
 
 impl Labels {
     pub(super) fn new() -> Self {
-        Self::with_room(usize::from(u16::MAX) + 1)
+        Self::with_room(LABELS_MAX)
     }
 
     fn with_room(room: usize) -> Self {
