@@ -61,7 +61,7 @@ fn a_url_is_asked_whether_it_has_something_newer() {
 fn whatever_a_server_does_the_last_good_list_stays() {
     let scratch = Scratch::new();
     let server = Server::start(Answer::ok(BAD));
-    let more = "timeout = \"500ms\"\nsize-max = \"1MiB\"\nshrink-max = 0.4";
+    let more = "timeout = \"3s\"\nsize-max = \"1MiB\"\nshrink-max = 0.4";
     let agent = Program::configured(&config(&scratch, &server, more), &[]);
     assert_eq!(score(&agent), 0);
     let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n192.0.2.2\n".to_vec();
@@ -73,7 +73,7 @@ fn whatever_a_server_does_the_last_good_list_stays() {
         b"\x1f\x8b\x08\0\0\0\0\0\0\x03ab",
     ];
     let huge = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".to_vec();
-    let head = [&b"HTTP/1.1 200 OK\r\nX: "[..], &[b'x'; 1 << 20]].concat();
+    let head = [&b"HTTP/1.1 200 OK\r\nX: "[..], &vec![b'x'; 1 << 20]].concat();
     let loops = format!("Location: {}", server.url("/"));
     for (number, (answer, why)) in [
         (

@@ -211,7 +211,7 @@ pub(super) fn check_ca_file(
         problems.add(given.span(), format!("ca-file: {why}"));
     }
     #[cfg(not(feature = "http"))]
-    let _ = problems;
+    let _ = problems.looks_at_files;
     path
 }
 
