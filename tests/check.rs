@@ -138,6 +138,34 @@ fn a_mistake_in_a_list_of_ones_own_is_wrong() {
     );
 }
 
+/// A list of a few lines, written at night.
+#[test]
+fn a_slip_in_a_short_list_is_named_and_the_rest_of_it_counts() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "own",
+        "192.0.2.1\n192.0.2.2\n192.0.2.3\n192.0.2.4/33\n192.0.2.5\n",
+    );
+    let ended = check(&scratch, &feed("own"));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    for part in [
+        "feed \"own\": plain, 4 IPv4",
+        "1 of 5 lines are wrong and left out",
+        "line 4: \"192.0.2.4/33\" where a prefix length",
+        "1 thing is WRONG",
+    ] {
+        assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
+    }
+    let agent = Program::configured(&scratch.path("spoa.toml"), &[]);
+    assert_eq!(Peer::greeted(agent.address()).ask(), 0);
+    agent.says("feed \"own\": 1 of 5 lines are wrong and left out, the first: line 4: ");
+    let ended = check(&scratch, &(feed("own") + "wrong-max = 0\n"));
+    assert!(
+        ended.stdout.contains("more than wrong-max allows"),
+        "{ended:?}"
+    );
+}
+
 #[test]
 fn without_asking_a_url_is_not_there() {
     let scratch = Scratch::new();

@@ -6,6 +6,8 @@
 
 #![cfg(test)]
 
+#[path = "../fuzz/laws/config.rs"]
+mod config;
 #[path = "model/encode.rs"]
 mod encode;
 #[path = "../fuzz/feed_laws.rs"]
@@ -57,6 +59,12 @@ const REASSEMBLY: Target = Target {
     law: laws::reassembly,
     seeds: seeds::reassembly,
     rounds: 20_000,
+};
+const CONFIG: Target = Target {
+    name: "config",
+    law: config::config,
+    seeds: seeds::config,
+    rounds: 1_000,
 };
 const RULES: Target = Target {
     name: "rules",
@@ -159,6 +167,11 @@ fn laws_of_reassembly_hold() {
 }
 
 #[test]
+fn laws_of_config_hold() {
+    CONFIG.smoke();
+}
+
+#[test]
 fn laws_of_rules_hold() {
     RULES.smoke();
 }
@@ -203,7 +216,7 @@ fn write_the_seeds() {
 }
 
 fn all() -> impl Iterator<Item = Target> {
-    [FRAME, SESSION, REASSEMBLY, RULES, TABLE]
+    [FRAME, SESSION, REASSEMBLY, CONFIG, RULES, TABLE]
         .into_iter()
         .chain(FEEDS)
 }

@@ -30,15 +30,15 @@ pub(crate) fn check(file: &Path, offline: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(u8::from(wrong > 0)))
 }
 
-/// Lines of other people's lists are wrong now and then, and left out; in a list of one's own that is
-/// a mistake.
+/// Lines of other people's lists are wrong now and then, and left out; in a list of one's own, and in
+/// one that is too short for so many of them, that is a mistake.
 fn is_wrong(finding: &Finding) -> bool {
-    let is_own = matches!(finding.role, Role::Allow | Role::Deny);
-    let has_wrong_lines = |finding: &Finding| {
-        let report = finding.good.as_ref().map(|good| &good.report);
-        report.is_some_and(|report| report.wrong > 0)
+    let wrong_max = match finding.role {
+        Role::Allow | Role::Deny | Role::Guard => 0.0,
+        Role::Feed => finding.wrong_max,
     };
-    finding.error.is_some() || (is_own && has_wrong_lines(finding))
+    let report = finding.good.as_ref().map(|good| &good.report);
+    finding.error.is_some() || report.is_some_and(|report| report.exceeds(wrong_max))
 }
 
 fn write(to: &mut Vec<u8>, file: &Path, once: &Once, wrong: usize) -> io::Result<()> {

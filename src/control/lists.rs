@@ -72,6 +72,7 @@ fn own_file(name: &Arc<str>, path: &Path) -> Feed {
         wrong_max: options.wrong_max,
         stale_after: None,
         allow_empty: true,
+        ca_file: None,
         headers: Vec::new(),
         specifics: Specifics {
             polarity: None,

@@ -51,6 +51,8 @@ pub struct Finding {
     pub error: Option<String>,
     /// Whether this is the copy on disk.
     pub from_cache: bool,
+    /// The share of its lines that may be wrong.
+    pub wrong_max: f64,
 }
 
 impl Once {
@@ -86,6 +88,7 @@ impl Once {
             }),
             good: kept.good,
             from_cache: kept.from_cache,
+            wrong_max: kept.list.feed.wrong_max,
         });
         Ok(Self {
             policy: made.policy,

@@ -25,6 +25,9 @@ pub fn touches(config: &Config) -> Confinement {
         if let Some(file) = &feed.specifics.categories {
             files.reads_file(file);
         }
+        if let Some(file) = &feed.ca_file {
+            files.reads_file(file);
+        }
         for header in &feed.headers {
             if let Secret::File(file) = &header.value {
                 files.reads_file(file);

@@ -253,3 +253,32 @@ pub(crate) fn rules() -> Seeds {
         ("refused", of_its_own(1, &[b"(", b"x{1000}{1000}"], b"x")),
     ]
 }
+
+/// Configurations, good and bad.
+pub(crate) fn config() -> Seeds {
+    let texts = [
+        ("empty", "# nothing\n"),
+        (
+            "feeds",
+            "[[feed]]\nname = \"a\"\npath = \"a.csv\"\nformat = \"csv\"\npolarity = \"high-is-bad\"\n\
+             columns = { prefix = 1, separator = \"\\t\" }\nhalf-life = \"7d\"\nsize-max = \"1G\"\n\
+             [[feed]]\nname = \"b\"\npath = \"b\"\nsets = [\"x\"]\nstale-after = \"off\"\n",
+        ),
+        (
+            "wrong",
+            "[agent]\nworkes = 1\ncores = \"3-1\"\n[[feed]]\nname = \"a\"\n[deny]\nprefixes = [\"x\"]\n",
+        ),
+        (
+            "payload",
+            "[[payload]]\nname = \"p\"\nscore = 5\npattern = '^(a|b)*c{1,9}'\n[payload-options]\n\
+             bytes-max = 64\n",
+        ),
+        (
+            "inline",
+            "reputation = { actions = [{ name = \"a\", at-most = 1 }], unknown-score = 3 }\n\
+             message = [{ name = \"m\", set = [{ variable = \"v\", value = \"score\" }] }]\n",
+        ),
+    ];
+    let bytes = texts.map(|(name, text)| (name, text.as_bytes().to_vec()));
+    bytes.into()
+}

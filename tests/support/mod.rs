@@ -23,7 +23,7 @@
 )]
 
 mod admin;
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", feature = "http"))]
 mod authority;
 pub(crate) mod frames;
 mod http;
@@ -38,7 +38,7 @@ mod scratch;
 mod sealed;
 
 pub(crate) use admin::{Answered, Endpoint, Metrics};
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", feature = "http"))]
 pub(crate) use authority::{Authority, Leaf, Life};
 pub(crate) use http::{Answer, Server};
 pub(crate) use load::{Habit, Load};

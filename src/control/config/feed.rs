@@ -43,6 +43,8 @@ pub struct Feed {
     pub stale_after: Option<Duration>,
     /// Whether it may be empty.
     pub allow_empty: bool,
+    /// The only CAs that its server's certificate may be of. `None`: the public ones.
+    pub ca_file: Option<PathBuf>,
     /// Headers of the request.
     pub headers: Vec<Header>,
     /// What only some formats need.

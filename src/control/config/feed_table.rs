@@ -55,6 +55,7 @@ pub(super) struct FeedTable {
     allow_empty: bool,
     #[serde(default)]
     headers: Vec<Spanned<HeaderTable>>,
+    ca_file: Option<Spanned<PathBuf>>,
     categories: Option<PathBuf>,
     #[serde(default)]
     rules: Vec<Spanned<RuleTable>>,
@@ -69,7 +70,13 @@ struct HeaderTable {
 }
 
 impl FeedTable {
-    pub(super) fn check(self, folder: &Path, problems: &mut Problems<'_>) -> Option<Feed> {
+    /// `ca_file` is the one of feeds that name none.
+    pub(super) fn check(
+        self,
+        folder: &Path,
+        ca_file: Option<&Path>,
+        problems: &mut Problems<'_>,
+    ) -> Option<Feed> {
         let line = problems.line(self.name.span());
         let name: Arc<str> = self.name.get_ref().0.as_str().into();
         let place = self.place(folder, problems);
@@ -85,6 +92,7 @@ impl FeedTable {
         let headers = headers
             .filter_map(|header| check_header(header, folder, problems))
             .collect();
+        let own_ca_file = self.ca_file(folder, problems);
         let specifics = specifics::check(
             Given {
                 polarity: self.polarity,
@@ -117,8 +125,21 @@ impl FeedTable {
             stale_after: self.stale_after.and_then(|time| time.0),
             allow_empty: self.allow_empty,
             headers,
+            ca_file: own_ca_file.or_else(|| ca_file.filter(|_| from_url).map(Path::to_owned)),
             specifics,
         })
+    }
+
+    /// Its own: of no use to a feed that is not asked for over TLS, whose owner may believe it is.
+    fn ca_file(&self, folder: &Path, problems: &mut Problems<'_>) -> Option<PathBuf> {
+        let given = self.ca_file.as_ref()?;
+        let url = self.url.as_ref().map(Spanned::get_ref);
+        if !url.is_some_and(|url| url.starts_with("https://")) {
+            let what = "ca-file: it counts for a url that begins with https:// alone";
+            problems.add(given.span(), what);
+            return None;
+        }
+        Some(check_ca_file(given, folder, problems))
     }
 
     fn place(&self, folder: &Path, problems: &mut Problems<'_>) -> Option<Place> {
@@ -174,6 +195,24 @@ impl FeedTable {
         }
         Some(known)
     }
+}
+
+/// Where it is; and what is wrong with it, if files are looked at.
+pub(super) fn check_ca_file(
+    given: &Spanned<PathBuf>,
+    folder: &Path,
+    problems: &mut Problems<'_>,
+) -> PathBuf {
+    let path = folder.join(given.get_ref());
+    #[cfg(feature = "http")]
+    if problems.looks_at_files
+        && let Err(why) = crate::control::source::tls::authorities(&path)
+    {
+        problems.add(given.span(), format!("ca-file: {why}"));
+    }
+    #[cfg(not(feature = "http"))]
+    let _ = problems.looks_at_files;
+    path
 }
 
 fn check_header(

@@ -78,6 +78,8 @@ struct Document {
 pub(crate) struct Problems<'a> {
     text: &'a str,
     found: Vec<Problem>,
+    /// Whether what a file that is named has in it is a problem too.
+    looks_at_files: bool,
 }
 
 impl Problems<'_> {
@@ -117,20 +119,25 @@ impl Config {
         let bytes = fs::read(file).map_err(unreadable)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| ConfigError::of_file(file, "is not UTF-8 text".into()))?;
-        Self::parse(file, &text)
+        Self::checked(file, &text, true)
     }
 
-    /// Checks the text of a file.
+    /// Checks the text of a file, and opens no other.
     ///
     /// # Errors
     /// Everything that is wrong with it, with lines.
     pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        Self::checked(file, text, false)
+    }
+
+    fn checked(file: &Path, text: &str, looks_at_files: bool) -> Result<Self, ConfigError> {
         let document: Document =
             toml::from_str(text).map_err(|error| ConfigError::of_toml(file, text, &error))?;
         let folder = file.parent().unwrap_or_else(|| Path::new(""));
         let mut problems = Problems {
             text,
             found: Vec::new(),
+            looks_at_files,
         };
         let config = document.check(file, folder, &mut problems);
         if problems.found.is_empty() {
@@ -161,9 +168,10 @@ impl Config {
 
 impl Document {
     fn check(self, file: &Path, folder: &Path, problems: &mut Problems<'_>) -> Config {
+        let ca_file = self.reputation.ca_file(folder, problems);
         let feeds = self.feed.into_iter();
         let feeds = feeds
-            .filter_map(|feed| feed.check(folder, problems))
+            .filter_map(|feed| feed.check(folder, ca_file.as_deref(), problems))
             .collect();
         let messages = self.message.into_iter();
         let messages = messages.map(|message| message.check(problems)).collect();

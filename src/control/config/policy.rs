@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::Problems;
 use super::error::nearest;
+use super::feed_table::check_ca_file;
 use super::typed::{Bytes, Name, Within};
 use crate::iprep::{ActionRule, Answer, MessageRules, VARIABLE_LEN_MAX, Value};
 use crate::reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, Prefix, Score};
@@ -92,6 +93,7 @@ pub(super) struct ReputationTable {
     asn: Option<PathBuf>,
     country: Option<PathBuf>,
     cache: Option<PathBuf>,
+    ca_file: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -164,6 +166,12 @@ fn score(number: Within<0, 100>) -> Score {
 }
 
 impl ReputationTable {
+    /// The CAs of feeds that name none themselves.
+    pub(super) fn ca_file(&self, folder: &Path, problems: &mut Problems<'_>) -> Option<PathBuf> {
+        let given = self.ca_file.as_ref()?;
+        Some(check_ca_file(given, folder, problems))
+    }
+
     pub(super) fn check(self, folder: &Path, problems: &mut Problems<'_>) -> ReputationOptions {
         let mut actions: Vec<ActionRule> = Vec::new();
         for action in self.actions {

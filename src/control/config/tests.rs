@@ -35,10 +35,12 @@ fn every_key_is_understood() {
     assert_eq!(file.place, Place::Path("/etc/spoa/lists/own.csv".into()));
     assert_eq!(file.half_life, Some(Duration::from_hours(24 * 7)));
     assert_eq!((file.weight, file.interval), (0.5, None));
-    assert_eq!(url.place, Place::Url("http://192.0.2.1/list".into()));
+    assert_eq!(url.place, Place::Url("https://192.0.2.1/list".into()));
     assert_eq!(url.interval, Some(Duration::from_mins(10)));
     assert_eq!(url.headers[0].value, Secret::Env("LIST_KEY".into()));
     assert_eq!(url.size_max, 64 << 20);
+    assert_eq!(url.ca_file.as_deref(), Some(Path::new("/etc/spoa/ca.pem")));
+    assert_eq!(file.ca_file, None, "there is nobody to ask");
     let names: Vec<_> = config
         .reputation
         .actions
@@ -161,6 +163,16 @@ const WRONG: &[(&str, usize, &str)] = &[
         "[[feed]]\nname = \"a\"\nurl = \"http://x/\"\nheaders = [{ name = \"K y\", env = \"X\" }]",
         4,
         "not the name of a header",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\nurl = \"http://x/\"\nca-file = \"ca.pem\"",
+        4,
+        "begins with https://",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nca-file = \"ca.pem\"",
+        4,
+        "begins with https://",
     ),
     (
         "[allow]\nprefixes = [\n  \"192.0.2.0/24\",\n  \"192.0.2.0/33\",\n]",

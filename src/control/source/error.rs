@@ -39,6 +39,8 @@ pub enum SourceError {
         /// Why not.
         why: String,
     },
+    /// The CAs that the server's certificate is to be of cannot be had.
+    Authorities(String),
     /// The server did not answer as HTTP asks for, or not in time.
     Http(String),
     /// The server answered with this status.
@@ -66,6 +68,7 @@ impl fmt::Display for SourceError {
                 path.display()
             ),
             Self::Header { name, why } => write!(f, "header {name}: {why}"),
+            Self::Authorities(why) => write!(f, "ca-file: {why}"),
             Self::Http(why) => f.write_str(why),
             Self::Status { status, .. } => write!(f, "the server answers with status {status}"),
             Self::WithoutHttp => f.write_str("this binary was built without the feature http"),

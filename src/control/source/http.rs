@@ -5,13 +5,14 @@
 
 use core::time::Duration;
 use std::fs;
-use std::io::{ErrorKind, Read as _};
+use std::io::{self, ErrorKind, Read as _};
+use std::path::Path;
 
 use ureq::http::{HeaderMap, HeaderValue, Uri, header};
 use ureq::{Agent, Body};
 
-use super::SourceError;
 use super::cache::Meta;
+use super::{SourceError, tls};
 use crate::control::config::{Feed, Secret};
 
 /// The most redirects that are followed.
@@ -40,6 +41,21 @@ pub enum Answer {
     },
 }
 
+/// The client takes any end of a connection for the end of such an answer, one that TLS does not
+/// vouch for as well: half a list would be a whole one.
+const WITHOUT_END: &str = "the answer says neither its length nor where it ends, so that nobody could \
+    tell a part from the whole; have the server send Content-Length or chunks";
+
+/// Whether one can tell that an answer has come to its end.
+fn says_its_end(body: &Body, headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_chunked = |value: &HeaderValue| {
+        let text = value.to_str().unwrap_or_default();
+        text.to_ascii_lowercase().contains("chunked")
+    };
+    body.content_length().is_some() || codings.any(is_chunked)
+}
+
 /// A request's target.
 struct Target {
     url: String,
@@ -65,6 +81,7 @@ pub fn fetch(
         .max_idle_connections(0)
         .user_agent(concat!("spoa/", env!("CARGO_PKG_VERSION")))
         .accept_encoding("identity")
+        .tls_config(tls::trust(feed)?)
         .build();
     let agent = Agent::new_with_config(config);
     let secrets = secrets(feed)?;
@@ -94,9 +111,14 @@ pub fn fetch(
         for (name, value) in secrets.iter().filter(|_| target.is_trusted) {
             request = request.header(*name, value.clone());
         }
-        let answer = request.call().map_err(|error| failed(&error))?;
+        let answer = request
+            .call()
+            .map_err(|error| failed(&error, feed.ca_file.as_deref()))?;
         let (parts, body) = answer.into_parts();
         match parts.status.as_u16() {
+            200 if target.is_tls() && !says_its_end(&body, &parts.headers) => {
+                return Err(SourceError::Http(WITHOUT_END.into()));
+            }
             200 => return receive(body, &parts.headers, feed.size_max, now),
             304 if is_conditional => return Ok(Answer::NotModified),
             301 | 302 | 303 | 307 | 308 => target = target.redirected(&parts.headers)?,
@@ -129,7 +151,9 @@ fn receive(
     reader
         .read_to_end(&mut bytes)
         .map_err(|error| match error.kind() {
-            ErrorKind::TimedOut => SourceError::Http("no whole answer within the timeout".into()),
+            _ if is_timeout(&error) => {
+                SourceError::Http("no whole answer within the timeout".into())
+            }
             _ => SourceError::Http(format!("the answer broke off: {error}")),
         })?;
     let len = bytes.len() as u64;
@@ -154,6 +178,10 @@ fn receive(
 }
 
 impl Target {
+    fn is_tls(&self) -> bool {
+        self.url.starts_with("https://")
+    }
+
     /// Where the answer sends us.
     fn redirected(&self, headers: &HeaderMap) -> Result<Self, SourceError> {
         let bad = |why: &str| SourceError::Http(format!("a redirect {why}"));
@@ -222,9 +250,19 @@ fn secrets(feed: &Feed) -> Result<Vec<(&str, HeaderValue)>, SourceError> {
     headers.collect()
 }
 
+/// Whether it took too long, in the client's words or in those of a socket.
+fn is_timeout(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    error.kind() == ErrorKind::TimedOut || matches!(inner, Some(ureq::Error::Timeout(_)))
+}
+
 /// What the client says, without what it was asked for.
-fn failed(error: &ureq::Error) -> SourceError {
+fn failed(error: &ureq::Error, ca_file: Option<&Path>) -> SourceError {
     let why = match error {
+        ureq::Error::Io(error) if let Some(error) = tls::beneath(error) => {
+            tls::explained(error, ca_file)
+        }
+        ureq::Error::Rustls(error) => tls::explained(error, ca_file),
         ureq::Error::Timeout(_) => "no whole answer within the timeout".to_owned(),
         ureq::Error::HostNotFound => "the name of the host is not known".to_owned(),
         ureq::Error::Io(error) => format!("the server cannot be reached: {error}"),

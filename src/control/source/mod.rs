@@ -15,6 +15,8 @@ mod file;
 #[cfg(feature = "http")]
 pub mod http;
 mod input;
+#[cfg(feature = "http")]
+pub mod tls;
 
 pub use error::SourceError;
 pub use file::{File, Stamp, TRIES_MAX};

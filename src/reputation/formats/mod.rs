@@ -72,6 +72,9 @@ use output::Output;
 use plain::Plain;
 use suricata::{CategoryNames, Suricata};
 
+/// Wrong lines that are passed over if more lines are right, whatever their share.
+pub const WRONG_FEW: u64 = 3;
+
 /// The most bytes in the name of a category.
 const WORD_MAX: usize = 64;
 
@@ -168,10 +171,12 @@ fn judge(report: Report, options: &Options) -> Result<Report, Refused> {
     Ok(report)
 }
 
+/// In a list of five lines one typing error is a fifth: a few wrong lines are passed over whatever
+/// their share, as long as most of the list is right. Error pages and other texts are not.
 fn check_wrong(report: &Report, options: &Options) -> Result<(), Refused> {
-    #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
-    let (wrong, lines) = (report.wrong as f64, report.lines as f64);
-    if wrong > options.wrong_max * lines {
+    let right = report.lines - report.wrong;
+    let is_slip = report.wrong <= WRONG_FEW && report.wrong < right && options.wrong_max > 0.0;
+    if report.exceeds(options.wrong_max) && !is_slip {
         return Err(Refused::TooManyWrong(Box::new(report.clone())));
     }
     Ok(())

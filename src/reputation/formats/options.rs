@@ -35,7 +35,8 @@ pub struct Options {
     pub sets: Vec<String>,
     /// MMDB: what makes a network bad. The rule that says most counts.
     pub rules: Vec<MmdbRule>,
-    /// The share of wrong lines, 0 to 1, above which the feed is refused.
+    /// The share of wrong lines, 0 to 1, above which the feed is refused if they are more than
+    /// [`WRONG_FEW`](super::WRONG_FEW) or half of it. With 0 no line may be wrong.
     pub wrong_max: f64,
     /// Whether a feed without entries is taken for what it is.
     pub allow_empty: bool,

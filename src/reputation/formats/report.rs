@@ -38,6 +38,14 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether more than this share of its lines are wrong.
+    #[must_use]
+    pub fn exceeds(&self, wrong_max: f64) -> bool {
+        #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
+        let (wrong, lines) = (self.wrong as f64, self.lines as f64);
+        wrong > wrong_max * lines
+    }
+
     /// Counts a line that cannot be used, and names it if it is among the first.
     pub(super) fn wrong(&mut self, line: u64, what: &[u8], expected: &'static str) {
         self.wrong += 1;

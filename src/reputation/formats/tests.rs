@@ -121,10 +121,7 @@ fn more_wrong_lines_than_allowed_refuse_a_feed() {
         "6 of 100 lines are wrong, more than wrong-max allows; line 1: \"nonsense\" where an \
          address, a prefix or a range was expected"
     );
-    let none = Options {
-        wrong_max: 0.0,
-        ..stated()
-    };
+    let none = strict();
     assert!(outcome(Format::Plain, &none, feed(1, 99).as_bytes()).is_err());
     assert!(outcome(Format::Plain, &none, feed(0, 1).as_bytes()).is_ok());
     for format in texts() {
@@ -133,6 +130,58 @@ fn more_wrong_lines_than_allowed_refuse_a_feed() {
             matches!(refused, Refused::TooManyWrong(_)),
             "{format}: {refused}"
         );
+    }
+}
+
+fn strict() -> Options {
+    Options {
+        wrong_max: 0.0,
+        ..stated()
+    }
+}
+
+#[test]
+fn a_slip_in_a_short_list_costs_its_line_alone() {
+    let read = |options: &Options, text: &str| {
+        let read = outcome(Format::Plain, options, text.as_bytes());
+        read.map(|(entries, report)| (entries.len(), report.wrong))
+            .ok()
+    };
+    let right = |lines: usize| "203.0.113.9\n".repeat(lines);
+    let own = right(4) + "203.0.113.300\n";
+    assert_eq!(read(&stated(), &own), Some((4, 1)));
+    assert_eq!(read(&strict(), &own), None, "nothing may be wrong");
+    assert_eq!(read(&stated(), &(right(4) + "x\nx\nx\n")), Some((4, 3)));
+    assert_eq!(read(&stated(), &(right(9) + "x\nx\nx\nx\n")), None, "four");
+    // As many wrong ones as right ones: who knows what that is.
+    for text in [
+        "203.0.113.9\nx\n",
+        "x\n203.0.113.9\n203.0.113.9\nx\n",
+        "x\n",
+    ] {
+        assert_eq!(read(&stated(), text), None, "{text}");
+    }
+}
+
+#[test]
+fn a_few_lines_that_are_no_list_are_refused_in_every_format() {
+    for format in texts() {
+        for text in [
+            "404 page not found\n",
+            "Access denied\nYour address is\n203.0.113.9\n",
+            "Your address is:\n203.0.113.9\n",
+            "{\"error\":\"rate limit\",\"status\":429}\n",
+            "{\n  \"error\": \"rate limit\",\n  \"client\": \"203.0.113.9\"\n}\n",
+            "error code: 1015\n",
+            "upstream connect error or disconnect/reset before headers\n",
+            "<html>\n203.0.113.1\n203.0.113.2\n203.0.113.3\n203.0.113.4\n</html>\n",
+            "\n\n  <!DOCTYPE html>\n203.0.113.1\n203.0.113.2\n203.0.113.3\n203.0.113.4\n",
+        ] {
+            assert!(
+                outcome(format, &stated(), text.as_bytes()).is_err(),
+                "{format}: {text}"
+            );
+        }
     }
 }
 
