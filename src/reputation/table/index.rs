@@ -23,7 +23,7 @@ const BUCKETS: usize = 16;
 /// buckets than a block: each node cuts finer than the one above it.
 const UNTOLD_MAX: usize = 6;
 /// A node that has more blocks than this for each block in which a range begins takes larger buckets.
-const SPARSE: u64 = 16;
+const SPARSE: u64 = 4;
 
 /// Finds ranges by numbers.
 #[derive(Debug)]
