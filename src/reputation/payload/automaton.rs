@@ -227,6 +227,9 @@ impl Automaton {
             }
             (state, fresh) = (self.step(state, byte), self.step(fresh, byte));
             self.see(state, best);
+            if *best == self.first_rule {
+                return Some(DEAD);
+            }
         }
         Some(state)
     }

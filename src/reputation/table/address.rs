@@ -8,9 +8,6 @@ pub(super) trait Address: Copy + Ord + Hash + Debug {
     /// The first address of all.
     const FIRST: Self;
 
-    /// Buckets of an index for each address in it, at most. IPv4 ranges are small beside them.
-    const BUCKETS: f64;
-
     /// The last address of the network of this length that starts here.
     fn last(self, len: u8) -> Self;
 
@@ -29,15 +26,17 @@ pub(super) trait Address: Copy + Ord + Hash + Debug {
     /// How many bits the number needs.
     fn bits(self) -> u32;
 
+    /// How many low bits have all in which the two differ.
+    fn differing(self, other: Self) -> u32;
+
     /// The number without its low bits, or `max` if that is less.
     fn shifted(self, low: u32, max: u32) -> u32;
 }
 
 macro_rules! address {
-    ($number:ty, $buckets:literal) => {
+    ($number:ty) => {
         impl Address for $number {
             const FIRST: Self = 0;
-            const BUCKETS: f64 = $buckets;
 
             #[inline]
             fn last(self, len: u8) -> Self {
@@ -70,6 +69,11 @@ macro_rules! address {
             }
 
             #[inline]
+            fn differing(self, other: Self) -> u32 {
+                (self ^ other).bits()
+            }
+
+            #[inline]
             fn shifted(self, low: u32, max: u32) -> u32 {
                 u32::try_from(self.unbounded_shr(low)).map_or(max, |high| high.min(max))
             }
@@ -77,5 +81,5 @@ macro_rules! address {
     };
 }
 
-address!(u32, 0.75);
-address!(u128, 1.5);
+address!(u32);
+address!(u128);

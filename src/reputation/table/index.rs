@@ -1,127 +1,148 @@
-//! Where in a sorted list of numbers to begin a search, wherever the numbers lie.
+//! Where in a list of ranges the one is that has a number, wherever the ranges lie.
 //!
-//! A node spreads the numbers between its first and its last evenly over buckets, about one for each.
-//! A bucket that gets many has a node of its own, which spreads those: evenly spread numbers have one
-//! node, and numbers in clusters a node for each cluster.
+//! A node cuts the space between the first of its ranges and the last evenly into buckets, several for
+//! each range, and keeps a bit for each: a range begins in it. The bits up to a number's bucket, counted,
+//! are the ranges that begin up to there, so the range is found without a search. And most numbers that
+//! no range has are in a bucket without a bit, which is an answer by itself.
 //!
 //! ```text
-//!  numbers   3  4 ······· 90 91 92 93 94 95 96 97 98 ······· 200
-//!  root      ├──────┼──────┼──────┼──────┼──────┼──────┼──────┤
-//!                          ├┼┼┼┼┼┼┼┤ a node for the one bucket that has too many
+//!  ranges     ├┤    ├─┤                          ├─┤├┤                 ├┤
+//!  buckets   |1    |1    |     |     |     |     |1    |     |     |  |1    |
+//!  blocks    | bits of 32 buckets, how many ranges begin before |  8 bytes    |
 //! ```
+//!
+//! Ranges that begin in one bucket are counted once; whoever looks for a range goes on from the one
+//! that was told. A block with too many of those has a node of its own instead, which cuts finer: evenly
+//! spread ranges have one node, and ranges in clusters a node for each cluster.
 
 use super::address::Address;
 
-/// How many numbers of one bucket are searched one after the other.
-const BUCKET_MAX: usize = 8;
+/// Buckets of a node for each of its ranges, at most; at least half as many.
+const BUCKETS: usize = 16;
+/// Ranges of a block that the bits do not tell, at most. With one more, a node for these alone has more
+/// buckets than a block: each node cuts finer than the one above it.
+const UNTOLD_MAX: usize = 6;
+/// A node that has more blocks than this for each block in which a range begins takes larger buckets.
+const SPARSE: u64 = 4;
 
-/// Where the search for a number begins.
+/// Finds ranges by numbers.
 #[derive(Debug)]
 pub(super) struct Index<A> {
     nodes: Vec<Node<A>>,
-    slots: Vec<Slot>,
+    blocks: Vec<Block>,
 }
 
-/// Spreads numbers over buckets.
+/// Cuts the space of some ranges into buckets.
 #[derive(Debug, Clone, Copy)]
 struct Node<A> {
-    /// The first number.
+    /// The first number of the first range.
     base: A,
     /// How many low bits do not matter.
     low: u32,
-    /// The last bucket; the first is 0.
+    /// The bucket in which the last range begins; the first is 0.
     last: u32,
-    /// Where the first bucket is among all.
-    slots: usize,
-    /// Where the first number is in the list.
-    place: usize,
+    /// Where the first block is among all.
+    blocks: usize,
+    /// The places of the first range and the one behind the last.
+    from: usize,
+    to: usize,
 }
 
-/// What a bucket has: where its first number is in the list, or the node that spreads its numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Slot(u32);
+/// The buckets of as many numbers as it has bits, or the node that has them.
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    /// The buckets in which ranges begin, the first one's bit the lowest; or `NODE`.
+    bits: u32,
+    /// How many ranges begin before the block, and `REACHED`; or the node.
+    head: u32,
+}
 
-impl Slot {
-    const NODE: u32 = 1 << 31;
-    /// No number in the bucket, and no range that reaches into it.
-    const VOID: Self = Self(u32::MAX);
-
-    fn node(node: usize) -> Option<Self> {
-        let node = u32::try_from(node).ok()?;
-        (node < Self::NODE - 1).then_some(Self(node | Self::NODE))
-    }
+impl Block {
+    const LEN: u32 = u32::BITS;
+    /// A node has the buckets. No block has all bits.
+    const NODE: u32 = u32::MAX;
+    /// Not all ranges in the block end in the bucket in which they begin.
+    const REACHED: u32 = 1 << 31;
 
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a list has no more than PLACES_MAX"
     )]
-    const fn place(place: usize) -> Self {
-        Self(place as u32)
-    }
-
-    #[inline]
-    const fn as_place(self) -> Option<usize> {
-        if self.0 < Self::NODE {
-            Some(self.0 as usize)
-        } else {
-            None
+    const fn new(bits: u32, before: usize, mut is_reached: bool) -> Self {
+        let mut told = bits;
+        if told == Self::NODE {
+            // The last range is then as one that shares its bucket.
+            told >>= 1;
+            is_reached = true;
+        }
+        let reached = if is_reached { Self::REACHED } else { 0 };
+        Self {
+            bits: told,
+            head: before as u32 | reached,
         }
     }
 
-    #[inline]
-    const fn as_node(self) -> usize {
-        (self.0 & !Self::NODE) as usize
+    fn node(node: usize) -> Option<Self> {
+        let head = u32::try_from(node).ok()?;
+        Some(Self {
+            bits: Self::NODE,
+            head,
+        })
+    }
+
+    const fn bit(bucket: u32) -> u32 {
+        1 << (bucket % Self::LEN)
     }
 }
 
 /// How long a list may be.
-pub(super) const PLACES_MAX: usize = Slot::NODE as usize - 1;
-
-/// Numbers that a node will spread, by their places.
-struct Task {
-    node: usize,
-    from: usize,
-    to: usize,
-}
+pub(super) const PLACES_MAX: usize = Block::REACHED as usize - 1;
 
 impl<A: Address> Index<A> {
-    /// An index of ranges that ascend, as many as there are numbers. `range` tells the first and the
-    /// last number of each by its place.
+    /// An index of so many ranges, which ascend. `range` tells the first and the last number of each
+    /// by its place.
     pub(super) fn new(len: usize, range: impl Fn(usize) -> (A, A)) -> Self {
         let mut index = Self {
             nodes: Vec::new(),
-            slots: Vec::new(),
+            blocks: Vec::new(),
         };
-        let mut tasks = Vec::new();
-        index.plan(0, len, &range, &mut tasks);
-        while let Some(task) = tasks.pop() {
-            index.spread(&task, &range, &mut tasks);
+        index.plan(0, len, &range);
+        let mut next = 0;
+        while next < index.nodes.len() {
+            index.fill(next, &range);
+            next += 1;
         }
         index.nodes.shrink_to_fit();
-        index.slots.shrink_to_fit();
+        index.blocks.shrink_to_fit();
         index
     }
 
-    /// Adds a node for the numbers of these places, and the task to spread them.
-    fn plan(
-        &mut self,
-        from: usize,
-        to: usize,
-        range: impl Fn(usize) -> (A, A),
-        tasks: &mut Vec<Task>,
-    ) -> Option<usize> {
+    /// Adds a node for the ranges of these places.
+    fn plan(&mut self, from: usize, to: usize, range: impl Fn(usize) -> (A, A)) -> Option<usize> {
         let last = to.checked_sub(1).filter(|last| *last >= from)?;
         let (base, _) = range(from);
-        let span = range(last).0.distance(base);
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "it need not be exact"
-        )]
-        let most = 1 + ((to - from) as f64 * A::BUCKETS) as u32;
+        let distance = |place| range(place).0.distance(base);
+        let span = distance(last);
+        // Neighbours begin in different buckets if they differ above the bits that do not matter.
+        let mut differences = [0_u64; u128::BITS as usize + 1];
+        let mut before = A::FIRST;
+        for distance in (from..to).map(distance).skip(1) {
+            let bits = before.differing(distance) as usize;
+            if let Some(count) = differences.get_mut(bits) {
+                *count += 1;
+            }
+            before = distance;
+        }
+        let most = u32::try_from((to - from).saturating_mul(BUCKETS));
+        let most = most.map_or(Block::REACHED, |most| most.min(Block::REACHED));
         let mut low = span.bits().saturating_sub(most.ilog2() + 1);
-        while span.shifted(low, u32::MAX) >= most {
+        let is_too_fine = |low: u32| {
+            let last = span.shifted(low, u32::MAX);
+            let block_bits = (low + Block::LEN.ilog2()) as usize;
+            let filled = 1 + differences.iter().skip(block_bits + 1).sum::<u64>();
+            last >= most || u64::from(last / Block::LEN) >= SPARSE * filled
+        };
+        while is_too_fine(low) {
             low += 1;
         }
         let node = self.nodes.len();
@@ -129,75 +150,93 @@ impl<A: Address> Index<A> {
             base,
             low,
             last: span.shifted(low, u32::MAX),
-            slots: self.slots.len(),
-            place: from,
+            blocks: 0,
+            from,
+            to,
         });
-        tasks.push(Task { node, from, to });
         Some(node)
     }
 
-    /// Fills the buckets of a node.
-    fn spread(&mut self, task: &Task, range: impl Fn(usize) -> (A, A), tasks: &mut Vec<Task>) {
-        let slots = self.slots.len();
-        let Some(node) = self.nodes.get_mut(task.node) else {
+    /// Adds the blocks of a node.
+    fn fill(&mut self, place: usize, range: impl Fn(usize) -> (A, A)) {
+        let blocks = self.blocks.len();
+        let Some(node) = self.nodes.get_mut(place) else {
             return;
         };
-        node.slots = slots;
+        node.blocks = blocks;
         let node = *node;
-        if slots == 0 {
-            self.slots.reserve_exact(node.last as usize + 1);
+        let last = node.last / Block::LEN;
+        if blocks == 0 {
+            self.blocks.reserve_exact(last as usize + 1);
         }
-        let mut from = task.from;
+        let mut from = node.from;
         // The bucket of the last number of the range in front.
         let mut reached = 0;
-        for bucket in 0..=node.last {
-            let mut to = from;
-            while to < task.to && node.bucket(range(to).0) == bucket {
+        for block in 0..=last {
+            let mut is_reached = from > node.from && reached / Block::LEN >= block;
+            let (mut to, mut bits) = (from, 0_u32);
+            while to < node.to {
+                let (first, last) = range(to);
+                let bucket = node.bucket(first);
+                if bucket / Block::LEN != block {
+                    break;
+                }
+                bits |= Block::bit(bucket);
+                reached = node.bucket(last);
+                is_reached |= reached != bucket;
                 to += 1;
             }
-            let slot = match to - from {
-                0 if reached < bucket => Some(Slot::VOID),
-                0..=BUCKET_MAX => None,
-                _ => self.plan(from, to, &range, tasks).and_then(Slot::node),
+            let untold = to - from - bits.count_ones() as usize;
+            let own = if untold > UNTOLD_MAX {
+                self.plan(from, to, &range).and_then(Block::node)
+            } else {
+                None
             };
-            self.slots.push(slot.unwrap_or_else(|| Slot::place(from)));
-            if to > from {
-                reached = node.bucket(range(to - 1).1);
-            }
+            self.blocks
+                .push(own.unwrap_or_else(|| Block::new(bits, from, is_reached)));
             from = to;
         }
     }
 
-    /// Where the range can be that has this number, if one can: a place in the list at or before the
-    /// first range behind the number, and soon before it.
+    /// The place of the range that has this number, if one has it, or of one close to it: before it if
+    /// both begin in the same block, or else just behind it.
     #[inline]
-    pub(super) fn begin(&self, wanted: A) -> Option<usize> {
-        let mut next = self.nodes.first();
-        while let Some(node) = next {
+    pub(super) fn place(&self, wanted: A) -> Option<usize> {
+        let mut node = self.nodes.first()?;
+        loop {
             if wanted < node.base {
-                return Some(node.place);
+                return node.from.checked_sub(1);
             }
-            let bucket = node.bucket(wanted) as usize;
-            let slot = self.slots.get(node.slots + bucket)?;
-            if let Some(place) = slot.as_place() {
-                return Some(place);
+            let bucket = node.bucket(wanted);
+            if bucket > node.last {
+                return node.to.checked_sub(1);
             }
-            if *slot == Slot::VOID {
-                return None;
+            let block = bucket / Block::LEN;
+            let block = self.blocks.get(node.blocks + block as usize)?;
+            if block.bits != Block::NODE {
+                // The bucket's own bit comes to be the highest.
+                let up_to = block.bits << (Block::LEN - 1 - bucket % Block::LEN);
+                if up_to < Block::bit(Block::LEN - 1) && block.head < Block::REACHED {
+                    return None;
+                }
+                let before = block.head & !Block::REACHED;
+                return (before + up_to.count_ones())
+                    .checked_sub(1)
+                    .map(|place| place as usize);
             }
-            next = self.nodes.get(slot.as_node());
+            node = self.nodes.get(block.head as usize)?;
         }
-        None
     }
 
     pub(super) const fn bytes(&self) -> usize {
-        size_of::<Node<A>>() * self.nodes.capacity() + size_of::<Slot>() * self.slots.capacity()
+        size_of::<Node<A>>() * self.nodes.capacity() + size_of::<Block>() * self.blocks.capacity()
     }
 }
 
 impl<A: Address> Node<A> {
+    /// The bucket of a number. What lies far behind the last one is in a bucket behind it, too.
     #[inline]
     fn bucket(&self, number: A) -> u32 {
-        number.distance(self.base).shifted(self.low, self.last)
+        number.distance(self.base).shifted(self.low, u32::MAX)
     }
 }

@@ -4,7 +4,7 @@
 //! have one of few shapes (a /32 of feed a, a /24 of feed b), so a shape is kept once.
 //!
 //! ```text
-//!  index      where to begin        4 bytes for a range, about
+//!  index      where a range is      2 to 4 bytes for a range, about
 //!  ranges     | first | shape |     8 bytes IPv4, 20 bytes IPv6
 //!  shapes     | span | verdict |    few
 //! ```
@@ -44,13 +44,28 @@ impl<A: Address> Ranges<A> {
     /// The verdict on an address, if a range has it.
     #[inline]
     pub(super) fn find(&self, address: A) -> Option<VerdictId> {
-        let mut after = self.index.begin(address)?;
-        while let Some(range) = self.all.get(after)
-            && { range.first } <= address
-        {
-            after += 1;
+        let place = self.index.place(address)?;
+        let range = self.all.get(place)?;
+        let shape = self.shapes.get(range.shape as usize)?;
+        if address.distance(range.first) <= { shape.span } {
+            return Some(shape.verdict);
         }
-        let range = self.all.get(after.checked_sub(1)?)?;
+        self.find_near(place, address)
+    }
+
+    /// The same, from a place where the range is not: it begins in one bucket of the index with others,
+    /// or reaches into the bucket from before.
+    #[cold]
+    #[inline(never)]
+    fn find_near(&self, mut place: usize, address: A) -> Option<VerdictId> {
+        let begins_before = |range: &Range<A>| { range.first } <= address;
+        while self.all.get(place + 1).is_some_and(begins_before) {
+            place += 1;
+        }
+        if !self.all.get(place).is_some_and(begins_before) {
+            place = place.checked_sub(1)?;
+        }
+        let range = self.all.get(place)?;
         let shape = self.shapes.get(range.shape as usize)?;
         (address.distance(range.first) <= { shape.span }).then_some(shape.verdict)
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::reputation::{Entry, FeedDataBuilder, Prefix, Score};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 fn prefix(text: &str) -> Prefix {
@@ -163,6 +164,47 @@ fn neighbours_with_the_same_verdict_are_one_range() {
     assert_eq!((apart.ranges(), apart.verdicts()), (2, 1));
     let unlike = table(&[(half("a"), &["192.0.2.0/26", "192.0.2.64/27"])]);
     assert_eq!((unlike.ranges(), unlike.verdicts()), (2, 2));
+}
+
+/// A range begins at every address, and far from these at one more, which reaches to the end of all.
+#[test]
+fn a_range_at_every_address_is_found() {
+    let mut feeds = [FeedDataBuilder::new(), FeedDataBuilder::new()];
+    let v4 = |host: u32| IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + host));
+    let v6 = |host: u32| IpAddr::from(Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(host)));
+    for host in 0..1000 {
+        let feed = &mut feeds[host as usize % 2];
+        feed.add(Entry::bad(Prefix::host(v4(host)))).unwrap();
+        feed.add(Entry::bad(Prefix::host(v6(host)))).unwrap();
+    }
+    feeds[1].add(Entry::bad(prefix("128.0.0.0/1"))).unwrap();
+    feeds[1].add(Entry::bad(prefix("8000::/1"))).unwrap();
+    let mut builder = TableBuilder::new(Combine::NoisyOr, Score::BEST);
+    for (feed, weight) in feeds.into_iter().zip([0.25, 0.5]) {
+        let terms = FeedTerms { weight, ..half("") };
+        builder.feed(terms, Arc::new(feed.finish()));
+    }
+    let table = builder.build(0).unwrap();
+    assert_eq!(table.ranges(), 2002);
+    let score = |address| Some(table.lookup(address)?.score(0).value());
+    for host in 0..1000 {
+        let expected = Some([75, 50][host as usize % 2]);
+        assert_eq!(score(v4(host)), expected, "{host}");
+        assert_eq!(score(v6(host)), expected, "{host}");
+    }
+    for (address, expected) in [
+        ("9.255.255.255", None),
+        ("10.0.3.232", None),
+        ("127.255.255.255", None),
+        ("128.0.0.0", Some(50)),
+        ("255.255.255.255", Some(50)),
+        ("2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", None),
+        ("2001:db8::3e8", None),
+        ("8000::", Some(50)),
+        ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", Some(50)),
+    ] {
+        assert_eq!(score(address.parse().unwrap()), expected, "{address}");
+    }
 }
 
 #[test]
