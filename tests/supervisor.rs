@@ -14,10 +14,7 @@ use std::time::Duration;
 
 use spoa::agent::BindAddress;
 
-use support::{Habit, Load, PATIENCE, Peer, Program, Scratch, Signal, frames, own_loopback};
-
-/// Has a shell pass its standard input on as the first descriptor.
-const PASS: &str = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$; export LISTEN_FDS LISTEN_PID";
+use support::{Habit, Load, PASS, PATIENCE, Peer, Program, Scratch, Signal, frames, own_loopback};
 
 /// The end of the notify socket that the supervisor has.
 struct Ear(UnixDatagram);

@@ -19,6 +19,7 @@ use std::time::Instant;
 use std::{io, path::PathBuf};
 
 use rustix::process::nice;
+use tracing::{info, warn};
 
 use super::config::{Config, Place};
 use super::databases::Databases;
@@ -43,9 +44,6 @@ const NICENESS: i32 = 19;
 /// The longest time without a look at the clock.
 const IDLE: Duration = Duration::from_hours(1);
 
-/// Where lines for people go. It must not block.
-pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
-
 /// Told what came of a reload: a line for people, as an error if the old state stays.
 pub type Done = Box<dyn FnOnce(Result<String, String>) + Send>;
 
@@ -66,7 +64,6 @@ pub struct Engine {
     /// Called when a policy has been replaced.
     replaced: Box<dyn Fn() + Send>,
     status: SharedStatus,
-    say: Say,
     sender: Sender<Event>,
     events: Receiver<Event>,
     watch: Option<Watch>,
@@ -130,7 +127,7 @@ impl Engine {
     ///
     /// # Errors
     /// If no policy can be made of the configuration.
-    pub fn start(config: Config, say: Say) -> Result<Self, MakeError> {
+    pub fn start(config: Config) -> Result<Self, MakeError> {
         let (sender, events) = mpsc::channel();
         let mut shelf = Shelf::default();
         shelf.adopt(lists(&config), config.reputation.cache.clone());
@@ -139,7 +136,7 @@ impl Engine {
             config.reputation.asn.as_ref(),
             config.reputation.country.as_ref(),
         );
-        let watch = start_watch(&sender, &say);
+        let watch = start_watch(&sender);
         let mut engine = Self {
             published: Published::new(Policy::default()),
             config,
@@ -148,7 +145,6 @@ impl Engine {
             retired: Vec::new(),
             replaced: Box::new(|| {}),
             status: SharedStatus::default(),
-            say,
             sender,
             events,
             watch,
@@ -261,20 +257,16 @@ impl Engine {
         }
         let old = core::mem::replace(&mut self.config, config);
         if self.config.admin != old.admin {
-            self.tell("[admin]: takes effect when the agent is started again");
+            warn!("[admin]: takes effect when the agent is started again");
         }
         let fixed = self.config.agent.changed(&old.agent);
         if !fixed.is_empty() {
-            self.tell(&format!(
-                "[agent] {}: takes effect when the agent is started again",
-                fixed.join(", ")
-            ));
+            let fixed = fixed.join(", ");
+            warn!("[agent] {fixed}: takes effect when the agent is started again");
         }
         if let Some(folder) = touches(&self.config).shut_off() {
-            self.tell(&format!(
-                "WARNING: {} was shut off at the start; start the agent again to have it read",
-                folder.display()
-            ));
+            let folder = folder.display();
+            warn!(%folder, "{folder} was shut off at the start; start the agent again to have it read");
         }
         self.shelf
             .adopt(lists(&self.config), self.config.reputation.cache.clone());
@@ -296,7 +288,7 @@ impl Engine {
             "reloaded: {} entries of {lists} lists in {} ranges",
             status.entries, status.ranges
         );
-        self.tell(&line);
+        info!(entries = status.entries, "{line}");
         Ok(line)
     }
 
@@ -304,7 +296,7 @@ impl Engine {
     fn refuse(&self, why: &str) -> String {
         self.update(|status| status.bad_configurations += 1);
         let line = format!("configuration not used, the last good one stays: {why}");
-        self.tell(&format!("WARNING: {line}"));
+        warn!("{line}");
         line
     }
 
@@ -347,20 +339,18 @@ impl Engine {
             self.update(|status| status.refusals += 1);
         }
         if let Some(note) = outcome.note {
-            self.tell(&note);
+            note.log();
         }
     }
 }
 
-fn start_watch(sender: &Sender<Event>, say: &Say) -> Option<Watch> {
+fn start_watch(sender: &Sender<Event>) -> Option<Watch> {
     let sender = sender.clone();
     // The engine ends with the process.
     let touched = move || drop(sender.send(Event::Touched));
     let watch = Watch::start(touched);
     if let Err(error) = &watch {
-        say(&format!(
-            "WARNING: files cannot be watched ({error}); SIGHUP and intervals still work"
-        ));
+        warn!("files cannot be watched ({error}); SIGHUP and intervals still work");
     }
     watch.ok()
 }
