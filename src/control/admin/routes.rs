@@ -24,7 +24,7 @@ pub(super) struct Office {
 }
 
 /// The routes that can be looked at, with GET and HEAD.
-pub const LOOKS: [&str; 9] = [
+pub const LOOKS: [&str; 10] = [
     "/",
     "/figures",
     "/metrics",
@@ -34,9 +34,10 @@ pub const LOOKS: [&str; 9] = [
     "/lookup",
     "/healthz",
     "/readyz",
+    LOG_LEVEL,
 ];
 /// The routes that do something, with POST.
-pub const COMMANDS: [&str; 2] = ["/reload", "/drain"];
+pub const COMMANDS: [&str; 3] = ["/reload", LOG_LEVEL, "/drain"];
 /// Looked at, and told to be another.
 const LOG_LEVEL: &str = "/loglevel";
 
@@ -56,10 +57,7 @@ pub(super) async fn answer<B>(office: &Office, request: Request<B>) -> Reply {
     let is_look = head.method == Method::GET || head.method == Method::HEAD;
     let is_command = head.method == Method::POST;
     let query = head.uri.query();
-    let (can_look, can_tell) = match path {
-        LOG_LEVEL => (true, true),
-        _ => (LOOKS.contains(&path), COMMANDS.contains(&path)),
-    };
+    let (can_look, can_tell) = (LOOKS.contains(&path), COMMANDS.contains(&path));
     match (can_look, can_tell) {
         (true, _) if is_look => return look(office, path, query),
         (_, true) if is_command => {
