@@ -3,15 +3,16 @@
 use core::time::Duration;
 
 use spoa::agent::{Agent, BindAddress};
+use spoa::control::Remote;
 use spoa::control::admin::{
     ADMIN_DESCRIPTORS, Admin, AdminError, AdminOptions, DEFAULT_ADMIN_PORT, Serving, Subject, Token,
 };
-use spoa::control::{Remote, Say};
+use spoa::control::log::LogDial;
 use spoa::iprep::Published;
+use tracing::info;
 
 use super::args::Args;
 use super::failure::Failure;
-use super::print::say;
 
 /// An endpoint that has its address, or none.
 #[derive(Debug)]
@@ -60,15 +61,15 @@ impl Endpoint {
         agent: &Agent,
         budget: Duration,
         engine: Option<(Remote, Published)>,
-        lines: &Say,
+        dial: &LogDial,
     ) {
         if let Some(serving) = &self.0 {
             let address = serving.address();
             match address {
-                BindAddress::Tcp(_) => say(format_args!("admin endpoint at http://{address}/")),
-                BindAddress::Unix(_) => say(format_args!("admin endpoint at {address}")),
+                BindAddress::Tcp(_) => info!(%address, "admin endpoint at http://{address}/"),
+                BindAddress::Unix(_) => info!(%address, "admin endpoint at {address}"),
             }
-            serving.tell_of(Subject::new(agent, budget, engine, Say::clone(lines)));
+            serving.tell_of(Subject::new(agent, budget, engine, dial.clone()));
         }
     }
 }

@@ -1,14 +1,16 @@
 //! The options. `-h`, `-d`, `-p` and `-n` mean what they mean to the C example agent.
 
+mod complete;
+
 use core::net::IpAddr;
 use core::time::Duration;
 use std::path::PathBuf;
 
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Parser, Subcommand};
 use spoa::agent::{Bind, BindAddress, DEFAULT_PORT, Limits};
-use spoa::control::config::values::{self, Cores, MaybeDuration, Workers};
-use spoa::control::config::{AdminKeys, AgentOptions};
+use spoa::control::config::values::{self, Cores, MaybeDuration, When, Workers};
+use spoa::control::log::{LogFormat, LogLevel};
 use spoa::session::Terms;
 
 use super::failure::Failure;
@@ -65,7 +67,8 @@ pub(crate) struct Args {
 
     /// Shut off every file that is not needed any more (Landlock): "auto" does it if the kernel can,
     /// "require" does not start otherwise
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, value_name = "WHEN", default_value = "auto",
+          value_parser = PossibleValuesParser::new(When::NAMES).try_map(|it| values::when(&it)))]
     pub(crate) confine: When,
 
     /// Permission bits of UNIX sockets, octal
@@ -121,6 +124,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) admin_token: Option<PathBuf>,
 
+    /// Log this and what weighs more; spoa ctl loglevel changes it while the agent runs
+    #[arg(long, value_name = "LEVEL", default_value = "info",
+          value_parser = PossibleValuesParser::new(LogLevel::NAMES).try_map(|it| it.parse::<LogLevel>()))]
+    pub(crate) log_level: LogLevel,
+
+    /// Log lines for people (and for the journal), or a JSON object a line
+    #[arg(long, value_name = "FORMAT", default_value = "plain",
+          value_parser = PossibleValuesParser::new(LogFormat::NAMES).try_map(|it| it.parse::<LogFormat>()))]
+    pub(crate) log_format: LogFormat,
+
     /// Permission bits of the endpoint's UNIX socket; only the file has them.
     #[arg(skip)]
     pub(crate) admin_mode: Option<u32>,
@@ -135,14 +148,6 @@ pub(crate) struct Args {
 
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-}
-
-/// When something that not every machine can do is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum When {
-    Auto,
-    Require,
-    Off,
 }
 
 /// What the program does other than to serve.
@@ -230,56 +235,6 @@ impl Args {
         Ok(binds)
     }
 
-    /// Takes from a configuration file what was not given on the command line.
-    pub(crate) fn complete(&mut self, given: &ArgMatches, file: AgentOptions) {
-        let take = |name: &str| given.value_source(name) != Some(ValueSource::CommandLine);
-        self.is_bound = file.listen.is_some() || !take("bind");
-        set(&mut self.bind, file.listen, take("bind"));
-        set(&mut self.workers, file.workers, take("workers"));
-        set(&mut self.unix_mode, file.unix_mode, take("unix_mode"));
-        set(
-            &mut self.max_frame_size,
-            file.max_frame_size,
-            take("max_frame_size"),
-        );
-        set(
-            &mut self.max_reassembly,
-            file.max_reassembly,
-            take("max_reassembly"),
-        );
-        set(
-            &mut self.hello_timeout,
-            file.hello_timeout,
-            take("hello_timeout"),
-        );
-        set(
-            &mut self.idle_timeout,
-            file.idle_timeout,
-            take("idle_timeout"),
-        );
-        set(&mut self.busy_poll, file.busy_poll, take("busy_poll"));
-        set(
-            &mut self.processing_budget,
-            file.processing_budget,
-            take("processing_budget"),
-        );
-        set(
-            &mut self.drain_timeout,
-            file.drain_timeout,
-            take("drain_timeout"),
-        );
-        set(&mut self.takeover, file.takeover, take("takeover"));
-        self.cores = self.cores.take().or(file.cores);
-        self.max_connections = self.max_connections.or(file.max_connections);
-    }
-
-    /// Takes what the file says about the admin endpoint and no flag does.
-    pub(crate) fn complete_admin(&mut self, file: AdminKeys) {
-        self.admin = self.admin.take().or(file.listen);
-        self.admin_token = self.admin_token.take().or(file.token_file);
-        self.admin_mode = file.unix_mode;
-    }
-
     /// The limits that the options set.
     pub(crate) fn limits(&self) -> Limits {
         let defaults = Limits::default();
@@ -300,13 +255,6 @@ impl Args {
             unix_mode: self.unix_mode,
             ..defaults
         }
-    }
-}
-
-/// Replaces a value, if there is another one and that may be used.
-fn set<T>(to: &mut T, from: Option<T>, may: bool) {
-    if let Some(value) = from.filter(|_| may) {
-        *to = value;
     }
 }
 

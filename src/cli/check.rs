@@ -1,9 +1,13 @@
 //! `spoa check`: what a configuration comes to, list by list.
 
+use core::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+#[cfg(feature = "tls")]
+use spoa::agent::TlsFiles;
+use spoa::agent::{Bind, DEFAULT_PORT};
 use spoa::control::config::Config;
 use spoa::control::once::{Asking, Finding, Once};
 use spoa::control::status::Moment;
@@ -20,14 +24,32 @@ pub(crate) fn check(file: &Path, offline: bool) -> Result<ExitCode, Failure> {
         Asking::All
     };
     let once = Once::read(&config, asking).map_err(Failure::engine)?;
-    let mut wrong = once.database_errors.len();
+    let addresses: Vec<_> = config.agent.listen.iter().flatten().collect();
+    let wrong_addresses: Vec<_> = addresses.into_iter().filter_map(|it| fault(it)).collect();
+    let mut wrong = once.database_errors.len() + wrong_addresses.len();
     let mut text = Vec::new();
     wrong += once.findings.iter().filter(|it| is_wrong(it)).count();
-    if write(&mut text, file, &once, wrong).is_ok() {
+    if write(&mut text, file, &wrong_addresses, &once, wrong).is_ok() {
         // A reader that has gone away has seen enough.
         let _ = io::stdout().lock().write_all(&text);
     }
     Ok(ExitCode::from(u8::from(wrong > 0)))
+}
+
+/// What keeps the agent from listening there: a word, or a file of TLS. Whether the address is free is
+/// another question, and the agent that is to be checked may have it.
+fn fault(address: &str) -> Option<String> {
+    let wrong = |why: &dyn Display| format!("listen \"{address}\": WRONG: {why}");
+    let bind = match Bind::parse(address, DEFAULT_PORT) {
+        Ok(bind) => bind,
+        Err(why) => return Some(wrong(&why)),
+    };
+    #[cfg(feature = "tls")]
+    if let Some(Err(error)) = bind.tls.as_ref().map(TlsFiles::verify) {
+        return Some(wrong(&format_args!("{error}; {}", error.remedy())));
+    }
+    let _ = bind;
+    None
 }
 
 /// Lines of other people's lists are wrong now and then, and left out; in a list of one's own, and in
@@ -41,13 +63,22 @@ fn is_wrong(finding: &Finding) -> bool {
     finding.error.is_some() || report.is_some_and(|report| report.exceeds(wrong_max))
 }
 
-fn write(to: &mut Vec<u8>, file: &Path, once: &Once, wrong: usize) -> io::Result<()> {
+fn write(
+    to: &mut Vec<u8>,
+    file: &Path,
+    addresses: &[String],
+    once: &Once,
+    wrong: usize,
+) -> io::Result<()> {
     writeln!(to, "{}: read", file.display())?;
+    for line in addresses {
+        writeln!(to, "{line}")?;
+    }
     for finding in &once.findings {
         write_finding(to, finding)?;
     }
     for error in &once.database_errors {
-        writeln!(to, "{error}")?;
+        writeln!(to, "WARNING: {error}")?;
     }
     match &once.table {
         Some(table) => writeln!(

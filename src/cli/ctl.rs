@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use spoa::agent::BindAddress;
 use spoa::control::admin::{AdminError, Token, client};
 use spoa::control::config::Config;
+use spoa::control::log::LogLevel;
 
 use super::admin;
 use super::failure::Failure;
@@ -47,6 +49,13 @@ enum Request {
     },
     /// Latencies: percentiles of each worker, and a picture
     Histogram,
+    /// How much is logged; with a level, log that much from now on
+    Loglevel {
+        /// The new level
+        #[arg(value_name = "LEVEL",
+              value_parser = PossibleValuesParser::new(LogLevel::NAMES).try_map(|it| it.parse::<LogLevel>()))]
+        level: Option<LogLevel>,
+    },
 }
 
 /// Asks, and prints the answer.
@@ -61,6 +70,8 @@ pub(crate) fn ctl(asked: &Ctl) -> Result<ExitCode, Failure> {
         Request::Lookup { address } => ("GET", format!("/lookup?address={address}")),
         Request::Reload => ("POST", "/reload".to_owned()),
         Request::Drain => ("POST", "/drain".to_owned()),
+        Request::Loglevel { level: None } => ("GET", "/loglevel".to_owned()),
+        Request::Loglevel { level: Some(level) } => ("POST", format!("/loglevel?level={level}")),
     };
     let answer = client::ask(&address, method, &path, token.as_ref()).map_err(failed)?;
     match io::stdout().lock().write_all(answer.as_bytes()) {

@@ -1,11 +1,9 @@
 //! What ends the program: one line on stderr that says what, where and what to do.
 
-use core::time::Duration;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Mutex, mpsc};
-use std::thread;
+use std::sync::Mutex;
 
 use clap::error::ErrorKind;
 use spoa::agent::{BindAddress, StartError, WorkerPanicked};
@@ -14,8 +12,10 @@ use spoa::control::admin::AdminError;
 use spoa::control::config::ConfigError;
 use spoa::host::identity::IdentityError;
 use spoa::host::sockets::NotListening;
+use tracing::error;
 
 use super::args::Args;
+use super::log;
 use super::print::say;
 
 /// The command line was wrong.
@@ -24,9 +24,6 @@ const USAGE: u8 = 2;
 const START: u8 = 1;
 /// The agent has a bug (`EX_SOFTWARE` of sysexits).
 const SOFTWARE: u8 = 70;
-
-/// How long the last line of an agent that has a bug may take to be printed.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why the program ends other than well.
 #[derive(Debug)]
@@ -164,14 +161,18 @@ impl Failure {
             Self::Usage(error) => usage(&one_line(&error.to_string())),
             Self::Value(why) => usage(&why),
             Self::Start(why) => {
-                why.lines().for_each(say);
+                if log::is_started() {
+                    why.lines().for_each(|line| error!("{line}"));
+                    log::flush();
+                } else {
+                    why.lines().for_each(say);
+                }
                 START.into()
             }
             Self::Panicked(panicked) => {
                 let why = PANIC.lock().map(|why| why.clone()).unwrap_or_default();
-                say_in_time(format!(
-                    "{panicked}, which is a bug and ends the agent: {why}"
-                ));
+                error!("{panicked}, which is a bug and ends the agent: {why}");
+                log::flush();
                 SOFTWARE.into()
             }
         }
@@ -193,25 +194,17 @@ pub(crate) fn keep_panics() {
     }));
 }
 
-/// Prints a line, but does not wait for ever for somebody to read it.
-fn say_in_time(line: String) {
-    let (done, printed) = mpsc::channel();
-    let print = move || {
-        say(line);
-        // Whoever waited may have given up.
-        let _ = done.send(());
-    };
-    if thread::Builder::new().spawn(print).is_ok() {
-        let _ = printed.recv_timeout(LAST_WORDS);
-    }
-}
-
 const fn is_help(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
 }
 
 fn usage(why: &str) -> ExitCode {
-    say(format!("{why}; see spoa --help"));
+    if log::is_started() {
+        error!("{why}; see spoa --help");
+        log::flush();
+    } else {
+        say(format!("{why}; see spoa --help"));
+    }
     USAGE.into()
 }
 

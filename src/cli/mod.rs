@@ -13,31 +13,32 @@ mod ctl;
 mod documents;
 mod failure;
 mod limits;
+mod log;
 mod lookup;
 mod print;
 mod signals;
 mod surroundings;
 
 use std::process::ExitCode;
-use std::sync::{Arc, mpsc};
+#[cfg(feature = "trace")]
+use std::sync::Arc;
 use std::thread;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 use spoa::agent::{Agent, Bind, Builder};
-use spoa::control::config::Config;
-use spoa::control::{self, Engine, Remote, Say};
+use spoa::control::config::{AgentOptions, Config};
+use spoa::control::log::LogDial;
+use spoa::control::{self, Engine, Remote, lookout};
 use spoa::host::supervisor;
 use spoa::iprep::{IpReputation, Judge};
 use spoa::reputation::Random;
+use tracing::debug;
 
 use admin::Endpoint;
 use args::{Args, Command};
 use failure::Failure;
 use signals::Signals;
 use surroundings::Surroundings;
-
-/// Lines for people that may wait to be printed. More are left out: nobody reads.
-const LINES_MAX: usize = 256;
 
 /// Does what the command line says.
 pub(crate) fn run() -> Result<ExitCode, Failure> {
@@ -58,17 +59,22 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
         None => {}
     }
     let config = args.config.as_deref().map(Config::read).transpose();
+    if let Ok(Some(config)) = &config {
+        args.complete(&given, config.agent.clone());
+        args.complete_admin(config.admin.clone());
+    } else {
+        args.complete(&given, AgentOptions::default());
+    }
+    let dial = log::start(args.log_level, args.log_format);
     let config = config.map_err(|error| Failure::config(&error))?;
-    let (agent_keys, admin_keys) = config.as_ref().map_or_else(Default::default, |config| {
-        (config.agent.clone(), config.admin.clone())
-    });
-    args.complete(&given, agent_keys);
-    args.complete_admin(admin_keys);
-    serve(&args, config).map(|()| ExitCode::SUCCESS)
+    serve(&args, config, &dial)?;
+    debug!("ended");
+    log::flush();
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs the agent until it is told to stop.
-fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
+fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Failure> {
     let mut binds = args.binds()?;
     let limits = args.limits();
     limits::raise_descriptors();
@@ -84,8 +90,8 @@ fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
     let endpoint = Endpoint::bind(args, surroundings.owner())?;
     let files = config.as_ref().map(control::touches).unwrap_or_default();
     surroundings.confine(args, &mut binds, endpoint.address(), files)?;
+    log::print_on_a_thread().map_err(Failure::thread)?;
     let endpoint = endpoint.serve()?;
-    let lines = lines()?;
     let budget = limits.processing_budget;
     let builder = builder(args, binds)
         .limits(limits)
@@ -99,7 +105,7 @@ fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
         }
         Some(config) => {
             // The lists before the addresses: whoever shares them is not kept waiting.
-            let mut engine = Engine::start(config, Say::clone(&lines)).map_err(Failure::engine)?;
+            let mut engine = Engine::start(config).map_err(Failure::engine)?;
             let listening = surroundings.listen(builder, args)?;
             let published = engine.published();
             let started = listening.spawn(|worker| {
@@ -118,7 +124,7 @@ fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
     let agent = agent.map_err(|error| Failure::start(&error, args))?;
 
     print::started(&agent);
-    endpoint.tell_of(&agent, budget, engine.clone(), &lines);
+    endpoint.tell_of(&agent, budget, engine.clone(), dial);
     surroundings.say();
     serve_signals(&agent, signals, engine.map(|(remote, _)| remote))?;
     supervisor::ready(&print::listening(&agent));
@@ -128,27 +134,12 @@ fn serve(args: &Args, config: Option<Config>) -> Result<(), Failure> {
 /// Starts the threads that act on signals and feed the watchdog.
 fn serve_signals(agent: &Agent, signals: Signals, remote: Option<Remote>) -> Result<(), Failure> {
     let control = agent.control();
-    let watched = supervisor::watch(control.clone(), |line| print::say(line));
+    let watched = supervisor::watch(control.clone());
     watched.map_err(Failure::thread)?;
+    lookout::start(control.clone()).map_err(Failure::thread)?;
     let serve = move || signals.serve(&control, remote.as_ref());
     let serving = thread::Builder::new().name("signals".into()).spawn(serve);
     serving.map(drop).map_err(|error| Failure::signals(&error))
-}
-
-/// Where lines go that must not keep anybody waiting: printing may block, and what prints must not be
-/// what reloads.
-fn lines() -> Result<Say, Failure> {
-    let (to, lines) = mpsc::sync_channel::<String>(LINES_MAX);
-    let printing = thread::Builder::new().name("lines".into()).spawn(move || {
-        for line in lines {
-            print::say(line);
-        }
-    });
-    printing.map_err(Failure::thread)?;
-    Ok(Arc::new(move |line: &str| {
-        // Full: nobody reads.
-        let _ = to.try_send(line.to_owned());
-    }))
 }
 
 /// Whether there are certificates to be renewed.

@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use spoa::agent::{Agent, BindAddress};
-use spoa::control::{Remote, Say};
+use spoa::control::Remote;
+use spoa::control::log::LogDial;
 use spoa::iprep::Published;
 
 use super::args::Args;
@@ -38,5 +39,12 @@ impl Endpoint {
     }
 
     #[expect(clippy::unused_self, reason = "as that of the real one")]
-    pub(crate) fn tell_of(&self, _: &Agent, _: Duration, _: Option<(Remote, Published)>, _: &Say) {}
+    pub(crate) fn tell_of(
+        &self,
+        _: &Agent,
+        _: Duration,
+        _: Option<(Remote, Published)>,
+        _: &LogDial,
+    ) {
+    }
 }

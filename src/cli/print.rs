@@ -1,4 +1,4 @@
-//! Lines for people, on stderr. A stderr that is gone is no reason to end.
+//! What is printed for people: the line at the start, the report on SIGUSR1, the lines of `-d`.
 
 use core::fmt::{Display, Write as _};
 use core::time::Duration;
@@ -7,14 +7,15 @@ use std::io::{self, Write as _};
 use spoa::Agent;
 use spoa::agent::{Latency, Report, WorkerReport};
 use spoa::control::status::Status;
+use tracing::{Level, info, warn};
 
-fn print(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
-}
+use super::log;
 
-/// One line in the program's name.
+/// One line in the program's name, where there is no log. A stderr that is gone is no reason to end.
 pub(crate) fn say(line: impl Display) {
-    print(&format!("spoa: {line}\n"));
+    let _ = io::stderr()
+        .lock()
+        .write_all(format!("spoa: {line}\n").as_bytes());
 }
 
 /// A line of `-d`, with the time of day in UTC.
@@ -27,9 +28,8 @@ pub(crate) fn trace(line: &str) {
         .unwrap_or_default();
     let (second, us) = (now.as_secs() % 86_400, now.subsec_micros());
     let (hours, minutes, seconds) = (second / 3600, second / 60 % 60, second % 60);
-    print(&format!(
-        "{hours:02}:{minutes:02}:{seconds:02}.{us:06} {line}\n"
-    ));
+    let line = format!("{hours:02}:{minutes:02}:{seconds:02}.{us:06} {line}\n");
+    log::print(Level::DEBUG, "spoa.trace", &line);
 }
 
 /// The line at the start: addresses, workers, cores.
@@ -42,18 +42,21 @@ pub(crate) fn started(agent: &Agent) {
         .iter()
         .map(|core| core.map_or_else(|| "any".into(), |core| core.to_string()));
     let numbers = numbers.collect::<Vec<_>>();
-    say(format_args!(
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        workers,
         "version {} {addresses}; {workers} worker{plural} on core{plural} {}; \
          up to {} connections",
         env!("CARGO_PKG_VERSION"),
         joined(&numbers, " "),
         agent.connections_max(),
-    ));
+    );
     for open in agent.exposed() {
-        say(format_args!(
-            "WARNING: {open} can be reached from other machines, and SPOP has no authentication; \
+        warn!(
+            address = %open,
+            "{open} can be reached from other machines, and SPOP has no authentication; \
              name those that may ask with allow-from, or ask for certificates with ssl"
-        ));
+        );
     }
 }
 
@@ -77,7 +80,7 @@ pub(crate) fn report(report: &Report, status: Option<&Status>) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{status}");
     }
-    print(&text);
+    log::print(Level::INFO, "spoa.report", &text);
 }
 
 fn report_text(report: &Report) -> String {

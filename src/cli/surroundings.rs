@@ -9,13 +9,14 @@
 //! ```
 
 use spoa::agent::{Bind, BindAddress, Builder, Listening, PassedSocket};
+use spoa::control::config::values::When;
 use spoa::host::confine::{Confined, Confinement};
 use spoa::host::identity::Identity;
 use spoa::host::sockets;
+use tracing::info;
 
-use super::args::{Args, When};
+use super::args::Args;
 use super::failure::Failure;
-use super::print::say;
 
 /// What the process has been given, and has still to give up.
 pub(crate) struct Surroundings {
@@ -100,7 +101,7 @@ impl Surroundings {
     /// Says what is left to be touched.
     pub(crate) fn say(&self) {
         if let Some(confined) = &self.confined {
-            say(confined);
+            info!("{confined}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::note::Note;
 use super::shelf::Outcome;
 use super::source::{File, SourceError, Stamp, TRIES_MAX};
 use crate::reputation::formats::Attributes;
@@ -65,7 +66,9 @@ impl Database {
             Ok(data) => {
                 self.data = Some(Arc::new(data));
                 let was_wrong = self.error.take().is_some();
-                let note = was_wrong.then(|| format!("{}: good again", path.display()));
+                let name = || path.display().to_string();
+                let note = was_wrong
+                    .then(|| Note::info(name(), format!("{}: good again", path.display())));
                 Some(Outcome::new(note))
             }
             Err(error) => {
@@ -75,7 +78,8 @@ impl Database {
                 } else {
                     "there is no earlier one"
                 };
-                let note = format!("WARNING: not used: {error}; {instead}");
+                let text = format!("not used: {error}; {instead}");
+                let note = Note::warn(path.display().to_string(), text);
                 self.error = Some(error);
                 Some(Outcome::refused((!is_known).then_some(note)))
             }

@@ -20,6 +20,7 @@ use std::time::Instant;
 use std::{io, path::PathBuf};
 
 use rustix::process::nice;
+use tracing::{error, info, warn};
 
 use super::config::{Config, Place};
 use super::databases::Databases;
@@ -46,13 +47,6 @@ const RETRY: Duration = Duration::from_secs(5);
 /// The longest time without a look at the clock.
 const IDLE: Duration = Duration::from_hours(1);
 
-/// Answers go on without this thread, from what it has published.
-const FAILED: &str = "WARNING: the control thread met a bug and has ended: lists stay as they are until \
-     the agent is started again";
-
-/// Where lines for people go. It must not block.
-pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
-
 /// Told what came of a reload: a line for people, as an error if the old state stays.
 pub type Done = Box<dyn FnOnce(Result<String, String>) + Send>;
 
@@ -73,7 +67,6 @@ pub struct Engine {
     /// Called when a policy has been replaced.
     replaced: Box<dyn Fn() + Send>,
     status: SharedStatus,
-    say: Say,
     sender: Sender<Event>,
     events: Receiver<Event>,
     watch: Option<Watch>,
@@ -141,7 +134,7 @@ impl Engine {
     ///
     /// # Errors
     /// If no policy can be made of the configuration.
-    pub fn start(config: Config, say: Say) -> Result<Self, MakeError> {
+    pub fn start(config: Config) -> Result<Self, MakeError> {
         let (sender, events) = mpsc::channel();
         let mut shelf = Shelf::default();
         shelf.adopt(lists(&config), config.reputation.cache.clone());
@@ -150,7 +143,7 @@ impl Engine {
             config.reputation.asn.as_ref(),
             config.reputation.country.as_ref(),
         );
-        let watch = start_watch(&sender, &say);
+        let watch = start_watch(&sender);
         let mut engine = Self {
             published: Published::new(Policy::default()),
             config,
@@ -159,7 +152,6 @@ impl Engine {
             retired: Vec::new(),
             replaced: Box::new(|| {}),
             status: SharedStatus::default(),
-            say,
             sender,
             events,
             watch,
@@ -200,9 +192,12 @@ impl Engine {
         thread::Builder::new()
             .name("control".into())
             .spawn(move || {
-                let say = Arc::clone(&self.say);
                 if panic::catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
-                    say(FAILED);
+                    // Answers go on, from what has been published.
+                    error!(
+                        "the control thread met a bug and has ended: lists stay as they are until the \
+                         agent is started again"
+                    );
                 }
             })?;
         Ok(remote)
@@ -282,20 +277,16 @@ impl Engine {
         }
         let old = core::mem::replace(&mut self.config, config);
         if self.config.admin != old.admin {
-            self.tell("[admin]: takes effect when the agent is started again");
+            warn!("[admin]: takes effect when the agent is started again");
         }
         let fixed = self.config.agent.changed(&old.agent);
         if !fixed.is_empty() {
-            self.tell(&format!(
-                "[agent] {}: takes effect when the agent is started again",
-                fixed.join(", ")
-            ));
+            let fixed = fixed.join(", ");
+            warn!("[agent] {fixed}: takes effect when the agent is started again");
         }
         if let Some(folder) = touches(&self.config).shut_off() {
-            self.tell(&format!(
-                "WARNING: {} was shut off at the start; start the agent again to have it read",
-                folder.display()
-            ));
+            let folder = folder.display();
+            warn!(%folder, "{folder} was shut off at the start; start the agent again to have it read");
         }
         self.shelf
             .adopt(lists(&self.config), self.config.reputation.cache.clone());
@@ -317,7 +308,7 @@ impl Engine {
             "reloaded: {} entries of {lists} lists in {} ranges",
             status.entries, status.ranges
         );
-        self.tell(&line);
+        info!(entries = status.entries, "{line}");
         Ok(line)
     }
 
@@ -325,7 +316,7 @@ impl Engine {
     fn refuse(&self, why: &str) -> String {
         self.update(|status| status.bad_configurations += 1);
         let line = format!("configuration not used, the last good one stays: {why}");
-        self.tell(&format!("WARNING: {line}"));
+        warn!("{line}");
         line
     }
 
@@ -348,9 +339,7 @@ impl Engine {
     fn follow(&mut self) {
         let Some(watch) = &mut self.watch else { return };
         let files: Vec<PathBuf> = self.shelf.files().cloned().collect();
-        if let Some(note) = watch.follow(files.iter().chain(self.databases.files())) {
-            self.tell(note);
-        }
+        watch.follow(files.iter().chain(self.databases.files()));
     }
 
     /// Reads files; whether there is something new.
@@ -368,21 +357,19 @@ impl Engine {
     fn heed(&mut self, outcome: Outcome) {
         // Shown together with what is wrong.
         self.refusals += u64::from(outcome.is_refused);
-        if let Some(note) = outcome.note {
-            self.tell(&note);
+        for note in [outcome.note, outcome.of_copy].iter().flatten() {
+            note.log();
         }
     }
 }
 
-fn start_watch(sender: &Sender<Event>, say: &Say) -> Option<Watch> {
+fn start_watch(sender: &Sender<Event>) -> Option<Watch> {
     let sender = sender.clone();
     // The engine ends with the process.
     let touched = move || drop(sender.send(Event::Touched));
     let watch = Watch::start(touched);
     if let Err(error) = &watch {
-        say(&format!(
-            "WARNING: files cannot be watched ({error}); SIGHUP and intervals still work"
-        ));
+        warn!("files cannot be watched ({error}); SIGHUP and intervals still work");
     }
     watch.ok()
 }

@@ -21,6 +21,9 @@ pub mod explain;
 mod fetch;
 pub mod lists;
 pub mod load;
+pub mod log;
+pub mod lookout;
+mod note;
 pub mod once;
 mod schedule;
 mod shelf;
@@ -31,6 +34,6 @@ mod touches;
 mod watch;
 
 pub use clock::now;
-pub use engine::{Done, Engine, Remote, Say};
+pub use engine::{Done, Engine, Remote};
 pub use snapshot::MakeError;
 pub use touches::touches;

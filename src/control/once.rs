@@ -94,7 +94,11 @@ impl Once {
             policy: made.policy,
             table: made.table,
             findings: findings.collect(),
-            database_errors: notes.into_iter().filter_map(|it| it.note).collect(),
+            database_errors: notes
+                .into_iter()
+                .filter_map(|it| it.note)
+                .map(|note| note.text)
+                .collect(),
         })
     }
 }

@@ -10,6 +10,7 @@ use super::config::Place;
 use super::fetch::Fetch;
 use super::lists::List;
 use super::load::{self, Good, LoadError};
+use super::note::Note;
 use super::source::Stamp;
 use super::source::cache::{Copy, Meta};
 use super::status::FeedStatus;
@@ -50,25 +51,29 @@ pub(super) struct Outcome {
     /// Whether there was something that is not used.
     pub(super) is_refused: bool,
     /// What people have to know, if they do not know it yet.
-    pub(super) note: Option<String>,
+    pub(super) note: Option<Note>,
+    /// The same of its copy on disk.
+    pub(super) of_copy: Option<Note>,
 }
 
 impl Outcome {
     /// Something new.
-    pub(super) const fn new(note: Option<String>) -> Self {
+    pub(super) const fn new(note: Option<Note>) -> Self {
         Self {
             is_new: true,
             is_refused: false,
             note,
+            of_copy: None,
         }
     }
 
     /// Nothing that can be used.
-    pub(super) const fn refused(note: Option<String>) -> Self {
+    pub(super) const fn refused(note: Option<Note>) -> Self {
         Self {
             is_new: false,
             is_refused: true,
             note,
+            of_copy: None,
         }
     }
 }
@@ -237,29 +242,27 @@ impl Kept {
     }
 
     /// Says that lines are wrong, if they were not before.
-    fn wrong_lines(&self, good: &Good) -> Option<String> {
+    fn wrong_lines(&self, good: &Good) -> Option<Note> {
         let before = self.good.as_ref().map_or(0, |good| good.report.wrong);
         let first = good.report.first_wrong.first()?;
         (good.report.wrong > before).then(|| {
-            format!(
-                "{}: {} of {} lines are wrong and left out, the first: {first}",
-                self.list.title(),
-                good.report.wrong,
-                good.report.lines
-            )
+            let (title, wrong, lines) = (self.list.title(), good.report.wrong, good.report.lines);
+            let text = format!(
+                "{title}: {wrong} of {lines} lines are wrong and left out, the first: {first}"
+            );
+            Note::warn(self.name(), text)
         })
     }
 
     /// Says that it is good again, if it was not.
-    fn succeeded(&mut self, now: u32) -> Option<String> {
+    fn succeeded(&mut self, now: u32) -> Option<Note> {
         self.last_success = Some(now);
         self.failures = 0;
         self.error.take()?;
         let entries = self.good.as_ref().map_or(0, |good| good.data.len());
-        Some(format!(
-            "{}: good again, {entries} entries",
-            self.list.title()
-        ))
+        let title = self.list.title();
+        let text = format!("{title}: good again, {entries} entries");
+        Some(Note::info(self.name(), text))
     }
 
     /// Says why it is not used, if that is not known yet.
@@ -272,10 +275,9 @@ impl Kept {
                 Some(good) => format!("the last good one stays, {} entries", good.data.len()),
                 None => "there is no earlier one".to_owned(),
             };
-            format!(
-                "WARNING: {}: not used: {error}; {instead}",
-                self.list.title()
-            )
+            let title = self.list.title();
+            let text = format!("{title}: not used: {error}; {instead}");
+            Note::warn(self.name(), text)
         });
         self.error = Some(error);
         Outcome::refused(note)
@@ -335,10 +337,12 @@ impl Kept {
         };
         let title = self.list.title();
         let note = match copy.store(bytes, meta) {
-            Ok(()) => self
-                .uncopied
-                .take()
-                .map(|_| format!("{title}: its copy is written to the cache again")),
+            Ok(()) => self.uncopied.take().map(|_| {
+                Note::info(
+                    self.name(),
+                    format!("{title}: its copy is written to the cache again"),
+                )
+            }),
             Err(error) => {
                 // Asked for what is newer, the server would have nothing to send, and the disk nothing
                 // to keep once it can.
@@ -346,13 +350,13 @@ impl Kept {
                 let why = error.to_string();
                 let is_known = self.uncopied.replace(why).is_some();
                 (!is_known).then(|| {
-                    format!("WARNING: {title}: its copy cannot be written to the cache: {error}")
+                    let text = format!("{title}: its copy cannot be written to the cache: {error}");
+                    Note::warn(self.name(), text)
                 })
             }
         };
-        let notes: Vec<_> = [outcome.note, note].into_iter().flatten().collect();
         Outcome {
-            note: (!notes.is_empty()).then(|| notes.join("; ")),
+            of_copy: note,
             ..outcome
         }
     }
@@ -369,14 +373,18 @@ impl Kept {
         Some(made.map_or(0, |made| made.saturating_add(after)))
     }
 
-    pub(super) fn status(&self, now: u32) -> FeedStatus {
-        let good = self.good.as_ref();
-        let name = match (&self.list.feed.place, self.list.role) {
+    /// What it is called where a status or a log names it.
+    fn name(&self) -> String {
+        match (&self.list.feed.place, self.list.role) {
             (Place::Path(path), Role::Allow | Role::Deny) => path.display().to_string(),
             _ => self.list.feed.name.to_string(),
-        };
+        }
+    }
+
+    pub(super) fn status(&self, now: u32) -> FeedStatus {
+        let good = self.good.as_ref();
         FeedStatus {
-            name,
+            name: self.name(),
             format: good.map(|good| good.format),
             v4: good.map_or(0, |good| good.data.v4()),
             v6: good.map_or(0, |good| good.data.v6()),

@@ -22,6 +22,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+use tracing::{info, warn};
 
 use settle::{Kind, Settle};
 use trail::trail;
@@ -61,12 +62,11 @@ impl Watch {
 
     /// Watches these files from now on, and no others. Called again after each change: a symbolic
     /// link may lead elsewhere now. Folders that do not exist are passed over, for their own folder is
-    /// watched too. What people have to know, if they do not know it yet.
-    pub(super) fn follow<'a>(
-        &mut self,
-        files: impl IntoIterator<Item = &'a PathBuf>,
-    ) -> Option<&'static str> {
-        let mut names = self.names.lock().ok()?;
+    /// watched too. A want of watches is said once, and its end.
+    pub(super) fn follow<'a>(&mut self, files: impl IntoIterator<Item = &'a PathBuf>) {
+        let Ok(mut names) = self.names.lock() else {
+            return;
+        };
         let mut is_short = false;
         let mut wanted: HashMap<PathBuf, HashSet<OsString>> = HashMap::new();
         for (folder, name) in files.into_iter().flat_map(|file| trail(file)) {
@@ -84,15 +84,15 @@ impl Watch {
             let _ = self.inotify.rm_watch(gone);
         }
         match (core::mem::replace(&mut self.is_short, is_short), is_short) {
-            (false, true) => Some(NO_ROOM),
-            (true, false) => Some("files are watched again"),
-            _ => None,
+            (false, true) => warn!(
+                "files cannot be watched (no more inotify watches; raise fs.inotify.max_user_watches); \
+                 SIGHUP and intervals still work"
+            ),
+            (true, false) => info!("files are watched again"),
+            _ => {}
         }
     }
 }
-
-const NO_ROOM: &str = "WARNING: files cannot be watched (no more inotify watches; raise \
-     fs.inotify.max_user_watches); SIGHUP and intervals still work";
 
 const EVENTS: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
     .union(AddWatchFlags::IN_MODIFY)

@@ -9,6 +9,7 @@ use std::io;
 use std::thread;
 
 use sd_notify::NotifyState;
+use tracing::warn;
 
 use crate::agent::Control;
 
@@ -42,17 +43,17 @@ fn send(state: &[NotifyState<'_>]) {
 }
 
 /// Tells the supervisor that the agent is alive as often as it wants to hear it (`WatchdogSec=`), if
-/// it does, and only while every worker answers. `say` gets a line for each time when one did not.
+/// it does, and only while every worker answers. Each time when one did not is logged.
 ///
 /// # Errors
 /// If there is no thread to do it.
-pub fn watch(control: Control, say: impl Fn(&str) + Send + 'static) -> io::Result<()> {
+pub fn watch(control: Control) -> io::Result<()> {
     let Some(patience) = sd_notify::watchdog_enabled() else {
         return Ok(());
     };
     let beat = move || {
         loop {
-            if answers(&control, patience / 2, &say) {
+            if answers(&control, patience / 2) {
                 send(&[NotifyState::Watchdog]);
             }
             // A quarter, and at most a half for the workers: the next word comes in time.
@@ -63,14 +64,14 @@ pub fn watch(control: Control, say: impl Fn(&str) + Send + 'static) -> io::Resul
     started.map(drop)
 }
 
-fn answers(control: &Control, patience: Duration, say: &impl Fn(&str)) -> bool {
+fn answers(control: &Control, patience: Duration) -> bool {
     let silent = control.report(patience).silent;
     if silent.is_empty() || STOPPING.load(Ordering::Acquire) {
         return true;
     }
-    say(&format!(
+    warn!(
         "workers {silent:?} did not answer within {patience:?}; the supervisor is not told that all is well"
-    ));
+    );
     false
 }
 

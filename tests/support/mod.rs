@@ -45,7 +45,7 @@ pub(crate) use load::{Habit, Load};
 pub(crate) use patience::{PATIENCE, eventually, throughout, until};
 pub(crate) use peer::{Peer, Received};
 pub(crate) use process::Process;
-pub(crate) use program::{Ended, Program};
+pub(crate) use program::{Ended, PASS, Program};
 pub(crate) use report::{Line, Report};
 pub(crate) use scratch::{Scratch, own_loopback};
 #[cfg(feature = "tls")]

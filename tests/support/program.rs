@@ -12,6 +12,10 @@ use spoa::agent::BindAddress;
 
 use super::{Process, Report, eventually};
 
+/// Has a shell pass its standard input on as the first descriptor, as systemd passes a socket.
+pub(crate) const PASS: &str =
+    "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$; export LISTEN_FDS LISTEN_PID";
+
 /// A running `spoa`; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -139,9 +143,15 @@ impl Program {
         Process(self.child.id())
     }
 
-    /// What it has said on stderr so far.
-    pub(crate) fn lines(&self) -> Vec<String> {
+    /// What it has written to stderr so far, as it stands there.
+    pub(crate) fn raw(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
+    }
+
+    /// What it has said on stderr so far, without the time at which it did.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let lines = self.lines.lock().unwrap();
+        lines.iter().map(|line| timeless(line).to_owned()).collect()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -258,6 +268,14 @@ impl Drop for Program {
         // Both fail only if it has ended, and then there is nothing to do.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A line of the log without its time.
+fn timeless(line: &str) -> &str {
+    match line.split_once(' ') {
+        Some((time, rest)) if time.len() == 24 && time.ends_with('Z') && time.contains('T') => rest,
+        _ => line,
     }
 }
 

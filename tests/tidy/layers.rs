@@ -99,7 +99,7 @@ const LIBRARY: &[&str] = &[
 ];
 
 /// The standard library, and every crate that the project depends on.
-const CRATES: [&str; 34] = [
+const CRATES: [&str; 35] = [
     "core",
     "alloc",
     "std",
@@ -133,6 +133,7 @@ const CRATES: [&str; 34] = [
     "socket2",
     "tokio",
     "toml",
+    "tracing",
     "ureq",
 ];
 

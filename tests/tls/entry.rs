@@ -1,9 +1,11 @@
 //! Certificates that count, and those that do not.
 
 use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 
 use crate::Stage;
-use crate::support::{Authority, Client, Life, PATIENCE, Program, Scratch, frames};
+use crate::support::{Authority, Client, Life, PASS, PATIENCE, Program, Scratch, frames};
 
 /// Why a client is not served: what TLS told it.
 fn refusal(client: &Client, stage: &Stage) -> String {
@@ -158,4 +160,30 @@ fn an_older_version_of_tls_is_refused() {
     let read: io::Result<usize> = socket.read_to_end(&mut told);
     assert!(read.is_ok() && told.first() == Some(&21), "{told:?}");
     assert_eq!(stage.agent.report().all.number("tls_faults"), 1);
+}
+
+/// A socket that systemd has bound speaks TLS if a bind names its address and says so.
+#[test]
+fn a_passed_socket_takes_the_certificates_of_the_bind_with_its_address() {
+    let folder = Scratch::new();
+    let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    let bind = folder.tls_bind(&address, &servers.issue("agent.test"), &clients);
+    let command = Program::shell(PASS, &["-n", "2", "--bind", &bind]);
+    let socket: OwnedFd = socket.into();
+    let agent = Program::started_with(command, socket.into());
+    assert_eq!(agent.addresses().len(), 1, "{:?}", agent.addresses());
+    let leaf = clients.issue("haproxy.test");
+    Client::new(&servers, Some(&leaf))
+        .greeted(agent.address())
+        .ask();
+    // Nobody is let in without.
+    let mut peer = Client::new(&servers, None).connect(agent.address());
+    let told = peer
+        .try_send(&frames::hello())
+        .and_then(|()| peer.receive());
+    let why = told.unwrap_err().to_string();
+    assert!(why.contains("CertificateRequired"), "{why}");
+    agent.stop();
 }

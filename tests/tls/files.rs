@@ -71,7 +71,7 @@ fn each_wrong_file_has_its_line() {
     for (line, words) in &cases {
         let said = refusal(line);
         assert!(
-            said.contains(words) && said.starts_with("spoa: --bind: "),
+            said.contains(words) && said.starts_with("spoa: ERROR: --bind: "),
             "{line}\n{said}"
         );
         assert!(said.contains("; "), "no remedy: {said}");
@@ -107,4 +107,36 @@ fn a_wrong_word_is_a_wrong_command_line() {
     let ended = Program::run(&["--bind", "127.0.0.1:0 ssl"]);
     let said = ended.refusal(2);
     assert!(said.contains("crt FILE"), "{said}");
+}
+
+/// `spoa check` reads what the agent would read, and says the same of it.
+#[test]
+fn a_check_looks_at_the_files_of_tls_too() {
+    let folder = Scratch::new();
+    let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
+    let good = folder.tls_bind("127.0.0.1:0", &servers.issue("agent.test"), &clients);
+    let expired = servers.issue_for("agent.test", Life::Past).pem();
+    let old = folder.file("old.pem", &expired).display().to_string();
+    let bad = format!("127.0.0.1:1 ssl crt {old} verify none");
+    let check = |binds: &[&str]| {
+        let config = format!("[agent]\nlisten = {binds:?}\n");
+        let config = folder.write("spoa.toml", config);
+        Program::run(&["check", "-f", config.to_str().unwrap()])
+    };
+    let ended = check(&[&good]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let ended = check(&[&good, &bad, "127.0.0.1:2 ssl"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let wrong: Vec<_> = ended
+        .stdout
+        .lines()
+        .filter(|line| line.contains(": WRONG: "))
+        .collect();
+    assert_eq!(wrong.len(), 2, "{ended:?}");
+    assert!(wrong[0].contains("the certificate has expired") && wrong[0].contains("old.pem"));
+    assert!(
+        wrong[1].starts_with("listen \"127.0.0.1:2 ssl\": WRONG: "),
+        "{wrong:?}"
+    );
+    assert!(ended.stdout.ends_with("2 things are WRONG\n"), "{ended:?}");
 }

@@ -55,6 +55,14 @@ impl TlsFiles {
         Ok(Arc::new(config))
     }
 
+    /// Reads the files and says what is wrong with them, if anything is.
+    ///
+    /// # Errors
+    /// If an agent could not use them now.
+    pub fn verify(&self) -> Result<(), TlsError> {
+        self.load().map(drop)
+    }
+
     /// The agent's own certificate, as a client will look at it.
     fn check(
         &self,

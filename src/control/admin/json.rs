@@ -40,6 +40,7 @@ pub(super) fn status(figures: &Figures, samples: &[Sample]) -> String {
         "connections_max": subject.connections_max,
         "processing_budget_seconds": subject.budget.as_secs_f64(),
         "draining": figures.draining,
+        "log_level": subject.log.level().to_string(),
         "workers": figures.report.workers.iter().map(worker).collect::<Vec<_>>(),
         "silent": figures.report.silent,
         "all": figures.all.as_ref().map(worker),

@@ -38,7 +38,8 @@ pub use error::AdminError;
 pub use routes::{COMMANDS, LOOKS};
 pub use token::Token;
 
-use super::{Remote, Say};
+use super::Remote;
+use super::log::LogDial;
 use crate::agent::{Agent, BindAddress, Control};
 use crate::iprep::Published;
 use figures::Desk;
@@ -76,7 +77,7 @@ pub struct Subject {
     connections_max: usize,
     budget: Duration,
     engine: Option<(Remote, Published)>,
-    say: Say,
+    log: LogDial,
 }
 
 impl core::fmt::Debug for Subject {
@@ -88,13 +89,13 @@ impl core::fmt::Debug for Subject {
 }
 
 impl Subject {
-    /// A running agent, and what feeds it if anything does. `say` takes the lines for people.
+    /// A running agent, and what feeds it if anything does. `log` says how much is logged.
     #[must_use]
     pub fn new(
         agent: &Agent,
         budget: Duration,
         engine: Option<(Remote, Published)>,
-        say: Say,
+        log: LogDial,
     ) -> Self {
         Self {
             control: agent.control(),
@@ -102,7 +103,7 @@ impl Subject {
             connections_max: agent.connections_max(),
             budget,
             engine,
-            say,
+            log,
         }
     }
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::oneshot;
+use tracing::info;
 
 use super::figures::{Desk, Figures};
 use super::reply::{Kind, Reply, line, reply};
 use super::{Subject, Token, json, metrics, page, text};
 use crate::control::certificates;
+use crate::control::log::{LogDial, LogLevel};
 use crate::host::supervisor;
 
 /// What requests are answered with.
@@ -22,7 +24,7 @@ pub(super) struct Office {
 }
 
 /// The routes that can be looked at, with GET and HEAD.
-pub const LOOKS: [&str; 9] = [
+pub const LOOKS: [&str; 10] = [
     "/",
     "/figures",
     "/metrics",
@@ -32,9 +34,12 @@ pub const LOOKS: [&str; 9] = [
     "/lookup",
     "/healthz",
     "/readyz",
+    LOG_LEVEL,
 ];
 /// The routes that do something, with POST.
-pub const COMMANDS: [&str; 2] = ["/reload", "/drain"];
+pub const COMMANDS: [&str; 3] = ["/reload", LOG_LEVEL, "/drain"];
+/// Looked at, and told to be another.
+const LOG_LEVEL: &str = "/loglevel";
 
 /// Answers a request. Its body is not read.
 pub(super) async fn answer<B>(office: &Office, request: Request<B>) -> Reply {
@@ -50,20 +55,21 @@ pub(super) async fn answer<B>(office: &Office, request: Request<B>) -> Reply {
     }
     let path = head.uri.path();
     let is_look = head.method == Method::GET || head.method == Method::HEAD;
-    if LOOKS.contains(&path) {
-        if !is_look {
-            return not_allowed("GET, HEAD");
+    let is_command = head.method == Method::POST;
+    let query = head.uri.query();
+    let (can_look, can_tell) = (LOOKS.contains(&path), COMMANDS.contains(&path));
+    match (can_look, can_tell) {
+        (true, _) if is_look => return look(office, path, query),
+        (_, true) if is_command => {
+            return match office.forbids(&head.headers) {
+                Some(why) => line(StatusCode::FORBIDDEN, why),
+                None => command(office, path, query).await,
+            };
         }
-        return look(office, path, head.uri.query());
-    }
-    if COMMANDS.contains(&path) {
-        if head.method != Method::POST {
-            return not_allowed("POST");
-        }
-        return match office.forbids(&head.headers) {
-            Some(why) => line(StatusCode::FORBIDDEN, why),
-            None => command(office, path).await,
-        };
+        (true, true) => return not_allowed("GET, HEAD, POST"),
+        (true, false) => return not_allowed("GET, HEAD"),
+        (false, true) => return not_allowed("POST"),
+        (false, false) => {}
     }
     line(
         StatusCode::NOT_FOUND,
@@ -117,6 +123,12 @@ fn look(office: &Office, path: &str, query: Option<&str>) -> Reply {
     match path {
         "/healthz" => return line(StatusCode::OK, "alive"),
         "/readyz" => return ready(desk.subject()),
+        LOG_LEVEL => {
+            return match desk.subject() {
+                Some(subject) => line(StatusCode::OK, subject.log.level()),
+                None => line(StatusCode::SERVICE_UNAVAILABLE, "the agent is starting"),
+            };
+        }
         _ => {}
     }
     let ok = |kind, body: String| reply(StatusCode::OK, kind, body);
@@ -125,7 +137,7 @@ fn look(office: &Office, path: &str, query: Option<&str>) -> Reply {
         Some(figures) => ok(kind, text(&figures)),
         None => starting(),
     };
-    let asked = query.and_then(asked_address);
+    let asked = query.and_then(|query| value_of("address", query));
     match path {
         "/metrics" => of(Kind::Metrics, metrics::metrics),
         "/status" => of(Kind::Text, text::status),
@@ -169,12 +181,15 @@ fn ready(subject: Option<&Subject>) -> Reply {
     }
 }
 
-async fn command(office: &Office, path: &str) -> Reply {
+async fn command(office: &Office, path: &str, query: Option<&str>) -> Reply {
     let Some(subject) = office.desk.subject() else {
         return line(StatusCode::SERVICE_UNAVAILABLE, "the agent is starting");
     };
+    if path == LOG_LEVEL {
+        return set_log_level(&subject.log, query);
+    }
     if path == "/drain" {
-        (subject.say)("POST /drain: answering what is in flight, then ending");
+        info!("POST /drain: answering what is in flight, then ending");
         supervisor::stopping();
         subject.control.drain();
         office.desk.forget();
@@ -186,6 +201,18 @@ async fn command(office: &Office, path: &str) -> Reply {
     let reply = reload(subject).await;
     office.desk.forget();
     reply
+}
+
+fn set_log_level(log: &LogDial, query: Option<&str>) -> Reply {
+    let given = query.and_then(|query| value_of("level", query));
+    let level = given.unwrap_or_default().parse::<LogLevel>();
+    match level {
+        Ok(level) => {
+            log.turn(level);
+            line(StatusCode::OK, level)
+        }
+        Err(why) => line(StatusCode::BAD_REQUEST, format_args!("level={why}")),
+    }
 }
 
 /// Reads certificates and lists again, as SIGHUP does, and says what came of both.
@@ -224,10 +251,10 @@ async fn reload(subject: &Subject) -> Reply {
     line(status, lines.join("; "))
 }
 
-/// The value of `address` in a query, as a form writes it.
-fn asked_address(query: &str) -> Option<String> {
+/// A value in a query, as a form writes it.
+fn value_of(key: &str, query: &str) -> Option<String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.into_iter().find(|(name, _)| *name == "address")?;
+    let (_, value) = pairs.into_iter().find(|(name, _)| *name == key)?;
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -259,7 +286,7 @@ mod tests {
             ("addresses=1", None),
             ("", None),
         ] {
-            assert_eq!(asked_address(query).as_deref(), address, "{query}");
+            assert_eq!(value_of("address", query).as_deref(), address, "{query}");
         }
     }
 

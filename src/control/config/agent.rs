@@ -4,8 +4,9 @@ use core::time::Duration;
 
 use serde::Deserialize;
 
-use super::typed::{Mode, Time, Within};
-use super::values::{Cores, MaybeDuration, Workers};
+use super::typed::{Mode, Name, Time, Within};
+use super::values::{Cores, MaybeDuration, When, Workers};
+use crate::control::log::{LogFormat, LogLevel};
 
 /// The options of the agent that the file sets. What it leaves out is the command line's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +37,14 @@ pub struct AgentOptions {
     pub drain_timeout: Option<Duration>,
     /// Whether addresses are shared with a process that has them.
     pub takeover: Option<bool>,
+    /// Whom to give root's rights up for: a user, or a user and a group.
+    pub user: Option<String>,
+    /// Whether files that are not needed are shut off.
+    pub confine: Option<When>,
+    /// How much is logged.
+    pub log_level: Option<LogLevel>,
+    /// What a line of the log looks like.
+    pub log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -54,6 +63,10 @@ pub(super) struct AgentTable {
     processing_budget: Option<Time>,
     drain_timeout: Option<Time>,
     takeover: Option<bool>,
+    user: Option<Name>,
+    confine: Option<When>,
+    log_level: Option<LogLevel>,
+    log_format: Option<LogFormat>,
 }
 
 impl From<AgentTable> for AgentOptions {
@@ -72,6 +85,10 @@ impl From<AgentTable> for AgentOptions {
             processing_budget: table.processing_budget.map(|time| time.0),
             drain_timeout: table.drain_timeout.map(|time| time.0),
             takeover: table.takeover,
+            user: table.user.map(|user| user.0),
+            confine: table.confine,
+            log_level: table.log_level,
+            log_format: table.log_format,
         }
     }
 }
@@ -106,6 +123,10 @@ impl AgentOptions {
             ),
             ("drain-timeout", self.drain_timeout == other.drain_timeout),
             ("takeover", self.takeover == other.takeover),
+            ("user", self.user == other.user),
+            ("confine", self.confine == other.confine),
+            ("log-level", self.log_level == other.log_level),
+            ("log-format", self.log_format == other.log_format),
         ];
         let changed = same.into_iter().filter(|(_, same)| !same);
         changed.map(|(name, _)| name).collect()

@@ -3,6 +3,7 @@ use core::time::Duration;
 use std::path::Path;
 
 use super::*;
+use crate::control::log::{LogFormat, LogLevel};
 #[cfg(feature = "http")]
 use crate::reputation::Pattern;
 
@@ -24,6 +25,10 @@ fn every_key_is_understood() {
     let config = parse(include_str!("every_key.toml")).unwrap();
     assert_eq!(config.agent.listen.as_deref().unwrap().len(), 2);
     assert_eq!(config.agent.unix_mode, Some(0o600));
+    assert_eq!(config.agent.user.as_deref(), Some("nobody:nogroup"));
+    assert_eq!(config.agent.confine, Some(values::When::Require));
+    assert_eq!(config.agent.log_level, Some(LogLevel::Debug));
+    assert_eq!(config.agent.log_format, Some(LogFormat::Json));
     assert_eq!(config.source(), Source::Feeds);
     assert_eq!(
         config.reputation.cache.as_deref(),
@@ -87,6 +92,21 @@ const WRONG: &[(&str, usize, &str)] = &[
     ),
     ("[agent]\nhello-timeout = \"soon\"", 2, "expected a time"),
     ("[agent]\ncores = \"3-1\"", 2, "expected numbers and ranges"),
+    (
+        "[agent]\nlog-level = \"loudly\"",
+        2,
+        "unknown value \"loudly\"; known are error, warn, info, debug",
+    ),
+    (
+        "[agent]\nlog-format = \"jason\"",
+        2,
+        "did you mean \"json\"?",
+    ),
+    (
+        "[agent]\nconfine = \"yes\"",
+        2,
+        "known are auto, require, off",
+    ),
     (
         "[reputation]\nunknown-score = 101",
         2,

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use serde::Deserialize;
+
 use crate::agent::allowed_cores;
 
 /// The most workers that can be asked for.
@@ -26,6 +28,36 @@ impl Workers {
             Self::Auto => allowed_cores().len().max(1),
             Self::Count(count) => count,
         }
+    }
+}
+
+/// When something that not every machine can do is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum When {
+    /// If it can be done.
+    Auto,
+    /// Without it nothing is done.
+    Require,
+    /// Never.
+    Off,
+}
+
+impl When {
+    /// What these are called.
+    pub const NAMES: [&str; 3] = ["auto", "require", "off"];
+}
+
+/// `auto`, `require` or `off`.
+///
+/// # Errors
+/// What was expected.
+pub fn when(text: &str) -> Result<When, String> {
+    match text {
+        "auto" => Ok(When::Auto),
+        "require" => Ok(When::Require),
+        "off" => Ok(When::Off),
+        _ => Err("expected auto, require or off".into()),
     }
 }
 

@@ -3,6 +3,8 @@
 use core::time::Duration;
 use std::time::Instant;
 
+use tracing::{debug, warn};
+
 use super::super::now;
 use super::super::snapshot::{self, MakeError};
 use super::super::status::Status;
@@ -43,6 +45,12 @@ impl Engine {
             status.ranges = made.table.as_ref().map_or(0, |table| table.ranges());
             status.bytes = made.table.as_ref().map_or(0, |table| table.bytes());
         });
+        let entries = made.table.as_ref().map_or(0, |table| table.entries());
+        debug!(
+            entries,
+            "table published: {entries} entries in {:?}",
+            begun.elapsed()
+        );
         drop(made.table);
         self.show();
         Ok(())
@@ -53,9 +61,7 @@ impl Engine {
         let made = self.publish();
         if let Err(error) = &made {
             self.ageing = None;
-            self.tell(&format!(
-                "WARNING: no new table, the last good one stays: {error}"
-            ));
+            warn!("no new table, the last good one stays: {error}");
         }
         made.is_ok()
     }
@@ -83,9 +89,5 @@ impl Engine {
         if let Ok(mut status) = self.status.lock() {
             change(&mut status);
         }
-    }
-
-    pub(super) fn tell(&self, line: &str) {
-        (self.say)(line);
     }
 }

@@ -1,0 +1,70 @@
+//! What the configuration file says and no flag does.
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use spoa::control::config::{AdminKeys, AgentOptions};
+
+use super::Args;
+
+impl Args {
+    /// Takes from a configuration file what was not given on the command line.
+    pub(in crate::cli) fn complete(&mut self, given: &ArgMatches, file: AgentOptions) {
+        let take = |name: &str| given.value_source(name) != Some(ValueSource::CommandLine);
+        self.is_bound = file.listen.is_some() || !take("bind");
+        set(&mut self.bind, file.listen, take("bind"));
+        set(&mut self.workers, file.workers, take("workers"));
+        set(&mut self.unix_mode, file.unix_mode, take("unix_mode"));
+        set(
+            &mut self.max_frame_size,
+            file.max_frame_size,
+            take("max_frame_size"),
+        );
+        set(
+            &mut self.max_reassembly,
+            file.max_reassembly,
+            take("max_reassembly"),
+        );
+        set(
+            &mut self.hello_timeout,
+            file.hello_timeout,
+            take("hello_timeout"),
+        );
+        set(
+            &mut self.idle_timeout,
+            file.idle_timeout,
+            take("idle_timeout"),
+        );
+        set(&mut self.busy_poll, file.busy_poll, take("busy_poll"));
+        set(
+            &mut self.processing_budget,
+            file.processing_budget,
+            take("processing_budget"),
+        );
+        set(
+            &mut self.drain_timeout,
+            file.drain_timeout,
+            take("drain_timeout"),
+        );
+        set(&mut self.takeover, file.takeover, take("takeover"));
+        set(&mut self.confine, file.confine, take("confine"));
+        set(&mut self.log_level, file.log_level, take("log_level"));
+        set(&mut self.log_format, file.log_format, take("log_format"));
+        self.user = self.user.take().or(file.user);
+        self.cores = self.cores.take().or(file.cores);
+        self.max_connections = self.max_connections.or(file.max_connections);
+    }
+
+    /// Takes what the file says about the admin endpoint and no flag does.
+    pub(in crate::cli) fn complete_admin(&mut self, file: AdminKeys) {
+        self.admin = self.admin.take().or(file.listen);
+        self.admin_token = self.admin_token.take().or(file.token_file);
+        self.admin_mode = file.unix_mode;
+    }
+}
+
+/// Replaces a value, if there is another one and that may be used.
+fn set<T>(to: &mut T, from: Option<T>, may: bool) {
+    if let Some(value) = from.filter(|_| may) {
+        *to = value;
+    }
+}

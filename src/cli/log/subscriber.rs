@@ -1,0 +1,98 @@
+//! Takes events and makes lines of them. There are no spans.
+
+use core::fmt::{Debug, Write as _};
+use std::sync::Arc;
+
+use spoa::control::log::LogDial;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
+use tracing::{Event, Metadata, Subscriber};
+
+use super::line::{Style, quoted};
+use super::queue::Queue;
+
+#[derive(Debug)]
+pub(super) struct Lines {
+    dial: LogDial,
+    style: Style,
+    queue: Arc<Queue>,
+}
+
+impl Lines {
+    pub(super) const fn new(dial: LogDial, style: Style, queue: Arc<Queue>) -> Self {
+        Self { dial, style, queue }
+    }
+}
+
+impl Subscriber for Lines {
+    /// The dial may be turned at any time.
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && self.dial.level().shows(*metadata.level())
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut text = Text::default();
+        event.record(&mut text);
+        let (level, target) = (*event.metadata().level(), event.metadata().target());
+        let line = self.style.line(level, target, &text.message, &text.fields);
+        self.queue.push(&line);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// The message, and the other fields as members of a JSON object.
+#[derive(Debug, Default)]
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl Text {
+    fn member(&mut self, field: &Field, value: impl core::fmt::Display) {
+        // Writing to a String cannot fail.
+        let _ = write!(self.fields, ",{}:{value}", quoted(field.name()));
+    }
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "message" {
+            // The same.
+            let _ = write!(self.message, "{value:?}");
+        } else {
+            self.member(field, quoted(&format!("{value:?}")));
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.member(field, quoted(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.member(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.member(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.member(field, value);
+    }
+}
