@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::note::Note;
-use super::shelf::Outcome;
+use super::outcome::Outcome;
 use super::source::{File, SourceError, Stamp, TRIES_MAX};
 use crate::reputation::formats::Attributes;
 

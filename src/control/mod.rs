@@ -25,6 +25,7 @@ pub mod log;
 pub mod lookout;
 mod note;
 pub mod once;
+mod outcome;
 mod schedule;
 mod shelf;
 mod snapshot;

@@ -3,7 +3,6 @@ use core::time::Duration;
 use std::path::Path;
 
 use super::*;
-use crate::control::log::{LogFormat, LogLevel};
 #[cfg(feature = "http")]
 use crate::reputation::Pattern;
 
@@ -22,6 +21,8 @@ fn an_empty_file_is_the_agent_without_a_file() {
 #[test]
 #[cfg(feature = "http")]
 fn every_key_is_understood() {
+    use crate::control::log::{LogFormat, LogLevel};
+
     let config = parse(include_str!("every_key.toml")).unwrap();
     assert_eq!(config.agent.listen.as_deref().unwrap().len(), 2);
     assert_eq!(config.agent.unix_mode, Some(0o600));
