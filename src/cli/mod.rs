@@ -32,7 +32,7 @@ use spoa::control::{self, Engine, Remote, lookout};
 use spoa::host::supervisor;
 use spoa::iprep::{IpReputation, Judge};
 use spoa::reputation::Random;
-use tracing::debug;
+use tracing::info;
 
 use admin::Endpoint;
 use args::{Args, Command};
@@ -68,7 +68,7 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
     let dial = log::start(args.log_level, args.log_format);
     let config = config.map_err(|error| Failure::config(&error))?;
     serve(&args, config, &dial)?;
-    debug!("ended");
+    info!("ended");
     log::flush();
     Ok(ExitCode::SUCCESS)
 }

@@ -249,6 +249,9 @@ impl Engine {
                 self.publish_or_say();
             }
             self.retired.retain(|policy| Arc::strong_count(policy) > 1);
+            for note in self.shelf.stale_notes(now()) {
+                note.log();
+            }
             self.show();
         }
     }
@@ -260,6 +263,10 @@ impl Engine {
         let next = times.min().map_or(IDLE, |at| {
             at.saturating_duration_since(Instant::now()).min(IDLE)
         });
+        let next = self
+            .shelf
+            .until_stale(now())
+            .map_or(next, |it| next.min(it));
         if self.retired.is_empty() {
             next
         } else {

@@ -3,6 +3,8 @@
 //! In scope: which list is kept and why. Out of scope: when to look for another
 //! ([`engine`](super::engine)).
 
+mod ageing;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +33,8 @@ pub(super) struct Kept {
     pub(super) error: Option<String>,
     /// Why its copy is not on disk.
     uncopied: Option<String>,
+    /// Whether people know that it is stale.
+    is_known_stale: bool,
     /// The file as it was when it was last tried.
     tried: Option<Stamp>,
     /// Whether it could not be read for a reason that has nothing to do with it.
@@ -149,6 +153,7 @@ impl Kept {
             failures: 0,
             error: None,
             uncopied: None,
+            is_known_stale: false,
             tried: None,
             may_pass: false,
         }

@@ -128,7 +128,11 @@ fn a_clock_that_is_stepped_moves_what_goes_by_dates_and_nothing_else() {
         }
     }
     agent.shows("feed=\"web\"", "state=good");
-    assert_eq!(agent.count("WARNING"), 0, "{:?}", agent.lines());
+    // Nothing else is wrong.
+    agent.says("feed \"own\": stale: nothing new for longer than stale-after, last on ");
+    agent.says("feed \"own\": not stale any more");
+    let (warnings, stale) = (agent.count("WARNING"), agent.count(": stale: nothing new"));
+    assert_eq!(warnings, stale, "{:?}", agent.lines());
     let latency = agent.report().all.us("max");
     assert!(
         latency < 3600e6,
