@@ -182,3 +182,27 @@ fn without_asking_a_url_is_not_there() {
         );
     }
 }
+
+#[test]
+fn what_the_agent_would_not_start_with_is_wrong() {
+    let scratch = Scratch::new();
+    scratch.write("short", "secret\n");
+    let ended = check(
+        &scratch,
+        "[agent]\nlisten = [\"127.0.0.1:0\", \"localhost\"]\n\
+         [admin]\nlisten = \"0.0.0.0:12346\"\ntoken-file = \"short\"\n",
+    );
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let admin = if cfg!(feature = "admin") {
+        [
+            "[admin] listen: WRONG: 0.0.0.0:12346 ",
+            "[admin] token-file: WRONG: ",
+        ]
+    } else {
+        ["[admin]: WRONG: ", "without the feature admin"]
+    };
+    for part in admin.into_iter().chain(["listen \"localhost\": WRONG: "]) {
+        assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
+    }
+    assert!(!ended.stdout.contains("127.0.0.1:0"), "{}", ended.stdout);
+}

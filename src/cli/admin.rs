@@ -7,6 +7,7 @@ use spoa::control::Remote;
 use spoa::control::admin::{
     ADMIN_DESCRIPTORS, Admin, AdminError, AdminOptions, DEFAULT_ADMIN_PORT, Serving, Subject, Token,
 };
+use spoa::control::config::AdminKeys;
 use spoa::control::log::LogDial;
 use spoa::iprep::Published;
 use tracing::info;
@@ -84,6 +85,22 @@ impl Bound {
         let serving = self.0.map(Admin::serve).transpose();
         serving.map(Endpoint).map_err(Failure::thread)
     }
+}
+
+/// What keeps an endpoint of these keys from being there, but for an address that another process has.
+pub(crate) fn faults(keys: &AdminKeys) -> Vec<String> {
+    let listen = keys.listen.as_deref().and_then(|text| {
+        let why = match address(text) {
+            Err(why) => why,
+            Ok(address) if address.is_local() => return None,
+            Ok(address) => AdminError::NotLocal(address),
+        };
+        Some(format!("[admin] listen: WRONG: {why}"))
+    });
+    let token = keys.token_file.as_deref().map(Token::read);
+    let token = token.and_then(Result::err);
+    let token = token.map(|why| format!("[admin] token-file: WRONG: {why}"));
+    listen.into_iter().chain(token).collect()
 }
 
 /// The address of an endpoint. Without a port it is the endpoint's own default.

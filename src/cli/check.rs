@@ -13,6 +13,7 @@ use spoa::control::once::{Asking, Finding, Once};
 use spoa::control::status::Moment;
 use spoa::reputation::Role;
 
+use super::admin;
 use super::failure::Failure;
 
 /// Reads everything that a configuration names, and says what it found.
@@ -25,11 +26,12 @@ pub(crate) fn check(file: &Path, offline: bool) -> Result<ExitCode, Failure> {
     };
     let once = Once::read(&config, asking).map_err(Failure::engine)?;
     let addresses: Vec<_> = config.agent.listen.iter().flatten().collect();
-    let wrong_addresses: Vec<_> = addresses.into_iter().filter_map(|it| fault(it)).collect();
-    let mut wrong = once.database_errors.len() + wrong_addresses.len();
+    let mut faults: Vec<_> = addresses.into_iter().filter_map(|it| fault(it)).collect();
+    faults.extend(admin::faults(&config.admin));
+    let mut wrong = once.database_errors.len() + faults.len();
     let mut text = Vec::new();
     wrong += once.findings.iter().filter(|it| is_wrong(it)).count();
-    if write(&mut text, file, &wrong_addresses, &once, wrong).is_ok() {
+    if write(&mut text, file, &faults, &once, wrong).is_ok() {
         // A reader that has gone away has seen enough.
         let _ = io::stdout().lock().write_all(&text);
     }
@@ -66,12 +68,12 @@ fn is_wrong(finding: &Finding) -> bool {
 fn write(
     to: &mut Vec<u8>,
     file: &Path,
-    addresses: &[String],
+    faults: &[String],
     once: &Once,
     wrong: usize,
 ) -> io::Result<()> {
     writeln!(to, "{}: read", file.display())?;
-    for line in addresses {
+    for line in faults {
         writeln!(to, "{line}")?;
     }
     for finding in &once.findings {

@@ -4,11 +4,19 @@ use core::time::Duration;
 
 use spoa::agent::{Agent, BindAddress};
 use spoa::control::Remote;
+use spoa::control::config::AdminKeys;
 use spoa::control::log::LogDial;
 use spoa::iprep::Published;
 
 use super::args::Args;
 use super::failure::Failure;
+
+/// What the start says of any of these keys.
+pub(crate) fn faults(keys: &AdminKeys) -> Vec<String> {
+    let is_asked = keys.listen.is_some() || keys.token_file.is_some();
+    let why = "[admin]: WRONG: this binary was built without the feature admin";
+    is_asked.then(|| why.to_owned()).into_iter().collect()
+}
 
 /// No endpoint.
 #[derive(Debug)]

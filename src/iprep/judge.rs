@@ -317,14 +317,11 @@ fn score<'a>(score: Score) -> TypedData<'a> {
 /// The first address that has the right name. NULL and every other type are none.
 #[inline]
 fn address(message: &Message<'_>, name: Option<&str>) -> Option<IpAddr> {
-    let mut arguments = message.arguments();
-    match name {
-        None => arguments.find_map(|argument| argument.value.address()),
-        Some(name) => arguments.find_map(|argument| {
-            let address = argument.value.address()?;
-            is_same(name.as_bytes(), argument.name).then_some(address)
-        }),
-    }
+    message.arguments().find_map(|argument| {
+        let address = argument.value.address()?;
+        let is_named = name.is_none_or(|name| is_same(name.as_bytes(), argument.name));
+        is_named.then_some(address)
+    })
 }
 
 /// The first BINARY or STRING that has the right name. An empty one is one.

@@ -127,7 +127,11 @@ impl<'a> Ack<'a> {
         let (set, value) = (variable.set(), value.into());
         let out = self.frame.admit(set.len() + value.encoded_len())?;
         out.extend_from_slice(set);
-        value.write(out);
+        if let Some(short) = value.short() {
+            out.extend_from_slice(&short);
+        } else {
+            value.write(out);
+        }
         Ok(())
     }
 

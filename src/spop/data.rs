@@ -94,6 +94,18 @@ impl<'a> TypedData<'a> {
         }
     }
 
+    /// The whole encoding of a score, or of any small UINT32: two bytes.
+    #[inline]
+    pub(super) const fn short(&self) -> Option<[u8; 2]> {
+        match *self {
+            Self::Uint32(value) => match Varint::byte(value as u64) {
+                Some(byte) => Some([UINT32, byte]),
+                None => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Appends the value.
     ///
     /// A negative INT32 is extended to 64 bits, which is how `HAProxy` reads it back.
