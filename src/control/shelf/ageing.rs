@@ -15,7 +15,8 @@ impl Shelf {
 
     /// The time until the next list is stale of which that is not said yet.
     pub(in super::super) fn until_stale(&self, now: u32) -> Option<Duration> {
-        let fresh = self.kept.iter().filter(|kept| !kept.is_known_stale);
+        let good = self.kept.iter().filter(|kept| kept.good.is_some());
+        let fresh = good.filter(|kept| !kept.is_known_stale);
         let next = fresh.filter_map(Kept::stale_from).min()?;
         // A second later it is so without a doubt.
         Some(Duration::from_secs(u64::from(next.saturating_sub(now)) + 1))
