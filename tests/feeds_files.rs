@@ -173,7 +173,8 @@ fn a_file_that_grows_while_it_is_read_is_not_half_a_list() {
     let text = "192.0.2.1\n".repeat(50_000);
     scratch.write("own.txt", &text);
     scratch.write("beside.txt", GOOD);
-    let config = scratch.write("spoa.toml", CONFIG);
+    // However long it takes until somebody reads.
+    let config = scratch.write("spoa.toml", CONFIG.replace("4MiB", "1GiB"));
     let stop = Arc::<AtomicBool>::default();
     let path = scratch.path("own.txt");
     let is_over = Arc::clone(&stop);
