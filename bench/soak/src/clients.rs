@@ -14,6 +14,9 @@ const READER_REST: Duration = Duration::from_secs(15);
 /// Questions on a connection before a client opens another.
 const KEPT: u64 = 20_000;
 
+/// When a HELLO is certainly late: `--hello-timeout` is 5 s from the accept.
+const HELLO_AT_MOST: Duration = Duration::from_secs(4);
+
 /// Questions of the probe in a second.
 pub(crate) const PROBES: u64 = 1000;
 /// The probe changes its connection so often, so that both workers are seen.
@@ -82,8 +85,14 @@ pub(crate) fn slow_writer(shared: &Shared, target: &Target) {
         let mut peer = match kept.take() {
             Some(peer) => peer,
             None => {
+                let began = Instant::now();
                 let mut peer = Peer::connect(target)?;
-                drip(&mut peer, &frames::hello())?;
+                let sent = drip(&mut peer, &frames::hello());
+                // This thread was not let run: the agent may have given up, and rightly so.
+                if began.elapsed() >= HELLO_AT_MOST {
+                    return Ok(());
+                }
+                sent?;
                 peer.is_greeted()?;
                 peer
             }
