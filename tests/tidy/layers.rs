@@ -26,6 +26,7 @@ const LAYERS: [Layer; 10] = [
             "jiff",
             "maxminddb",
             "memchr",
+            "memmap2",
             "rand",
             "regex_automata",
             "serde",
@@ -99,7 +100,7 @@ const LIBRARY: &[&str] = &[
 ];
 
 /// The standard library, and every crate that the project depends on.
-const CRATES: [&str; 35] = [
+const CRATES: [&str; 36] = [
     "core",
     "alloc",
     "std",
@@ -119,6 +120,7 @@ const CRATES: [&str; 35] = [
     "listenfd",
     "maxminddb",
     "memchr",
+    "memmap2",
     "mio",
     "nix",
     "rand",

@@ -3,6 +3,8 @@
 use core::fmt::Debug;
 use core::hash::Hash;
 
+use super::records::Records;
+
 /// An address, or how far apart two are, as a number.
 pub(super) trait Address: Copy + Ord + Hash + Debug {
     /// The first address of all.
@@ -31,6 +33,16 @@ pub(super) trait Address: Copy + Ord + Hash + Debug {
 
     /// The number without its low bits, or `max` if that is less.
     fn shifted(self, low: u32, max: u32) -> u32;
+
+    /// What a range takes as a record: its first address, and the number of its shape. Packed: what the
+    /// alignment of `u128` would cost is more than half of it.
+    const RANGE_LEN: usize = size_of::<Self>() + size_of::<u32>();
+
+    /// The range in a place: its first address, and its shape.
+    fn range(records: &Records, place: usize) -> Option<(Self, u32)>;
+
+    /// Adds the range of a shape that begins here.
+    fn push_range(self, shape: u32, records: &mut Records);
 }
 
 macro_rules! address {
@@ -76,6 +88,22 @@ macro_rules! address {
             #[inline]
             fn shifted(self, low: u32, max: u32) -> u32 {
                 u32::try_from(self.unbounded_shr(low)).map_or(max, |high| high.min(max))
+            }
+
+            #[inline]
+            fn range(records: &Records, place: usize) -> Option<(Self, u32)> {
+                let record: [u8; Self::RANGE_LEN] = records.get(place)?;
+                let (first, shape) = record.split_first_chunk()?;
+                let shape = shape.first_chunk()?;
+                Some((Self::from_ne_bytes(*first), u32::from_ne_bytes(*shape)))
+            }
+
+            fn push_range(self, shape: u32, records: &mut Records) {
+                let mut record = [0; Self::RANGE_LEN];
+                let (first, rest) = record.split_at_mut(size_of::<Self>());
+                first.copy_from_slice(&self.to_ne_bytes());
+                rest.copy_from_slice(&shape.to_ne_bytes());
+                records.push(record);
             }
         }
     };

@@ -22,6 +22,8 @@ pub enum TableFull {
     Verdicts,
     /// More than 2^31 - 1 ranges of one family.
     Ranges,
+    /// More memory than the system has left.
+    Memory,
 }
 
 impl fmt::Display for TableFull {
@@ -30,6 +32,7 @@ impl fmt::Display for TableFull {
             Self::Feeds => "feeds (65,535 at most)",
             Self::Verdicts => "different verdicts (2^32 - 2 at most)",
             Self::Ranges => "ranges of addresses (2^31 - 1 of a family at most)",
+            Self::Memory => "entries (there is no memory left)",
         };
         write!(f, "too many {what} for one table; leave out a feed")
     }
@@ -68,7 +71,7 @@ impl TableBuilder {
     /// and what has expired is left out.
     ///
     /// # Errors
-    /// If there are more feeds, verdicts or ranges than a table can number.
+    /// If there are more feeds, verdicts or ranges than a table can number, or no memory for them.
     pub fn build(self, now: u32) -> Result<Table, TableFull> {
         let (terms, data): (Vec<_>, Vec<_>) = self.feeds.into_iter().unzip();
         let evidences = data.iter().map(|data| Arc::clone(data.evidences()));
@@ -95,9 +98,9 @@ fn ranges<A: Address, I: Iterator<Item = (A, Tail)>>(
 ) -> Result<(Ranges<A>, usize), TableFull> {
     let mut count = 0_usize;
     sweep(entries(), ledger, |_| count += 1)?;
-    let mut ranges = RangesBuilder::new(count).ok_or(TableFull::Ranges)?;
+    let mut ranges = RangesBuilder::new(count)?;
     let taken = sweep(entries(), ledger, |span| ranges.push(span))?;
-    Ok((ranges.finish(), taken))
+    Ok((ranges.finish()?, taken))
 }
 
 fn sweep<A: Address, I: Iterator<Item = (A, Tail)>>(

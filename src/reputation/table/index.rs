@@ -16,6 +16,7 @@
 //! spread ranges have one node, and ranges in clusters a node for each cluster.
 
 use super::address::Address;
+use super::records::Records;
 
 /// Buckets of a node for each of its ranges, at most; at least half as many.
 const BUCKETS: usize = 16;
@@ -28,6 +29,14 @@ const SPARSE: u64 = 4;
 /// Finds ranges by numbers.
 #[derive(Debug)]
 pub(super) struct Index<A> {
+    /// The node of all ranges; none if there are none.
+    root: Option<Node<A>>,
+    nodes: Vec<Node<A>>,
+    blocks: Records,
+}
+
+/// An index in the making.
+struct Draft<A> {
     nodes: Vec<Node<A>>,
     blocks: Vec<Block>,
 }
@@ -82,6 +91,21 @@ impl Block {
         }
     }
 
+    #[inline]
+    fn read(record: [u8; size_of::<Self>()]) -> Self {
+        let [b0, b1, b2, b3, h0, h1, h2, h3] = record;
+        Self {
+            bits: u32::from_ne_bytes([b0, b1, b2, b3]),
+            head: u32::from_ne_bytes([h0, h1, h2, h3]),
+        }
+    }
+
+    fn record(self) -> [u8; size_of::<Self>()] {
+        let [b0, b1, b2, b3] = self.bits.to_ne_bytes();
+        let [h0, h1, h2, h3] = self.head.to_ne_bytes();
+        [b0, b1, b2, b3, h0, h1, h2, h3]
+    }
+
     fn node(node: usize) -> Option<Self> {
         let head = u32::try_from(node).ok()?;
         Some(Self {
@@ -98,25 +122,7 @@ impl Block {
 /// How long a list may be.
 pub(super) const PLACES_MAX: usize = Block::REACHED as usize - 1;
 
-impl<A: Address> Index<A> {
-    /// An index of so many ranges, which ascend. `range` tells the first and the last number of each
-    /// by its place.
-    pub(super) fn new(len: usize, range: impl Fn(usize) -> (A, A)) -> Self {
-        let mut index = Self {
-            nodes: Vec::new(),
-            blocks: Vec::new(),
-        };
-        index.plan(0, len, &range);
-        let mut next = 0;
-        while next < index.nodes.len() {
-            index.fill(next, &range);
-            next += 1;
-        }
-        index.nodes.shrink_to_fit();
-        index.blocks.shrink_to_fit();
-        index
-    }
-
+impl<A: Address> Draft<A> {
     /// Adds a node for the ranges of these places.
     fn plan(&mut self, from: usize, to: usize, range: impl Fn(usize) -> (A, A)) -> Option<usize> {
         let last = to.checked_sub(1).filter(|last| *last >= from)?;
@@ -197,12 +203,40 @@ impl<A: Address> Index<A> {
             from = to;
         }
     }
+}
+
+impl<A: Address> Index<A> {
+    /// An index of so many ranges, which ascend. `range` tells the first and the last number of each
+    /// by its place. None if the system has no memory for it.
+    pub(super) fn new(len: usize, range: impl Fn(usize) -> (A, A)) -> Option<Self> {
+        let mut draft = Draft {
+            nodes: Vec::new(),
+            blocks: Vec::new(),
+        };
+        draft.plan(0, len, &range);
+        let mut next = 0;
+        while next < draft.nodes.len() {
+            draft.fill(next, &range);
+            next += 1;
+        }
+        let Draft { mut nodes, blocks } = draft;
+        nodes.shrink_to_fit();
+        let mut records = Records::with_capacity(blocks.len(), size_of::<Block>())?;
+        for block in blocks {
+            records.push(block.record());
+        }
+        Some(Self {
+            root: nodes.first().copied(),
+            nodes,
+            blocks: records,
+        })
+    }
 
     /// The place of the range that has this number, if one has it, or of one close to it: before it if
     /// both begin in the same block, or else just behind it.
     #[inline]
     pub(super) fn place(&self, wanted: A) -> Option<usize> {
-        let mut node = self.nodes.first()?;
+        let mut node = self.root.as_ref()?;
         loop {
             if wanted < node.base {
                 return node.from.checked_sub(1);
@@ -212,7 +246,7 @@ impl<A: Address> Index<A> {
                 return node.to.checked_sub(1);
             }
             let block = bucket / Block::LEN;
-            let block = self.blocks.get(node.blocks + block as usize)?;
+            let block = Block::read(self.blocks.get(node.blocks + block as usize)?);
             if block.bits != Block::NODE {
                 // The bucket's own bit comes to be the highest.
                 let up_to = block.bits << (Block::LEN - 1 - bucket % Block::LEN);
@@ -228,8 +262,8 @@ impl<A: Address> Index<A> {
         }
     }
 
-    pub(super) const fn bytes(&self) -> usize {
-        size_of::<Node<A>>() * self.nodes.capacity() + size_of::<Block>() * self.blocks.capacity()
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Node<A>>() * self.nodes.capacity() + self.blocks.bytes()
     }
 }
 

@@ -20,6 +20,7 @@ mod ledger;
 mod merge;
 mod outcome;
 mod range;
+mod records;
 mod sweep;
 mod terms;
 mod verdict;

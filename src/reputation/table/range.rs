@@ -5,24 +5,18 @@
 //!
 //! ```text
 //!  index      where a range is      2 to 4 bytes for a range, about
-//!  ranges     | first | shape |     8 bytes IPv4, 20 bytes IPv6
+//!  ranges     | first | shape |     8 bytes IPv4, 20 bytes IPv6, as records
 //!  shapes     | span | verdict |    few
 //! ```
 
 use std::collections::HashMap;
 
 use super::address::Address;
+use super::builder::TableFull;
 use super::index::{Index, PLACES_MAX};
 use super::ledger::VerdictId;
+use super::records::Records;
 use super::sweep::Span;
-
-/// A range. Packed: what the alignment of `u128` would cost is more than half of it.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, packed(4))]
-struct Range<A> {
-    first: A,
-    shape: u32,
-}
 
 /// How many addresses a range has besides its first, and the verdict on them.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +30,8 @@ struct Shape<A> {
 #[derive(Debug)]
 pub(super) struct Ranges<A: Copy> {
     index: Index<A>,
-    all: Vec<Range<A>>,
+    /// The first address of each, and its shape.
+    all: Records,
     shapes: Vec<Shape<A>>,
 }
 
@@ -45,9 +40,9 @@ impl<A: Address> Ranges<A> {
     #[inline]
     pub(super) fn find(&self, address: A) -> Option<VerdictId> {
         let place = self.index.place(address)?;
-        let range = self.all.get(place)?;
-        let shape = self.shapes.get(range.shape as usize)?;
-        if address.distance(range.first) <= { shape.span } {
+        let (first, shape) = A::range(&self.all, place)?;
+        let shape = self.shapes.get(shape as usize)?;
+        if address.distance(first) <= { shape.span } {
             return Some(shape.verdict);
         }
         self.find_near(place, address)
@@ -58,43 +53,48 @@ impl<A: Address> Ranges<A> {
     #[cold]
     #[inline(never)]
     fn find_near(&self, mut place: usize, address: A) -> Option<VerdictId> {
-        let begins_before = |range: &Range<A>| { range.first } <= address;
-        while self.all.get(place + 1).is_some_and(begins_before) {
+        let begins_before =
+            |place| A::range(&self.all, place).is_some_and(|(first, _)| first <= address);
+        while begins_before(place + 1) {
             place += 1;
         }
-        if !self.all.get(place).is_some_and(begins_before) {
+        if !begins_before(place) {
             place = place.checked_sub(1)?;
         }
-        let range = self.all.get(place)?;
-        let shape = self.shapes.get(range.shape as usize)?;
-        (address.distance(range.first) <= { shape.span }).then_some(shape.verdict)
+        let (first, shape) = A::range(&self.all, place)?;
+        let shape = self.shapes.get(shape as usize)?;
+        (address.distance(first) <= { shape.span }).then_some(shape.verdict)
     }
 
     pub(super) const fn len(&self) -> usize {
-        self.all.len()
+        self.all.count(A::RANGE_LEN)
     }
 
-    pub(super) const fn bytes(&self) -> usize {
-        size_of::<Range<A>>() * self.all.capacity()
-            + size_of::<Shape<A>>() * self.shapes.capacity()
-            + self.index.bytes()
+    pub(super) fn bytes(&self) -> usize {
+        self.all.bytes() + size_of::<Shape<A>>() * self.shapes.capacity() + self.index.bytes()
     }
 }
 
 /// Takes ranges in order.
 #[derive(Debug)]
 pub(super) struct RangesBuilder<A: Copy> {
-    all: Vec<Range<A>>,
+    all: Records,
     shapes: Vec<Shape<A>>,
     ids: HashMap<(A, VerdictId), u32>,
     last: Option<((A, VerdictId), u32)>,
 }
 
 impl<A: Address> RangesBuilder<A> {
-    /// Room for as many ranges as there will be, if they can be numbered.
-    pub(super) fn new(len: usize) -> Option<Self> {
-        (len <= PLACES_MAX).then(|| Self {
-            all: Vec::with_capacity(len),
+    /// Room for as many ranges as there will be.
+    ///
+    /// # Errors
+    /// If they cannot be numbered, or the system has no memory for them.
+    pub(super) fn new(len: usize) -> Result<Self, TableFull> {
+        if len > PLACES_MAX {
+            return Err(TableFull::Ranges);
+        }
+        Ok(Self {
+            all: Records::with_capacity(len, A::RANGE_LEN).ok_or(TableFull::Memory)?,
             shapes: Vec::new(),
             ids: HashMap::new(),
             last: None,
@@ -103,10 +103,7 @@ impl<A: Address> RangesBuilder<A> {
 
     pub(super) fn push(&mut self, span: Span<A>) {
         let shape = self.shape((span.last.distance(span.first), span.verdict));
-        self.all.push(Range {
-            first: span.first,
-            shape,
-        });
+        span.first.push_range(shape, &mut self.all);
     }
 
     fn shape(&mut self, key: (A, VerdictId)) -> u32 {
@@ -126,7 +123,9 @@ impl<A: Address> RangesBuilder<A> {
         id
     }
 
-    pub(super) fn finish(self) -> Ranges<A> {
+    /// # Errors
+    /// If the system has no memory for an index.
+    pub(super) fn finish(self) -> Result<Ranges<A>, TableFull> {
         let Self {
             all,
             mut shapes,
@@ -135,15 +134,14 @@ impl<A: Address> RangesBuilder<A> {
         } = self;
         drop(ids);
         shapes.shrink_to_fit();
-        let index = Index::new(all.len(), |place| {
-            let range = all.get(place);
-            let shape = range.and_then(|range| shapes.get(range.shape as usize));
-            range
-                .zip(shape)
-                .map_or((A::FIRST, A::FIRST), |(range, shape)| {
-                    (range.first, range.first.after(shape.span))
-                })
+        let index = Index::new(all.count(A::RANGE_LEN), |place| {
+            let found = A::range(&all, place).and_then(|(first, shape)| {
+                let shape = shapes.get(shape as usize)?;
+                Some((first, first.after(shape.span)))
+            });
+            found.unwrap_or((A::FIRST, A::FIRST))
         });
-        Ranges { index, all, shapes }
+        let index = index.ok_or(TableFull::Memory)?;
+        Ok(Ranges { index, all, shapes })
     }
 }
