@@ -4,13 +4,14 @@
 
 mod support;
 
+use std::thread;
 use std::time::Duration;
 
 use spoa::Agent;
 use spoa::agent::{BindAddress, Limits};
 use spoa::spop::{Ack, FrameFull, Notify};
 
-use support::{Habit, Load, Peer, Program, Scratch, own_loopback};
+use support::{Habit, Load, Peer, Program, Scratch, own_loopback, until};
 
 /// Times that the agent is replaced in one test.
 const ROUNDS: usize = 4;
@@ -19,11 +20,18 @@ const QUESTIONS: u64 = 200;
 /// Threads that keep a connection.
 const PERSISTENT: usize = 2;
 
+#[expect(clippy::unnecessary_wraps, reason = "it is a handler")]
+const fn answer(_: &Notify<'_>, _: &mut Ack<'_>) -> Result<(), FrameFull> {
+    Ok(())
+}
+
 /// Replaces an agent on this address again and again while it is asked without end.
 fn taken_over_under_load(address: &str, workers: [&str; 2]) {
     let bind = address.parse().unwrap();
     let start = |round: usize, more: &[&str]| {
-        let args = [&["-n", workers[round % 2]], more].concat();
+        // What is not over by then is cut off; on a loaded machine 5 s may not be enough.
+        let args = ["-n", workers[round % 2], "--drain-timeout", "25s"];
+        let args = [&args, more].concat();
         Program::start_on(&[address], &args)
     };
     let mut agent = start(0, &[]);
@@ -75,7 +83,6 @@ fn while_the_old_one_stops_new_connections_go_to_the_new_one() {
         drain_timeout: hour,
         ..Limits::default()
     };
-    let answer = |_: &Notify<'_>, _: &mut Ack<'_>| -> Result<(), FrameFull> { Ok(()) };
     let scratch = Scratch::new();
     for address in [format!("{}:12345", own_loopback()), scratch.bind("socket")] {
         let address: BindAddress = address.parse().unwrap();
@@ -97,6 +104,61 @@ fn while_the_old_one_stops_new_connections_go_to_the_new_one() {
         assert_eq!(newest.control().open(), [15; 4], "{address}");
         drop((peers, more));
     }
+}
+
+/// The kernel of a peer that is not in a hurry answers the agent's part of the TCP handshake 200 ms
+/// later. The agent has seen nothing of such a peer by the end of the 50 ms that a stop takes.
+#[test]
+fn a_handshake_that_takes_longer_than_a_stop_comes_to_its_end() {
+    for address in [own_loopback().to_string(), "[::1]".into()] {
+        let agent = |address: &str, takeover| {
+            let builder = Agent::builder().bind(address.parse().unwrap());
+            let builder = builder.workers(2).takeover(takeover);
+            builder.spawn(|_| answer).unwrap()
+        };
+        let old = agent(&format!("{address}:0"), false);
+        let address = old.addresses()[0].clone();
+        let slow = || {
+            let (socket, to) = Peer::socket(&address);
+            socket.set_tcp_quickack(false).unwrap();
+            socket.connect(&to).unwrap();
+            Peer::over(socket)
+        };
+        let mut peers: Vec<_> = (0..16).map(|_| slow()).collect();
+        let new = agent(&address.to_string(), true);
+        old.control().drain();
+        until("word from the old one", || {
+            peers.iter().all(|peer| !peer.is_silent())
+        });
+        for peer in &mut peers {
+            // They have said nothing for 50 ms. A reset would be an error.
+            peer.dismissed(0);
+        }
+        old.join().unwrap();
+        new.control().drain();
+        new.join().unwrap();
+    }
+}
+
+/// With the first listener that closes the order of the others changes, on which it depends where the
+/// kernel takes new connections.
+#[test]
+fn until_its_end_the_old_one_gets_nothing_more() {
+    let address: BindAddress = format!("{}:12345", own_loopback()).parse().unwrap();
+    let agent = |workers, takeover| {
+        let builder = Agent::builder().bind(address.clone()).workers(workers);
+        builder.takeover(takeover).spawn(|_| answer).unwrap()
+    };
+    let (old, new) = (agent(8, false), agent(2, true));
+    let control = old.control();
+    control.drain();
+    let end = thread::spawn(|| old.join().unwrap());
+    while !end.is_finished() {
+        let _peer = Peer::greeted(&address);
+        assert_eq!(control.open(), [0; 8]);
+    }
+    end.join().unwrap();
+    drop(new);
 }
 
 #[test]

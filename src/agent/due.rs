@@ -64,14 +64,6 @@ impl<H: Handler> Worker<H> {
     }
 
     fn due_listeners(&mut self, now: Instant) {
-        if self.listeners_until.is_some_and(|until| until <= now) {
-            self.listeners_until = None;
-            self.accept_all();
-            self.listeners.clear();
-        }
-        if let Some(until) = self.listeners_until {
-            self.desk.watch(until);
-        }
         for index in 0..self.listeners.len() {
             let Some(listener) = self.listeners.get_mut(index) else {
                 return;

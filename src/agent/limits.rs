@@ -22,7 +22,8 @@ pub struct Limits {
     pub idle_timeout: Option<Duration>,
     /// How long a shutdown may take. Default 5 s.
     pub drain_timeout: Duration,
-    /// How long a shutdown lets a silent connection speak up before it says goodbye. Default 50 ms.
+    /// How long a shutdown lets a silent connection speak up before it says goodbye, and how long
+    /// its listeners stay open at least. Default 50 ms.
     pub drain_grace: Duration,
     /// How long a connection that is over may take to fetch our last frame. Default 2 s.
     pub linger_timeout: Duration,
@@ -73,10 +74,10 @@ pub(super) const LINGER_BYTES: usize = 4 * 1024 * 1024;
 pub(super) const EVENTS: usize = 1024;
 
 /// Descriptors that are not connections: standard streams, a poll and a waker per worker, the
-/// listeners, and some for a library's caller.
+/// listeners twice (a TCP one has a second handle for its end), and some for a library's caller.
 fn descriptors_reserved(workers: usize, addresses: usize) -> usize {
     const OTHERS: usize = 32;
-    OTHERS + workers * (3 + addresses)
+    OTHERS + workers * (3 + 2 * addresses)
 }
 
 /// How many connections the process can hold, and how many descriptors it may open.

@@ -15,8 +15,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,6 +25,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use super::bind::allows;
+use super::closing::Group;
 use super::limits::{BACKLOG, KEEPALIVE};
 use super::passed::{Passed, PassedSocket};
 use super::path::{OwnPath, Unpublished, is_live, temporary_name};
@@ -82,31 +82,6 @@ pub(super) struct UnixRights {
     pub(super) mode: u32,
     /// The user and the group that it is given to.
     pub(super) owner: Option<(u32, u32)>,
-}
-
-/// The listeners that share a TCP address, by their inodes.
-#[derive(Debug)]
-pub(super) struct Group {
-    address: SocketAddr,
-    /// Another handle on one of them. As long as it is there the kernel queues connections.
-    handle: std::net::TcpListener,
-    /// Those of other processes that were there before.
-    before: Vec<u64>,
-    own: Vec<u64>,
-}
-
-impl Group {
-    /// Turns new connections away to whoever shares the address, if anybody does. What is queued
-    /// here stays. Reading who that is takes long on a busy machine, so no worker does it.
-    pub(super) fn turn_away(self) {
-        let Some(now) = steer::listening_on(self.address) else {
-            return;
-        };
-        if let Some(others) = steer::choose(&now, &self.before, &self.own) {
-            // On a kernel that refuses, connections go on coming here until the end.
-            let _ = steer::spread_over(&self.handle, others);
-        }
-    }
 }
 
 /// An address that has been taken: a listener for each worker, or one for all.
@@ -171,30 +146,14 @@ fn bind_tcp(wanted: SocketAddr, workers: usize, takeover: bool) -> io::Result<Bo
     for _ in 1..workers {
         sockets.push(listen_tcp(address, true)?);
     }
-    let own = sockets.iter().map(inode).collect::<io::Result<_>>()?;
-    let handle = sockets
-        .first()
-        .map(std::net::TcpListener::try_clone)
-        .transpose()?;
-    let before = before.unwrap_or_default();
-    let group = handle.map(|handle| Group {
-        address,
-        handle,
-        before,
-        own,
-    });
+    let group = Group::new(address, &sockets, before.unwrap_or_default())?;
     let listeners = sockets.into_iter().map(Listener::tcp).collect();
     Ok(Bound {
         address: BindAddress::Tcp(address),
         listeners,
-        group,
+        group: Some(group),
         unpublished: None,
     })
-}
-
-fn inode(socket: &std::net::TcpListener) -> io::Result<u64> {
-    let descriptor = OwnedFd::from(socket.try_clone()?);
-    Ok(fs::File::from(descriptor).metadata()?.ino())
 }
 
 fn listen_tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {

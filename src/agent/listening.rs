@@ -88,6 +88,7 @@ impl Listening {
             workers: Arc::clone(&workers),
             placement: Arc::clone(&placement),
             drain_timeout: builder.limits.drain_timeout,
+            drain_grace: builder.limits.drain_grace,
             groups: Arc::new(Mutex::new(groups)),
             #[cfg(feature = "tls")]
             tls: builder.binds.iter().map(|bind| bind.tls.clone()).collect(),
@@ -121,7 +122,7 @@ impl Listening {
                 desk,
                 pending: VecDeque::new(),
                 serial: 0,
-                listeners_until: None,
+                may_leave: false,
                 overdue: None,
             };
             if let Err(error) = start(worker, core, exit.clone()) {

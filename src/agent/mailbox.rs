@@ -1,5 +1,6 @@
 //! How anything reaches a worker: a queue and a waker. The worker looks into it only when woken.
 
+use core::convert::Infallible;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
@@ -20,6 +21,10 @@ pub(super) enum Mail {
     Refresh,
     /// Take what the kernel has queued, answer what is in flight, say goodbye, stop by then.
     Drain(Instant),
+    /// Take what has been queued since, close your listeners, and let go of this.
+    Close(Sender<Infallible>),
+    /// No worker sends connections any more: stop when those that there are have ended.
+    Leave,
     /// Show new connections these certificates, by the number of their bind.
     #[cfg(feature = "tls")]
     Renew(Renewed),

@@ -19,6 +19,7 @@ mod accept;
 mod address;
 mod bind;
 mod builder;
+mod closing;
 mod connection;
 mod counters;
 mod desk;
@@ -50,6 +51,7 @@ mod worker;
 use core::time::Duration;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Instant;
 
 pub use address::{BadAddress, BindAddress, DEFAULT_PORT};
@@ -73,7 +75,7 @@ pub use tls::TlsError;
 #[cfg(feature = "trace")]
 pub use trace::TraceSink;
 
-use listener::Group;
+use closing::{Closing, Group};
 use mailbox::{Mail, Mailbox};
 use placement::Placement;
 
@@ -105,7 +107,8 @@ pub struct Control {
     workers: Arc<[Mailbox]>,
     placement: Arc<Placement>,
     drain_timeout: Duration,
-    /// To be turned away when a shutdown begins, and let go of then.
+    drain_grace: Duration,
+    /// To be turned away when a shutdown begins, and let go of when the listeners close.
     groups: Arc<Mutex<Vec<Group>>>,
     /// The files of the binds with TLS, by the number of the bind.
     #[cfg(feature = "tls")]
@@ -230,20 +233,30 @@ impl Control {
     /// gets AGENT-DISCONNECT 0, all within [`Limits::drain_timeout`]. Calling it again changes
     /// nothing.
     pub fn drain(&self) {
+        if self.placement.drain() {
+            return;
+        }
         let groups = self
             .groups
             .lock()
             .map(|mut groups| core::mem::take(&mut *groups));
-        groups
-            .unwrap_or_default()
-            .into_iter()
-            .for_each(Group::turn_away);
-        self.placement.drain();
+        let mut groups = groups.unwrap_or_default();
+        groups.iter_mut().for_each(Group::turn_away);
         let until = after(self.drain_timeout);
         for worker in self.workers.iter() {
             // One that has stopped needs no telling.
             let _ = worker.send(Mail::Drain(until));
         }
+        let closing = Closing {
+            workers: Arc::clone(&self.workers),
+            groups,
+            grace: self.drain_grace,
+            until,
+        };
+        // If there is no thread to be had, the listeners close when the time is up.
+        let _ = thread::Builder::new()
+            .name("closing".into())
+            .spawn(move || closing.run());
     }
 }
 

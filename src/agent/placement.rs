@@ -107,9 +107,9 @@ impl Placement {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// From now on connections stay with the worker that accepts them.
-    pub(super) fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
+    /// From now on connections stay with the worker that accepts them. Whether they already did.
+    pub(super) fn drain(&self) -> bool {
+        self.draining.swap(true, Ordering::AcqRel)
     }
 }
 
@@ -164,7 +164,7 @@ mod tests {
         let placement = Placement::new(4, usize::MAX);
         assert_eq!(placement.claim(2), Some(2));
         assert_eq!(placement.claim(2), Some(3));
-        placement.drain();
+        assert!(!placement.drain() && placement.drain());
         assert_eq!(placement.claim(2), Some(2));
         assert_eq!(placement.claim(2), Some(2));
     }

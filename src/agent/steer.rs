@@ -15,6 +15,7 @@
 //! The choice stays with the group; a number that no socket has any more lets the kernel choose as it
 //! did before.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, BufRead as _};
 use std::net::{IpAddr, SocketAddr};
@@ -22,31 +23,58 @@ use std::os::fd::AsFd;
 
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{SockFilter, SockRef};
 
 /// The state of a listening socket in `/proc/net/tcp`.
 const LISTENING: &str = "0A";
+/// The state of a connection whose handshake the kernel has answered, and that is in no queue yet.
+const HALF_OPEN: &str = "03";
 /// Loads a random number: `SKF_AD_OFF + SKF_AD_RANDOM` of linux/filter.h.
 const RANDOM: u32 = 0xffff_f000 + 56;
 
 /// The inodes of the sockets that listen on an address, of this and of other processes. `None` if
 /// the kernel does not say.
 pub(super) fn listening_on(address: SocketAddr) -> Option<Vec<u64>> {
-    // `/proc/net` leads to the same, but not where only processes are shown (`subset=pid`).
-    let table = match address {
-        SocketAddr::V4(_) => "/proc/self/net/tcp",
-        SocketAddr::V6(_) => "/proc/self/net/tcp6",
-    };
-    let table = io::BufReader::new(fs::File::open(table).ok()?);
     let wanted = as_in_proc(address);
     // The kernel lists those that listen first. What follows may be very long, and is not read.
-    let lines = table.lines().skip(1).map_while(Result::ok);
-    let listening = lines.map_while(|line| listener(&line));
+    let listening = lines(address)?.map_while(|line| listener(&line));
     Some(
         listening
             .filter(|(local, _)| *local == wanted)
             .map(|(_, inode)| inode)
             .collect(),
     )
+}
+
+/// The connections in the middle of their handshake with an address: both ends, as the kernel prints
+/// them. It reads a line for each connection of the machine.
+pub(super) fn half_open_at(address: SocketAddr) -> HashSet<String> {
+    let anywhere = address.ip().is_unspecified();
+    let wanted = as_in_proc(address);
+    let port = format!(":{:04X}", address.port());
+    let here = |local: &str| local == wanted || (anywhere && local.ends_with(&port));
+    let ends = |line: String| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let (local, remote) = (fields.next()?, fields.next()?);
+        let wanted = fields.next()? == HALF_OPEN && here(local);
+        wanted.then(|| format!("{local} {remote}"))
+    };
+    lines(address)
+        .into_iter()
+        .flatten()
+        .filter_map(ends)
+        .collect()
+}
+
+/// The kernel's table of sockets, without its heading.
+fn lines(address: SocketAddr) -> Option<impl Iterator<Item = String>> {
+    // `/proc/net` leads to the same, but not where only processes are shown (`subset=pid`).
+    let table = match address {
+        SocketAddr::V4(_) => "/proc/self/net/tcp",
+        SocketAddr::V6(_) => "/proc/self/net/tcp6",
+    };
+    let table = io::BufReader::new(fs::File::open(table).ok()?);
+    Some(table.lines().skip(1).map_while(Result::ok))
 }
 
 /// The local address and the inode of a line's socket, if it listens.
@@ -115,6 +143,26 @@ pub(super) fn spread_over(listener: &impl AsFd, (first, count): (usize, usize)) 
     };
     setsockopt(listener, sockopt::AttachReusePortCbpf, &attached)?;
     Ok(())
+}
+
+/// Makes a listener deaf to new connections, as if their first packet were lost: peers send it again
+/// after a second. Connections in the middle of their handshake go on.
+pub(super) fn deafen(listener: &impl AsFd) -> io::Result<()> {
+    // Of the TCP header, which is where a socket's filter looks.
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const SYN_ACK: u32 = 0x12;
+    let instruction = |code: u32, jump_false: u8, k: u32| {
+        let code = u16::try_from(code).map_err(|_| io::ErrorKind::InvalidInput)?;
+        io::Result::Ok(SockFilter::new(code, 0, jump_false, k))
+    };
+    SockRef::from(listener).attach_filter(&[
+        instruction(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, FLAGS)?,
+        instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, SYN_ACK)?,
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, SYN)?,
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0)?,
+        instruction(libc::BPF_RET | libc::BPF_K, 0, u32::MAX)?,
+    ])
 }
 
 #[cfg(test)]

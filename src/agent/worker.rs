@@ -57,8 +57,8 @@ pub(super) struct Worker<H> {
     /// Connections to be given another turn.
     pub(super) pending: VecDeque<Token>,
     pub(super) serial: u32,
-    /// In a shutdown: when the listeners close.
-    pub(super) listeners_until: Option<Instant>,
+    /// In a shutdown: no worker has a listener any more, so none sends a connection here.
+    pub(super) may_leave: bool,
     /// When a moment was seen to have come that has not been acted on yet.
     pub(super) overdue: Option<Instant>,
 }
@@ -227,6 +227,12 @@ impl<H: Handler> Worker<H> {
                 Mail::Report(to) => drop(to.send(self.report())),
                 Mail::Refresh => self.desk.handler.refresh(),
                 Mail::Drain(until) => self.drain(until),
+                Mail::Close(done) => {
+                    self.accept_all();
+                    self.listeners.clear();
+                    drop(done);
+                }
+                Mail::Leave => self.may_leave = true,
                 #[cfg(feature = "tls")]
                 Mail::Renew(renewed) => self.renew(&renewed),
             }
@@ -296,7 +302,6 @@ impl<H: Handler> Worker<H> {
         }
         self.desk.drain = Some(until);
         self.desk.watch(until);
-        self.listeners_until = self.desk.deadline_in(self.desk.limits.drain_grace);
         for listener in &self.listeners {
             listener.hide();
         }
@@ -307,7 +312,7 @@ impl<H: Handler> Worker<H> {
     }
 
     /// Takes what is queued, but not for ever from peers who queue up as fast.
-    pub(super) fn accept_all(&mut self) {
+    fn accept_all(&mut self) {
         for index in 0..self.listeners.len() {
             for _ in 0..ACCEPT_ALL / ACCEPT_BATCH {
                 self.accept(index);
@@ -330,9 +335,9 @@ impl<H: Handler> Worker<H> {
     }
 
     fn is_over(&self) -> bool {
-        let empty = self.connections.is_empty() && self.listeners_until.is_none();
+        let done = self.may_leave && self.connections.is_empty();
         self.desk
             .drain
-            .is_some_and(|until| empty || Instant::now() >= until)
+            .is_some_and(|until| done || Instant::now() >= until)
     }
 }

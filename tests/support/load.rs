@@ -14,6 +14,9 @@ use super::{Peer, Received, frames, until};
 /// A shutdown gives a connection 50 ms to speak up, by the agent's clock.
 const GRACE: Duration = Duration::from_millis(45);
 
+/// After its goodbye an agent waits this long for the peer to close.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// Threads that ask one question after the other.
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -72,7 +75,7 @@ impl Load {
                         Ok(Fate::Crossed) => tally.crossed += 1,
                         Err(error) => {
                             peer = None;
-                            tally.lost.push(format!("{habit:?}: {error}"));
+                            tally.lost.push(format!("{habit:?} to {address}: {error}"));
                         }
                     }
                 }
@@ -109,28 +112,40 @@ type Kept = Option<(Peer, Instant)>;
 
 impl Habit {
     fn ask(self, address: &BindAddress, kept: &mut Kept) -> io::Result<Fate> {
+        let began = Instant::now();
+        match self.try_ask(address, kept) {
+            // A thread that did not get to run for so long finds that the agent waits no more.
+            Err(error) if began.elapsed() > LINGER && is_over(&error) => Ok(Fate::Crossed),
+            result => result,
+        }
+    }
+
+    fn try_ask(self, address: &BindAddress, kept: &mut Kept) -> io::Result<Fate> {
         // Unless the agent has said goodbye since the last answer.
         let open = kept.take().filter(|(peer, _)| peer.is_silent());
         let (mut peer, heard) = match open {
             Some(open) => open,
-            None => connect(address)?,
+            None => match connect(address)? {
+                Some(open) => open,
+                None => return Ok(Fate::Crossed),
+            },
         };
         // Not when the answer is seen: on a busy machine that may be long after it came.
         let asked = Instant::now();
-        peer.try_send(&frames::notify(7, 1))?;
-        match (self, peer.receive()?) {
+        told("NOTIFY", asked, peer.try_send(&frames::notify(7, 1)))?;
+        match (self, told("ACK", asked, peer.receive())?) {
             (_, Some(goodbye)) if goodbye.status() == Some(0) => crossed(heard),
             (_, other) if other.as_ref().is_none_or(|it| it.kind != FrameType::ACK) => {
-                Err(wrong("NOTIFY", other.as_ref()))
+                Err(wrong("NOTIFY", asked, other.as_ref()))
             }
             (Self::Persistent, _) => {
                 *kept = Some((peer, asked));
                 Ok(Fate::Answered)
             }
             (Self::PerQuestion, _) => {
-                peer.try_send(&frames::disconnect(0))?;
+                told("DISCONNECT", asked, peer.try_send(&frames::disconnect(0)))?;
                 // Its own DISCONNECT comes back, or that of an agent that stops.
-                while peer.receive()?.is_some() {}
+                while told("the end", asked, peer.receive())?.is_some() {}
                 // Both sides have closed. A reset now takes from the kernel what it would keep of the
                 // connection for a minute more, thousands of times.
                 peer.reset();
@@ -140,13 +155,28 @@ impl Habit {
     }
 }
 
-fn connect(address: &BindAddress) -> io::Result<(Peer, Instant)> {
+/// What came of a step. An error says at which step, and how long after the beginning.
+fn told<T>(step: &str, since: Instant, came: io::Result<T>) -> io::Result<T> {
+    let after = since.elapsed();
+    came.map_err(|error| io::Error::new(error.kind(), format!("{step}, {after:?}: {error}")))
+}
+
+fn is_over(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
+}
+
+/// None if a goodbye met our HELLO.
+fn connect(address: &BindAddress) -> io::Result<Kept> {
     let opened = Instant::now();
-    let mut peer = Peer::try_connect(address)?;
-    peer.try_send(&frames::hello())?;
-    match peer.receive()? {
-        Some(hello) if hello.kind == FrameType::AGENT_HELLO => Ok((peer, opened)),
-        other => Err(wrong("HELLO", other.as_ref())),
+    let mut peer = told("connecting", opened, Peer::try_connect(address))?;
+    told("HELLO", opened, peer.try_send(&frames::hello()))?;
+    match told("AGENT-HELLO", opened, peer.receive())? {
+        Some(hello) if hello.kind == FrameType::AGENT_HELLO => Ok(Some((peer, opened))),
+        Some(goodbye) if goodbye.status() == Some(0) => crossed(opened).map(|_| None),
+        other => Err(wrong("HELLO", opened, other.as_ref())),
     }
 }
 
@@ -160,6 +190,9 @@ fn crossed(heard: Instant) -> io::Result<Fate> {
     Ok(Fate::Crossed)
 }
 
-fn wrong(question: &str, answer: Option<&Received>) -> io::Error {
-    io::Error::other(format!("{question} answered with {answer:?}"))
+fn wrong(question: &str, since: Instant, answer: Option<&Received>) -> io::Error {
+    let after = since.elapsed();
+    io::Error::other(format!(
+        "{question} answered after {after:?} with {answer:?}"
+    ))
 }
