@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::aside::Aside;
 use super::note::Note;
 use super::outcome::Outcome;
 use super::source::{File, SourceError, Stamp, TRIES_MAX};
@@ -39,9 +40,10 @@ impl Databases {
     }
 
     /// Reads those that have changed, or both.
-    pub(super) fn read(&mut self, all: bool) -> Vec<Outcome> {
+    pub(super) fn read(&mut self, all: bool, aside: &Aside) -> Vec<Outcome> {
         let both = [&mut self.asn, &mut self.country].into_iter();
-        both.filter_map(|database| database.read(all)).collect()
+        both.filter_map(|database| database.read(all, aside))
+            .collect()
     }
 }
 
@@ -55,14 +57,15 @@ impl Database {
         }
     }
 
-    fn read(&mut self, all: bool) -> Option<Outcome> {
+    fn read(&mut self, all: bool, aside: &Aside) -> Option<Outcome> {
         let path = self.path.clone()?;
         let stamp = Stamp::at(&path);
         if !all && self.tried.is_some() && self.tried == stamp {
             return None;
         }
         self.tried = stamp;
-        match read(&path) {
+        let file = path.clone();
+        match aside.run(move || read(&file)) {
             Ok(data) => {
                 self.data = Some(Arc::new(data));
                 let was_wrong = self.error.take().is_some();

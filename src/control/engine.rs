@@ -22,6 +22,7 @@ use std::{io, path::PathBuf};
 use rustix::process::nice;
 use tracing::{error, info, warn};
 
+use super::aside::Aside;
 use super::config::{Config, Place};
 use super::databases::Databases;
 use super::fetch::Fetch;
@@ -39,10 +40,11 @@ use crate::host::supervisor;
 use crate::iprep::{Policy, Published};
 use crate::reputation::Role;
 
+/// How much the control thread steps back behind the workers. With every core busy it has a tenth of one for
+/// what the thread that makes way gets no further with.
+const NICENESS: i32 = 10;
 /// How often old policies are looked at while a worker still has one.
 const RETIRED_INTERVAL: Duration = Duration::from_millis(200);
-/// How much the control thread steps back behind the workers.
-const NICENESS: i32 = 19;
 /// When to look again at a file that could not be read for want of a descriptor, or the like.
 const RETRY: Duration = Duration::from_secs(5);
 /// The longest time without a look at the clock.
@@ -65,6 +67,8 @@ pub struct Engine {
     databases: Databases,
     published: Published,
     retired: Vec<Arc<Policy>>,
+    /// Does what takes long, once this is a thread.
+    aside: Aside,
     /// Called when a policy has been replaced.
     replaced: Box<dyn Fn() + Send>,
     status: SharedStatus,
@@ -151,6 +155,7 @@ impl Engine {
             shelf,
             databases,
             retired: Vec::new(),
+            aside: Aside::default(),
             replaced: Box::new(|| {}),
             status: SharedStatus::default(),
             sender,
@@ -163,7 +168,7 @@ impl Engine {
             refusals: 0,
         };
         engine.follow();
-        engine.shelf.read_copies(now());
+        engine.shelf.read_copies(now(), &engine.aside);
         engine.read_files(true);
         engine.fetch_missing();
         engine.plan();
@@ -214,11 +219,15 @@ impl Engine {
     }
 
     fn run(mut self) {
+        self.aside = Aside::start();
         // Workers come first where there are fewer cores than threads. It is this thread's alone, and
         // of those that it starts.
         let _ = nice(NICENESS);
         loop {
-            match self.events.recv_timeout(self.wait()) {
+            let event = self.events.recv_timeout(self.wait());
+            // Before there is more to be kept.
+            self.let_go();
+            match event {
                 Ok(Event::Reload(done)) => {
                     let came = self.reload();
                     self.show();
@@ -248,7 +257,6 @@ impl Engine {
             if self.ageing.is_some_and(|at| at <= Instant::now()) {
                 self.publish_or_say();
             }
-            self.retired.retain(|policy| Arc::strong_count(policy) > 1);
             for note in self.shelf.stale_notes(now()) {
                 note.log();
             }
@@ -302,7 +310,7 @@ impl Engine {
         self.databases
             .adopt(reputation.asn.as_ref(), reputation.country.as_ref());
         self.follow();
-        self.shelf.read_copies(now());
+        self.shelf.read_copies(now(), &self.aside);
         self.read_files(true);
         self.plan();
         let at = Instant::now();
@@ -337,7 +345,7 @@ impl Engine {
             let Place::Path(path) = &list.feed.place else {
                 return None;
             };
-            let error = load::read_file(&list.feed, path, now()).err()?;
+            let error = load::read_aside(&self.aside, &list.feed, path, now()).err()?;
             Some(format!("{}: {error}", list.title()))
         });
         wrong.next()
@@ -352,8 +360,8 @@ impl Engine {
 
     /// Reads files; whether there is something new.
     fn read_files(&mut self, all: bool) -> bool {
-        let mut outcomes = self.shelf.read_files(all, now());
-        outcomes.extend(self.databases.read(all));
+        let mut outcomes = self.shelf.read_files(all, now(), &self.aside);
+        outcomes.extend(self.databases.read(all, &self.aside));
         self.retry = self.shelf.has_untried().then(|| Instant::now() + RETRY);
         let is_new = outcomes.iter().any(|outcome| outcome.is_new);
         for outcome in outcomes {

@@ -1,8 +1,10 @@
 //! Fetching a list: what a thread of its own does, so that a slow server holds up nobody.
 
+use super::aside::Aside;
 use super::config::{Feed, Place};
 use super::load::{Good, LoadError};
 use super::source::cache::Meta;
+use std::sync::Arc;
 
 /// What came of it.
 #[cfg_attr(
@@ -18,7 +20,7 @@ pub(super) enum Fetch {
         /// As it was read.
         good: Box<Good>,
         /// As it came.
-        bytes: Vec<u8>,
+        bytes: Arc<Vec<u8>>,
         /// What to ask with the next time.
         meta: Meta,
     },
@@ -26,7 +28,12 @@ pub(super) enum Fetch {
 
 /// Asks the URL of a feed and reads what comes.
 #[cfg(feature = "http")]
-pub(super) fn fetch(feed: &Feed, known: Option<&Meta>, now: u32) -> Result<Fetch, LoadError> {
+pub(super) fn fetch(
+    feed: &Feed,
+    known: Option<&Meta>,
+    now: u32,
+    aside: &Aside,
+) -> Result<Fetch, LoadError> {
     use super::load;
     use super::source::SourceError;
     use super::source::http::{self, Answer};
@@ -37,8 +44,10 @@ pub(super) fn fetch(feed: &Feed, known: Option<&Meta>, now: u32) -> Result<Fetch
     match http::fetch(feed, url, known, now)? {
         Answer::NotModified => Ok(Fetch::NotModified),
         Answer::Fetched { bytes, meta } => {
-            let good = load::read_bytes(feed, &bytes, now, now)?;
-            let good = Box::new(good);
+            let bytes = Arc::new(bytes);
+            let (list, body) = (feed.clone(), Arc::clone(&bytes));
+            let read = aside.run(move || load::read_bytes(&list, &body, now, now));
+            let good = Box::new(read?);
             Ok(Fetch::New { good, bytes, meta })
         }
     }
@@ -46,7 +55,12 @@ pub(super) fn fetch(feed: &Feed, known: Option<&Meta>, now: u32) -> Result<Fetch
 
 /// A binary that cannot.
 #[cfg(not(feature = "http"))]
-pub(super) fn fetch(feed: &Feed, known: Option<&Meta>, now: u32) -> Result<Fetch, LoadError> {
-    let _ = (&feed.place, known, now, Place::Url);
+pub(super) fn fetch(
+    feed: &Feed,
+    known: Option<&Meta>,
+    now: u32,
+    aside: &Aside,
+) -> Result<Fetch, LoadError> {
+    let _ = (&feed.place, known, now, aside, Place::Url);
     Err(super::source::SourceError::WithoutHttp.into())
 }

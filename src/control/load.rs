@@ -9,6 +9,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::aside::Aside;
 use super::config::{Feed, Place};
 use super::source::{File, Input, SourceError, Stamp, TRIES_MAX};
 use crate::reputation::formats::{
@@ -122,6 +123,17 @@ pub fn read_file(feed: &Feed, path: &Path, now: u32) -> Result<(Good, Stamp), Lo
     }
     let path = path.to_owned();
     Err(SourceError::Changing { path }.into())
+}
+
+/// The same on the thread that makes way.
+pub(super) fn read_aside(
+    aside: &Aside,
+    feed: &Feed,
+    path: &Path,
+    now: u32,
+) -> Result<(Good, Stamp), LoadError> {
+    let (feed, path) = (feed.clone(), path.to_owned());
+    aside.run(move || read_file(&feed, &path, now))
 }
 
 /// Reads a list that was fetched.

@@ -12,6 +12,7 @@
 
 #[cfg(feature = "admin")]
 pub mod admin;
+mod aside;
 pub mod certificates;
 mod clock;
 pub mod config;

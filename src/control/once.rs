@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
+use super::aside::Aside;
 use super::config::{Config, Place};
 use super::databases::Databases;
 use super::fetch;
@@ -62,20 +63,20 @@ impl Once {
     /// # Errors
     /// If no policy can be made of it.
     pub fn read(config: &Config, asking: Asking) -> Result<Self, MakeError> {
-        let mut shelf = Shelf::default();
+        let (mut shelf, here) = (Shelf::default(), Aside::default());
         let cache = config.reputation.cache.clone();
         shelf.adopt(lists(config), cache.filter(|_| asking != Asking::All));
-        shelf.read_copies(now());
+        shelf.read_copies(now(), &here);
         shelf.forget_cache();
-        shelf.read_files(true, now());
+        shelf.read_files(true, now(), &here);
         if asking != Asking::Nothing {
             ask_missing(&mut shelf);
         }
         let mut databases = Databases::default();
         let reputation = &config.reputation;
         databases.adopt(reputation.asn.as_ref(), reputation.country.as_ref());
-        let notes = databases.read(true);
-        let made = snapshot::make(config, &shelf, &databases, now())?;
+        let notes = databases.read(true, &here);
+        let made = snapshot::make(config, &shelf, &databases, now(), &here)?;
         let is_asked = |list: &List| match list.feed.place {
             Place::Path(_) => true,
             Place::Url(_) => asking != Asking::Nothing,
@@ -111,7 +112,7 @@ pub(super) fn ask_missing(shelf: &mut Shelf) -> Vec<(List, Answered)> {
     let results: Vec<_> = thread::scope(|scope| {
         let ask = |list: List| {
             scope.spawn(move || {
-                let result = fetch::fetch(&list.feed, None, now());
+                let result = fetch::fetch(&list.feed, None, now(), &Aside::default());
                 (list, result)
             })
         };
@@ -121,7 +122,7 @@ pub(super) fn ask_missing(shelf: &mut Shelf) -> Vec<(List, Answered)> {
     });
     let taken = results.into_iter().map(|(list, result)| {
         let retry_after = result.as_ref().err().and_then(LoadError::retry_after);
-        let outcome = shelf.fetched(&list, result, now());
+        let outcome = shelf.fetched(&list, result, now(), &Aside::default());
         let answered = Answered {
             outcome: outcome?,
             retry_after,

@@ -8,6 +8,7 @@ mod ageing;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::aside::Aside;
 use super::config::Place;
 use super::fetch::Fetch;
 use super::lists::List;
@@ -89,18 +90,19 @@ impl Shelf {
     }
 
     /// Reads the files that have changed since they were last tried, or all of them.
-    pub(super) fn read_files(&mut self, all: bool, now: u32) -> Vec<Outcome> {
+    pub(super) fn read_files(&mut self, all: bool, now: u32, aside: &Aside) -> Vec<Outcome> {
         let kept = self.kept.iter_mut();
-        kept.filter_map(|kept| kept.read_file(all, now)).collect()
+        kept.filter_map(|kept| kept.read_file(all, now, aside))
+            .collect()
     }
 
     /// Takes the copies of URLs that an earlier process has left.
-    pub(super) fn read_copies(&mut self, now: u32) {
+    pub(super) fn read_copies(&mut self, now: u32, aside: &Aside) {
         let Some(folder) = self.cache.clone() else {
             return;
         };
         for kept in self.kept.iter_mut().filter(|kept| kept.good.is_none()) {
-            kept.read_copy(&folder, now);
+            kept.read_copy(&folder, now, aside);
         }
     }
 
@@ -110,6 +112,7 @@ impl Shelf {
         list: &List,
         result: Result<Fetch, LoadError>,
         now: u32,
+        aside: &Aside,
     ) -> Option<Outcome> {
         let folder = self.cache.clone();
         // The configuration may be another one by now.
@@ -117,14 +120,14 @@ impl Shelf {
         Some(match result {
             Ok(Fetch::NotModified) => kept.confirm(folder.as_deref(), now),
             Ok(Fetch::New { good, bytes, meta }) => {
-                let outcome = kept.take(Ok(*good), now);
+                let outcome = kept.take(Ok(*good), now, aside);
                 if outcome.is_new {
                     kept.keep_copy(folder.as_deref(), &bytes, &meta, outcome)
                 } else {
                     outcome
                 }
             }
-            Err(error) => kept.take(Err(error), now),
+            Err(error) => kept.take(Err(error), now, aside),
         })
     }
 
@@ -174,7 +177,7 @@ impl Kept {
         self.list.feed.specifics.categories.as_ref()
     }
 
-    fn read_file(&mut self, all: bool, now: u32) -> Option<Outcome> {
+    fn read_file(&mut self, all: bool, now: u32, aside: &Aside) -> Option<Outcome> {
         let Place::Path(path) = self.list.feed.place.clone() else {
             return None;
         };
@@ -184,7 +187,7 @@ impl Kept {
         if is_known && !all {
             return None;
         }
-        let read = load::read_file(&self.list.feed, &path, now);
+        let read = load::read_aside(aside, &self.list.feed, &path, now);
         self.may_pass = read.as_ref().is_err_and(LoadError::may_pass);
         self.tried = match &read {
             Ok((_, stamp)) => Some(*stamp),
@@ -192,11 +195,11 @@ impl Kept {
             Err(_) if self.may_pass => None,
             Err(_) => stamp,
         };
-        Some(self.take(read.map(|(good, _)| good), now))
+        Some(self.take(read.map(|(good, _)| good), now, aside))
     }
 
     /// Takes a list, if it is good.
-    fn take(&mut self, read: Result<Good, LoadError>, now: u32) -> Outcome {
+    fn take(&mut self, read: Result<Good, LoadError>, now: u32, aside: &Aside) -> Outcome {
         let guarded = read.and_then(|good| {
             load::guard(&self.list.feed, self.good.as_ref(), &good)?;
             Ok(good)
@@ -204,7 +207,9 @@ impl Kept {
         match guarded {
             Ok(good) => {
                 let wrong = self.wrong_lines(&good);
-                self.good = Some(good);
+                if let Some(old) = self.good.replace(good) {
+                    aside.free(old);
+                }
                 self.from_cache = false;
                 Outcome::new(self.succeeded(now).or(wrong))
             }
@@ -261,13 +266,13 @@ impl Kept {
         }
     }
 
-    fn read_copy(&mut self, folder: &Path, now: u32) {
+    fn read_copy(&mut self, folder: &Path, now: u32, aside: &Aside) {
         let Some(copy) = self.copy(folder).filter(Copy::exists) else {
             return;
         };
         let meta = copy.meta();
         let fetched = meta.as_ref().map(|meta| meta.fetched);
-        let read = load::read_file(&self.list.feed, copy.data(), now);
+        let read = load::read_aside(aside, &self.list.feed, copy.data(), now);
         // One that cannot be read is as good as none: the URL is asked.
         let Ok((mut good, _)) = read else {
             return;

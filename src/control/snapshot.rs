@@ -3,6 +3,7 @@
 use core::fmt;
 use std::sync::Arc;
 
+use super::aside::Aside;
 use super::config::{Combining, Config, OwnList, Source};
 use super::databases::Databases;
 use super::lists::own_name;
@@ -47,11 +48,12 @@ pub(super) fn make(
     shelf: &Shelf,
     databases: &Databases,
     now: u32,
+    aside: &Aside,
 ) -> Result<Made, MakeError> {
     let table = match config.source() {
         Source::Random => None,
         Source::Feeds => Some(Arc::new(
-            table(config, shelf, now).map_err(MakeError::Table)?,
+            table(config, shelf, now, aside).map_err(MakeError::Table)?,
         )),
     };
     let unknown = config.reputation.unknown_score;
@@ -67,7 +69,7 @@ pub(super) fn make(
         source,
         asn: databases.asn.data.clone(),
         country: databases.country.data.clone(),
-        payload: payload(config)?,
+        payload: payload(config, aside)?,
         actions: config.reputation.actions.clone(),
         stale_from: stale_from(shelf),
     };
@@ -80,18 +82,18 @@ pub(super) fn stale_from(shelf: &Shelf) -> Option<u32> {
     shelf.kept.iter().filter_map(Kept::stale_from).min()
 }
 
-fn payload(config: &Config) -> Result<Option<Arc<PayloadRules>>, MakeError> {
+fn payload(config: &Config, aside: &Aside) -> Result<Option<Arc<PayloadRules>>, MakeError> {
     if config.payload.is_empty() {
         return Ok(None);
     }
-    let rules = config.payload.iter().map(|it| it.rule.clone()).collect();
+    let rules: Vec<_> = config.payload.iter().map(|it| it.rule.clone()).collect();
     let bytes_max = config.payload_bytes_max.unwrap_or(PAYLOAD_BYTES_MAX);
-    let rules = PayloadRules::new(rules, bytes_max).map_err(MakeError::Payload)?;
-    Ok(Some(Arc::new(rules)))
+    let made = aside.run(move || PayloadRules::new(rules.clone(), bytes_max));
+    Ok(Some(Arc::new(made.map_err(MakeError::Payload)?)))
 }
 
 /// The table of all lists that there are.
-fn table(config: &Config, shelf: &Shelf, now: u32) -> Result<Table, TableFull> {
+fn table(config: &Config, shelf: &Shelf, now: u32, aside: &Aside) -> Result<Table, TableFull> {
     let combine = match config.reputation.combine {
         Combining::NoisyOr => Combine::NoisyOr,
         Combining::Worst => Combine::Worst,
@@ -120,7 +122,7 @@ fn table(config: &Config, shelf: &Shelf, now: u32) -> Result<Table, TableFull> {
         };
         builder.feed(terms, Arc::clone(&good.data));
     }
-    builder.build(now)
+    aside.run(move || builder.clone().build(now))
 }
 
 fn data(own: &OwnList) -> FeedData {

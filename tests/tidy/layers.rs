@@ -133,6 +133,7 @@ const CRATES: [&str; 36] = [
     "signal_hook",
     "slab",
     "socket2",
+    "thread_priority",
     "tokio",
     "toml",
     "tracing",

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::thread;
 use std::time::Instant;
 
+use super::super::aside::Aside;
 use super::super::config::Place;
 use super::super::fetch::{self, Fetch};
 use super::super::lists::List;
@@ -56,7 +57,10 @@ impl Engine {
             }
             let (list, known, sender) = (kept.list.clone(), kept.meta.clone(), self.sender.clone());
             let ask = move || {
-                let result = contained(|| fetch::fetch(&list.feed, known.as_ref(), now()));
+                // A transfer is not worth it, what is done with it is.
+                let aside = Aside::start();
+                let ask = || fetch::fetch(&list.feed, known.as_ref(), now(), &aside);
+                let result = contained(ask);
                 // The engine ends with the process.
                 let _ = sender.send(Event::Fetched(Box::new((list, result))));
             };
@@ -83,7 +87,7 @@ impl Engine {
     /// Takes what came of asking a URL; whether there is something new.
     pub(super) fn take(&mut self, list: &List, result: Result<Fetch, LoadError>) -> bool {
         let retry_after = result.as_ref().err().and_then(LoadError::retry_after);
-        let Some(outcome) = self.shelf.fetched(list, result, now()) else {
+        let Some(outcome) = self.shelf.fetched(list, result, now(), &self.aside) else {
             // It was asked on other terms than there are now.
             if let Some(due) = self.due.get_mut(&list.key()) {
                 *due = Due::first(Instant::now());

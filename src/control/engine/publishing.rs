@@ -1,6 +1,7 @@
 //! What is made of the lists, and who is told.
 
 use core::time::Duration;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::{debug, warn};
@@ -31,10 +32,20 @@ impl Engine {
         (self.replaced)();
     }
 
+    /// Frees policies that no worker has any more.
+    pub(super) fn let_go(&mut self) {
+        let is_over = |policy: &mut Arc<Policy>| Arc::strong_count(policy) == 1;
+        let over: Vec<_> = self.retired.extract_if(.., is_over).collect();
+        if !over.is_empty() {
+            self.aside.free(over);
+        }
+    }
+
     /// Makes a policy and publishes it.
     pub(super) fn publish(&mut self) -> Result<(), MakeError> {
         let (time, begun) = (now(), Instant::now());
-        let made = snapshot::make(&self.config, &self.shelf, &self.databases, time)?;
+        let (config, aside) = (&self.config, &self.aside);
+        let made = snapshot::make(config, &self.shelf, &self.databases, time, aside)?;
         self.replace(made.policy);
         self.ageing = self.next_ageing();
         self.update(|status| {

@@ -41,7 +41,7 @@ impl fmt::Display for TableFull {
 impl core::error::Error for TableFull {}
 
 /// Collects feeds for a table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TableBuilder {
     combine: Combine,
     unknown: Score,
