@@ -28,7 +28,7 @@ const NICENESS: i32 = 19;
 const LOOK: Duration = Duration::from_secs(1);
 /// It gets on if it has had this share of a core: one in so many. One that waits for a disk has not,
 /// either, and the list is read twice.
-const SHARE: u32 = 20;
+const SHARE: u32 = 5;
 
 type Job = Box<dyn FnOnce() + Send>;
 
