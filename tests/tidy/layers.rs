@@ -100,7 +100,7 @@ const LIBRARY: &[&str] = &[
 ];
 
 /// The standard library, and every crate that the project depends on.
-const CRATES: [&str; 36] = [
+const CRATES: [&str; 37] = [
     "core",
     "alloc",
     "std",
