@@ -170,7 +170,7 @@ fn add_tables(parts: &[&Part], lanes: &mut Vec<Lane>) -> Result<(), u16> {
         return Ok(());
     }
     match (parts, table(parts)) {
-        (_, Some(table)) => lanes.push(Lane::Table(table)),
+        (_, Some(table)) => lanes.push(Lane::Table(Box::new(table))),
         ([part], None) => return Err(part.rule),
         (parts, None) => {
             let (front, back) = parts.split_at(parts.len() / 2);

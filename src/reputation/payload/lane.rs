@@ -7,7 +7,7 @@ use super::word::Word;
 #[derive(Debug)]
 pub(super) enum Lane {
     /// Of any rules.
-    Table(Automaton),
+    Table(Box<Automaton>),
     /// Of simple ones.
     Word(Word),
 }
