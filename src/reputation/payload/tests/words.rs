@@ -1,8 +1,13 @@
 //! Rules that are the bits of a word.
 
-use proptest::prelude::*;
+use proptest::collection::vec;
+use proptest::sample::select;
+use proptest::strategy::Strategy;
+use proptest::test_runner::Config;
+use proptest::{prop_assert_eq, prop_oneof, proptest};
 
-use super::*;
+use super::super::{Lane, PayloadRules, build, chains, word};
+use super::{Alone, first, noise, regexes};
 
 /// What begins, repeats, stays and ends in every way that a chain can have.
 const CHAINS: [&str; 9] = [
@@ -109,38 +114,38 @@ fn a_word_stands_beside_a_table() {
 
 /// A piece of a pattern that a chain may have, and some that it may not.
 fn piece() -> impl Strategy<Value = String> {
-    let class = prop::sample::select(vec!["a", "b", "c", ".", "[^a]", "[ab]", r"\n", "(?s:.)"]);
-    let often = prop::sample::select(vec!["", "", "", "*", "+", "?", "{2}", "{1,2}", "{2,}"]);
+    let class = select(vec!["a", "b", "c", ".", "[^a]", "[ab]", r"\n", "(?s:.)"]);
+    let often = select(vec!["", "", "", "*", "+", "?", "{2}", "{1,2}", "{2,}"]);
     let single = (class, often).prop_map(|(class, often)| format!("{class}{often}"));
-    let choice = prop::sample::select(vec!["(?:a|bc)", "(?:ab)*", "(?:a.*|b)", r"\b", "$"]);
+    let choice = select(vec!["(?:a|bc)", "(?:ab)*", "(?:a.*|b)", r"\b", "$"]);
     prop_oneof![8 => single, 1 => choice.prop_map(str::to_owned)]
 }
 
 fn pattern() -> impl Strategy<Value = String> {
-    prop::collection::vec(piece(), 1..6).prop_map(|pieces| pieces.concat())
+    vec(piece(), 1..6).prop_map(|pieces| pieces.concat())
 }
 
 /// Few different bytes, so that patterns match, and lengths on both sides of what is cut.
 fn payload() -> impl Strategy<Value = Vec<u8>> {
-    let byte = prop::sample::select(&b"aaabbbccc\nd\xff"[..]);
-    let tail = prop::collection::vec(byte.clone(), 0..40);
+    let byte = select(&b"aaabbbccc\nd\xff"[..]);
+    let tail = vec(byte.clone(), 0..40);
     let long = (0_usize..1100, byte, tail.clone())
         .prop_map(|(len, byte, tail)| [vec![byte; len], tail].concat());
     prop_oneof![
         tail.clone(),
-        prop::collection::vec(tail, 0..8).prop_map(|parts| parts.concat()),
+        vec(tail, 0..8).prop_map(|parts| parts.concat()),
         long
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(Config::with_cases(200))]
 
     /// Whatever the lanes are, the rule that is found is the first that matches by itself.
     #[test]
     fn lanes_agree_with_each_rule_by_itself(
-        patterns in prop::collection::vec(pattern(), 1..5),
-        payloads in prop::collection::vec(payload(), 1..8),
+        patterns in vec(pattern(), 1..5),
+        payloads in vec(payload(), 1..8),
     ) {
         let patterns: Vec<_> = patterns.iter().map(|it| &it[..]).collect();
         let (Ok(rules), alone) = (regexes(&patterns), Alone::new(&patterns)) else {
@@ -156,7 +161,7 @@ proptest! {
     #[test]
     fn a_word_agrees_with_its_rule(
         pattern in pattern(),
-        payloads in prop::collection::vec(payload(), 1..8),
+        payloads in vec(payload(), 1..8),
     ) {
         let Some(chains) = chains_of(&pattern) else { return Ok(()) };
         let word = word::Word::new(&[(3, &chains)]).unwrap();
