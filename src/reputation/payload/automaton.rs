@@ -14,6 +14,7 @@
 //! once both are in one state they stay together. Most patterns forget within a few bytes what stood
 //! before. One that never does (`a.*b`) costs a second walk: the time stays linear.
 
+use core::cmp::Reverse;
 use core::fmt;
 use std::collections::{HashMap, HashSet};
 
@@ -24,11 +25,13 @@ use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
 
 /// The state that no match comes after.
-const DEAD: u32 = 0;
+const DEAD: usize = 0;
 /// Walks at once.
 const LANES: usize = 4;
-/// The least bytes for each of them.
-const LANE_LEN_LEAST: usize = 16;
+/// How many bytes each of them has: as many as this, while there are enough for all.
+const LONG: usize = 256;
+/// Then as many as this.
+const SHORT: usize = 32;
 
 /// Some of the rules as one table.
 pub(super) struct Automaton {
@@ -41,11 +44,12 @@ pub(super) struct Automaton {
     /// The lowest rule that has matched if the payload ends after a state.
     at_end: Box<[u16]>,
     /// From here on a state means that some rule has matched.
-    first_matching: u32,
-    /// The lowest of the rules that have matched, of the states from there on.
+    first_matching: usize,
+    /// The lowest of the rules that have matched, of the states from there on; the highest first, so
+    /// that what is lower than a rule begins with some state.
     matched: Box<[u16]>,
     /// The state at the front.
-    start: u32,
+    start: usize,
     /// The state in front of a byte as if only one byte stood before it; by that byte.
     start_after: Box<[u32]>,
     /// The lowest rule of all.
@@ -79,7 +83,7 @@ impl Automaton {
         let stride2 = u32::try_from(dfa.stride2()).ok()?;
         let place = |state: StateID| states.place(state, stride2);
         let classes = core::array::from_fn(|byte| dfa.byte_classes().get(byte.to_le_bytes()[0]));
-        let mut next = vec![DEAD; states.order.len() << stride2];
+        let mut next = vec![0; states.order.len() << stride2];
         for (row, &state) in next.chunks_mut(1 << stride2).zip(&states.order) {
             for (next, byte) in row.iter_mut().zip(one_of_each_class(dfa)) {
                 *next = place(dfa.next_state(state, byte))?;
@@ -96,9 +100,9 @@ impl Automaton {
             next: next.into(),
             stride2,
             at_end: at_end.collect(),
-            first_matching: u32::try_from(states.quiet << stride2).ok()?,
+            first_matching: states.quiet << stride2,
             matched: matching.iter().map(|&state| lowest(state)).collect(),
-            start: place(start)?,
+            start: place(start)? as usize,
             start_after: starts.into_iter().map(place).collect::<Option<_>>()?,
             first_rule: rules.iter().copied().min()?,
             is_anchored,
@@ -110,20 +114,16 @@ impl Automaton {
         self.first_rule
     }
 
-    /// The lowest rule that matches anywhere.
-    pub(super) fn lowest(&self, payload: &[u8]) -> Option<u16> {
-        let mut best = NONE;
-        let len = payload.len() / LANES;
+    /// The lowest rule that matches anywhere, or `below` if that is lower.
+    pub(super) fn lowest(&self, payload: &[u8], below: u16) -> u16 {
+        let mut watch = self.watch(below);
         let last = if self.is_anchored {
-            self.walk_until_dead(payload, &mut best)
-        } else if len < LANE_LEN_LEAST {
-            self.walk(self.start, payload, &mut best)
+            self.walk_until_dead(payload, &mut watch)
         } else {
-            self.walk_in_lanes(payload, len, &mut best)
+            self.walk_all(payload, &mut watch)
         };
-        let at_end = self.at_end.get((last >> self.stride2) as usize).copied();
-        best = best.min(at_end.unwrap_or(NONE));
-        (best != NONE).then_some(best)
+        let at_end = self.at_end.get(last >> self.stride2).copied();
+        watch.best.min(at_end.unwrap_or(NONE))
     }
 
     #[inline(always)]
@@ -133,106 +133,162 @@ impl Automaton {
     )]
     #[expect(
         clippy::indexing_slicing,
-        reason = "there are as many classes as bytes"
+        reason = "there are as many classes as bytes, and every state and class has its place"
     )]
-    fn step(&self, state: u32, byte: u8) -> u32 {
-        let place = state as usize + usize::from(self.classes[usize::from(byte)]);
-        // Every state and class has its place.
-        self.next.get(place).copied().unwrap_or(DEAD)
+    fn step(&self, state: usize, byte: u8) -> usize {
+        self.next[state + usize::from(self.classes[usize::from(byte)])] as usize
     }
 
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "as step")]
-    fn see(&self, state: u32, best: &mut u16) {
-        if state >= self.first_matching {
-            let matching = (state - self.first_matching) >> self.stride2;
-            if let Some(rule) = self.matched.get(matching as usize) {
-                *best = (*best).min(*rule);
-            }
+    /// Nothing but rules below this one is of interest.
+    fn watch(&self, best: u16) -> Watch {
+        let of_no_interest = self.matched.partition_point(|&rule| rule >= best);
+        Watch {
+            best,
+            from: self.first_matching + (of_no_interest << self.stride2),
         }
     }
 
-    fn walk(&self, mut state: u32, bytes: &[u8], best: &mut u16) -> u32 {
-        self.see(state, best);
-        for &byte in bytes {
-            state = self.step(state, byte);
-            self.see(state, best);
-        }
-        state
+    /// The state says that a lower rule has matched. Whether no other can be lower still.
+    #[cold]
+    #[inline(never)]
+    fn note(&self, state: usize, watch: &mut Watch) -> bool {
+        let matching = state.saturating_sub(self.first_matching) >> self.stride2;
+        let rule = self.matched.get(matching).copied().unwrap_or(NONE);
+        *watch = self.watch(rule.min(watch.best));
+        watch.best <= self.first_rule
     }
 
-    fn walk_until_dead(&self, bytes: &[u8], best: &mut u16) -> u32 {
-        let mut state = self.start;
-        self.see(state, best);
+    /// The state at the end, or `DEAD` once nothing can be lower.
+    fn walk(&self, mut state: usize, bytes: &[u8], watch: &mut Watch) -> usize {
+        if state >= watch.from && self.note(state, watch) {
+            return DEAD;
+        }
         for &byte in bytes {
             state = self.step(state, byte);
-            self.see(state, best);
-            if state == DEAD || *best == self.first_rule {
+            if state >= watch.from && self.note(state, watch) {
                 return DEAD;
             }
         }
         state
     }
 
-    /// Several walks at once; the state at the end of the payload.
-    fn walk_in_lanes(&self, payload: &[u8], len: usize, best: &mut u16) -> u32 {
-        let (first, rest) = payload.split_at(len);
-        let (second, rest) = rest.split_at(len);
-        let (third, rest) = rest.split_at(len);
-        let (fourth, tail) = rest.split_at(len);
-        let lanes = [first, second, third, fourth];
-        let fresh = self.fresh_starts(lanes);
-        let mut states = fresh;
-        for (((a, b), c), d) in first.iter().zip(second).zip(third).zip(fourth) {
-            for (state, &byte) in states.iter_mut().zip([a, b, c, d]) {
-                *state = self.step(*state, byte);
+    fn walk_until_dead(&self, bytes: &[u8], watch: &mut Watch) -> usize {
+        let mut state = self.start;
+        if state >= watch.from && self.note(state, watch) {
+            return DEAD;
+        }
+        for &byte in bytes {
+            state = self.step(state, byte);
+            if state == DEAD || (state >= watch.from && self.note(state, watch)) {
+                return DEAD;
             }
-            // One question for all: hardly any payload matches.
-            let [a, b, c, d] = states;
-            if a.max(b).max(c.max(d)) >= self.first_matching {
-                for state in states {
-                    self.see(state, best);
-                }
-                if *best == self.first_rule {
+        }
+        state
+    }
+
+    /// In lanes as long as there are bytes for them.
+    fn walk_all(&self, payload: &[u8], watch: &mut Watch) -> usize {
+        let (state, rest) = self.walk_in_groups::<LONG>(self.start, payload, watch);
+        let (state, rest) = self.walk_in_groups::<SHORT>(state, rest, watch);
+        self.walk(state, rest, watch)
+    }
+
+    /// All groups of lanes of this length, and what is left.
+    fn walk_in_groups<'a, const LEN: usize>(
+        &self,
+        mut state: usize,
+        payload: &'a [u8],
+        watch: &mut Watch,
+    ) -> (usize, &'a [u8]) {
+        let (lanes, _) = payload.as_chunks::<LEN>();
+        let (groups, _) = lanes.as_chunks::<LANES>();
+        for lanes in groups {
+            state = self.walk_in_lanes(state, lanes, watch);
+            if watch.best <= self.first_rule {
+                return (DEAD, &[]);
+            }
+        }
+        let rest = payload.get(groups.len() * LANES * LEN..);
+        (state, rest.unwrap_or_default())
+    }
+
+    /// Several walks at once; the state at the end of the last lane.
+    fn walk_in_lanes<const LEN: usize>(
+        &self,
+        start: usize,
+        lanes: &[[u8; LEN]; LANES],
+        watch: &mut Watch,
+    ) -> usize {
+        let fresh = self.fresh_starts(start, lanes);
+        let [mut a, mut b, mut c, mut d] = fresh;
+        for state in fresh {
+            if state >= watch.from && self.note(state, watch) {
+                return DEAD;
+            }
+        }
+        let [first, second, third, fourth] = lanes;
+        for (((&in_a, &in_b), &in_c), &in_d) in first.iter().zip(second).zip(third).zip(fourth) {
+            a = self.step(a, in_a);
+            b = self.step(b, in_b);
+            c = self.step(c, in_c);
+            d = self.step(d, in_d);
+            for state in [a, b, c, d] {
+                if state >= watch.from && self.note(state, watch) {
                     return DEAD;
                 }
             }
         }
-        let mut ends = states.into_iter();
-        let mut state = ends.next().unwrap_or(DEAD);
-        for ((lane, fresh), end) in lanes.into_iter().zip(fresh).skip(1).zip(ends) {
-            state = self.go_on(state, lane, fresh, best).unwrap_or(end);
+        let mut state = a;
+        for ((lane, fresh), end) in lanes.iter().zip(fresh).skip(1).zip([b, c, d]) {
+            state = self.go_on(state, lane, fresh, watch).unwrap_or(end);
         }
-        self.walk(state, tail, best)
+        state
     }
 
     /// Where each lane begins.
-    fn fresh_starts(&self, lanes: [&[u8]; LANES]) -> [u32; LANES] {
-        let mut starts = [self.start; LANES];
+    fn fresh_starts<const LEN: usize>(
+        &self,
+        start: usize,
+        lanes: &[[u8; LEN]; LANES],
+    ) -> [usize; LANES] {
+        let mut starts = [start; LANES];
         for (start, before) in starts.iter_mut().skip(1).zip(lanes) {
             let after = before
                 .last()
                 .and_then(|&byte| self.start_after.get(usize::from(byte)));
-            *start = after.copied().unwrap_or(DEAD);
+            *start = after.map_or(DEAD, |&state| state as usize);
         }
         starts
     }
 
     /// The walk that comes into a lane, beside the one that began there: the state at its end, or
     /// `None` if they have met.
-    fn go_on(&self, mut state: u32, lane: &[u8], mut fresh: u32, best: &mut u16) -> Option<u32> {
+    fn go_on(
+        &self,
+        mut state: usize,
+        lane: &[u8],
+        mut fresh: usize,
+        watch: &mut Watch,
+    ) -> Option<usize> {
         for &byte in lane {
             if state == fresh {
                 return None;
             }
             (state, fresh) = (self.step(state, byte), self.step(fresh, byte));
-            self.see(state, best);
-            if *best == self.first_rule {
+            if state >= watch.from && self.note(state, watch) {
                 return Some(DEAD);
             }
         }
         Some(state)
     }
+}
+
+/// What is still of interest.
+struct Watch {
+    /// The lowest rule that has matched.
+    best: u16,
+    /// From here on a state says that a lower one has.
+    from: usize,
 }
 
 /// A byte of each class, in the order of the classes.
@@ -268,6 +324,8 @@ impl States {
             if is_quiet { &mut quiet } else { &mut matching }.push(state);
             open.extend(one_of_each_class(dfa).map(|byte| dfa.next_state(state, byte)));
         }
+        // The highest rule first.
+        matching.sort_by_key(|&state| Reverse(lowest_rule(dfa, rules, state)));
         // `DEAD` is 0, in regex-automata as here.
         let order: Vec<_> = [StateID::ZERO]
             .into_iter()

@@ -5,8 +5,8 @@
 //! ([`iprep`](crate::iprep)).
 //!
 //! ```text
-//!  rules ──▶ automata, a few for all rules together ──▶ the first rule that matches
-//!            payload, at most `bytes_max` bytes ───────┘   time linear in these, whatever they are
+//!  rules ──▶ lanes, a few for all rules together ────▶ the first rule that matches
+//!            payload, at most `bytes_max` bytes ─────┘   time linear in these, whatever they are
 //! ```
 //!
 //! The first rule *in the order of the list* that matches anywhere wins, not the one that matches
@@ -14,13 +14,16 @@
 
 mod automaton;
 mod build;
+mod chains;
 mod error;
+mod lane;
+mod word;
 
 pub use error::PayloadError;
 
 use super::Score;
-use automaton::Automaton;
 use build::build;
+use lane::Lane;
 
 /// How many bytes of a payload are looked at unless told otherwise.
 pub const PAYLOAD_BYTES_MAX: usize = 4096;
@@ -64,7 +67,7 @@ pub struct PayloadRules {
     rules: Box<[PayloadRule]>,
     bytes_max: usize,
     /// The one with the first rule first.
-    automata: Box<[Automaton]>,
+    lanes: Box<[Lane]>,
 }
 
 impl PayloadRules {
@@ -74,11 +77,11 @@ impl PayloadRules {
     /// If a pattern is no regular expression or too large for a table, a prefix is empty, or there
     /// are more than [`PAYLOAD_RULES_MAX`] rules.
     pub fn new(rules: Vec<PayloadRule>, bytes_max: usize) -> Result<Self, PayloadError> {
-        let automata = build(&rules)?.into();
+        let lanes = build(&rules)?.into();
         Ok(Self {
             rules: rules.into(),
             bytes_max,
-            automata,
+            lanes,
         })
     }
 
@@ -106,11 +109,9 @@ impl PayloadRules {
     pub fn first_match(&self, payload: &[u8]) -> Option<PayloadMatch<'_>> {
         let payload = payload.get(..self.bytes_max).unwrap_or(payload);
         let mut best = u16::MAX;
-        for automaton in &self.automata {
-            if automaton.first_rule() < best {
-                best = automaton
-                    .lowest(payload)
-                    .map_or(best, |rule| rule.min(best));
+        for lane in &self.lanes {
+            if lane.first_rule() < best {
+                best = lane.lowest(payload, best);
             }
         }
         let rule = self.rules.get(usize::from(best))?;

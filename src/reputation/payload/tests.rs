@@ -144,15 +144,16 @@ fn what_is_wrong_with_a_list_names_the_rule() {
     }
 }
 
-/// Many `.*` cannot be one table together.
+/// Many `.*` cannot be one table together, and a boundary of words is no chain.
 #[test]
 fn rules_that_do_not_fit_one_table_get_several() {
     let patterns: Vec<_> = (b'a'..=b'l')
-        .map(|it| format!("{}.*#", char::from(it)))
+        .map(|it| format!(r"{}.*\b#", char::from(it)))
         .collect();
     let patterns: Vec<_> = patterns.iter().map(|it| &it[..]).collect();
     let (rules, alone) = (regexes(&patterns).unwrap(), Alone::new(&patterns));
-    assert!(rules.automata.len() > 1, "{rules:?}");
+    assert!(rules.lanes.len() > 1, "{rules:?}");
+    assert!(rules.lanes.iter().all(|it| matches!(it, Lane::Table(_))));
     for seed in 1..100 {
         let payload = noise(seed, 300, b"abcdefghijklmnop\n\n#");
         assert_eq!(first(&rules, &payload), alone.first(&payload), "{seed}");
@@ -210,9 +211,31 @@ fn lanes_find_what_one_walk_finds() {
     }
 }
 
+/// A rule that comes later in the payload, and lower in the list, is not hidden by those before it.
+#[test]
+fn a_table_finds_the_lowest_of_many_that_match() {
+    let patterns: Vec<_> = (0..30).map(|it| format!("<{it}>")).collect();
+    let patterns: Vec<_> = patterns.iter().map(|it| &it[..]).collect();
+    let (rules, alone) = (regexes(&patterns).unwrap(), Alone::new(&patterns));
+    for seed in 1..200_u64 {
+        let numbers: Vec<_> = (5..30).collect();
+        let mut payload: Vec<_> = noise(seed, 300, &numbers)
+            .into_iter()
+            .flat_map(|number| format!("<{number}>").into_bytes())
+            .collect();
+        if seed % 3 == 0 {
+            payload.extend(b"<3>");
+        }
+        payload.truncate(usize::try_from(seed * 11).unwrap() % payload.len());
+        assert_eq!(first(&rules, &payload), alone.first(&payload), "{seed}");
+    }
+}
+
 #[test]
 fn no_rules_match_nothing() {
     let rules = PayloadRules::new(Vec::new(), PAYLOAD_BYTES_MAX).unwrap();
     assert!(rules.is_empty());
     assert_eq!(first(&rules, b"anything"), None);
 }
+
+mod words;
