@@ -2,11 +2,10 @@
 //!
 //! The kernel resets whoever is queued at a listener that closes, and whoever is in the middle of the
 //! handshake with it. And the first of a group to close takes the order of the others away, so that
-//! connections that were steered elsewhere come to the rest of them again. Hence, where somebody else
-//! takes the new connections:
+//! connections that were steered elsewhere come to the rest of them again. Hence:
 //!
 //! ```text
-//!  steer    new connections go to the others                        at once
+//!  steer    new connections go to others, if there are any          at once
 //!  deafen   those that come here all the same are not heard         after the grace
 //!  wait     until the handshakes that had begun are over            nearly always none
 //!  close    workers take what is queued and let go of theirs, then all end in one go
@@ -38,8 +37,6 @@ pub(super) struct Group {
     /// Those of other processes that were there before, by their inodes.
     before: Vec<u64>,
     own: Vec<u64>,
-    /// Others take the new connections.
-    turned_away: bool,
 }
 
 impl Group {
@@ -58,13 +55,12 @@ impl Group {
             handles,
             before,
             own,
-            turned_away: false,
         })
     }
 
     /// Turns new connections away to whoever shares the address, if anybody does. What is queued
     /// here stays. Reading who that is takes long on a busy machine, so no worker does it.
-    pub(super) fn turn_away(&mut self) {
+    pub(super) fn turn_away(&self) {
         let Some(now) = steer::listening_on(self.address) else {
             return;
         };
@@ -73,7 +69,7 @@ impl Group {
             self.handles.first(),
         ) {
             // On a kernel that refuses, connections go on coming here until the end.
-            self.turned_away = steer::spread_over(any, others).is_ok();
+            let _ = steer::spread_over(any, others);
         }
     }
 
@@ -110,7 +106,7 @@ impl Closing {
         let now = Instant::now();
         let grace = now.checked_add(self.grace).unwrap_or(latest);
         rest(grace.min(self.until));
-        for group in self.groups.iter().filter(|group| group.turned_away) {
+        for group in &self.groups {
             let mut begun = group.deafen();
             while !begun.is_empty() && Instant::now() < latest {
                 rest(latest.min(Instant::now() + SWEEP_INTERVAL));

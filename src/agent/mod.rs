@@ -240,8 +240,8 @@ impl Control {
             .groups
             .lock()
             .map(|mut groups| core::mem::take(&mut *groups));
-        let mut groups = groups.unwrap_or_default();
-        groups.iter_mut().for_each(Group::turn_away);
+        let groups = groups.unwrap_or_default();
+        groups.iter().for_each(Group::turn_away);
         let until = after(self.drain_timeout);
         for worker in self.workers.iter() {
             // One that has stopped needs no telling.
