@@ -24,7 +24,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Instant;
 
-use super::limits::SWEEP_INTERVAL;
+use super::limits::{HANDSHAKE, SWEEP_INTERVAL};
 use super::mailbox::{Mail, Mailbox};
 use super::steer;
 
@@ -73,13 +73,34 @@ impl Group {
         }
     }
 
+    /// Closes all, each after new connections have been steered to where others are before and after.
+    fn close(self) {
+        let now = steer::listening_on(self.address).unwrap_or_default();
+        let earlier = now.iter().filter(|it| self.before.contains(it)).count();
+        let later = now.len().saturating_sub(earlier + self.own.len());
+        let mut open: Vec<_> = self.handles.into_iter().map(Some).collect();
+        let own = (0..open.len()).map(Some);
+        let mut group: Vec<_> = core::iter::repeat_n(None, earlier).chain(own).collect();
+        group.resize(group.len() + later, None);
+        while let Some(place) = group.iter().position(Option::is_some) {
+            let stay = steer::staying(&group);
+            // The kernel fills the place with the last one, too.
+            let number = group.swap_remove(place).unwrap_or_default();
+            let handle = open.get_mut(number).and_then(Option::take);
+            if let (Some(handle), Some(stay)) = (&handle, stay) {
+                let _ = steer::spread_over(handle, stay);
+            }
+            drop(handle);
+        }
+    }
+
     /// Hears nobody new, and knows who is in the middle of a handshake with somebody here.
-    fn deafen(&self) -> HashSet<String> {
+    fn deafen(&self, by: Instant) -> HashSet<String> {
         for handle in &self.handles {
-            // On a kernel that refuses, those who come in the last moment may be lost.
+            // Where that is not allowed (it may take a capability), steering has to do.
             let _ = steer::deafen(handle);
         }
-        steer::half_open_at(self.address)
+        steer::half_open_at(self.address, by)
     }
 }
 
@@ -106,11 +127,13 @@ impl Closing {
         let now = Instant::now();
         let grace = now.checked_add(self.grace).unwrap_or(latest);
         rest(grace.min(self.until));
+        // Whoever only knocks and never comes in does not hold it up.
+        let latest = latest.min(Instant::now() + HANDSHAKE);
         for group in &self.groups {
-            let mut begun = group.deafen();
+            let mut begun = group.deafen(latest);
             while !begun.is_empty() && Instant::now() < latest {
                 rest(latest.min(Instant::now() + SWEEP_INTERVAL));
-                let still = steer::half_open_at(group.address);
+                let still = steer::half_open_at(group.address, latest);
                 begun.retain(|ends| still.contains(ends));
             }
         }
@@ -128,7 +151,7 @@ impl Closing {
         // When the last worker has let go, or when the time is up.
         let (Ok(_) | Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout)) =
             closed.recv_timeout(left);
-        drop(self.groups);
+        self.groups.into_iter().for_each(Group::close);
         for worker in self.workers.iter() {
             // One that has stopped has left.
             let _ = worker.send(Mail::Leave);

@@ -66,6 +66,8 @@ pub(super) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Connections that the kernel may queue at a listener (it takes the lower of this and
 /// `net.core.somaxconn`).
 pub(super) const BACKLOG: i32 = 4096;
+/// How long the listeners that close wait for TCP handshakes that have begun.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
 /// The least time between two looks at all deadlines, so that no peer can buy more of them.
 pub(super) const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
 /// Bytes that a connection that is over may still send before it is cut off.

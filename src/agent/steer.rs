@@ -20,6 +20,7 @@ use std::fs;
 use std::io::{self, BufRead as _};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -47,8 +48,8 @@ pub(super) fn listening_on(address: SocketAddr) -> Option<Vec<u64>> {
 }
 
 /// The connections in the middle of their handshake with an address: both ends, as the kernel prints
-/// them. It reads a line for each connection of the machine.
-pub(super) fn half_open_at(address: SocketAddr) -> HashSet<String> {
+/// them. It reads a line for each connection of the machine, which may take seconds: as far as it gets.
+pub(super) fn half_open_at(address: SocketAddr, by: Instant) -> HashSet<String> {
     let anywhere = address.ip().is_unspecified();
     let wanted = as_in_proc(address);
     let port = format!(":{:04X}", address.port());
@@ -62,6 +63,7 @@ pub(super) fn half_open_at(address: SocketAddr) -> HashSet<String> {
     lines(address)
         .into_iter()
         .flatten()
+        .take_while(|_| Instant::now() < by)
         .filter_map(ends)
         .collect()
 }
@@ -114,6 +116,20 @@ pub(super) fn choose(now: &[u64], before: &[u64], own: &[u64]) -> Option<(usize,
         (_, 0) => Some((0, earlier)),
         _ => Some((earlier + own.len(), later)),
     }
+}
+
+/// Where others are in a group, before and after any of our own closes and the last one of all takes its
+/// place: the most of them in a row, the first and how many. Our own have a number.
+pub(super) fn staying(group: &[Option<usize>]) -> Option<(usize, usize)> {
+    let (_, all_but_last) = group.split_last()?;
+    let (mut best, mut count) = (None, 0);
+    for (place, number) in all_but_last.iter().enumerate() {
+        count = if number.is_none() { count + 1 } else { 0 };
+        if count > best.map_or(0, |(_, most)| most) {
+            best = Some((place + 1 - count, count));
+        }
+    }
+    best
 }
 
 /// Spreads the group's new connections at random over `count` of its sockets from number `first` on.
@@ -196,5 +212,18 @@ mod tests {
         assert_eq!(choose(&[3, 4, 5, 6, 7], &before, &own), Some((3, 2)));
         assert_eq!(choose(&[1, 2, 3, 4, 5, 6], &before, &own), Some((5, 1)));
         assert_eq!(choose(&[3, 4, 5, 6], &[], &own), Some((3, 1)));
+    }
+
+    #[test]
+    fn those_who_stay_do_not_move_while_one_closes() {
+        let (own, other) = (Some(7), None);
+        assert_eq!(staying(&[own, own, other, other]), Some((2, 1)));
+        assert_eq!(staying(&[other, own, other]), Some((0, 1)));
+        assert_eq!(staying(&[other, other, own, own]), Some((0, 2)));
+        assert_eq!(staying(&[other, own, other, other, own]), Some((2, 2)));
+        // The last one moves, or nobody else is there.
+        for group in [&[own, own, other][..], &[own, own], &[own], &[]] {
+            assert_eq!(staying(group), None);
+        }
     }
 }
