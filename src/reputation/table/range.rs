@@ -67,7 +67,7 @@ impl<A: Address> Ranges<A> {
     }
 
     pub(super) const fn len(&self) -> usize {
-        self.all.count(A::RANGE_LEN)
+        self.all.count()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -134,7 +134,7 @@ impl<A: Address> RangesBuilder<A> {
         } = self;
         drop(ids);
         shapes.shrink_to_fit();
-        let index = Index::new(all.count(A::RANGE_LEN), |place| {
+        let index = Index::new(all.count(), |place| {
             let found = A::range(&all, place).and_then(|(first, shape)| {
                 let shape = shapes.get(shape as usize)?;
                 Some((first, first.after(shape.span)))

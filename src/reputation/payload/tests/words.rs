@@ -118,7 +118,8 @@ fn piece() -> impl Strategy<Value = String> {
     let often = select(vec!["", "", "", "*", "+", "?", "{2}", "{1,2}", "{2,}"]);
     let single = (class, often).prop_map(|(class, often)| format!("{class}{often}"));
     let choice = select(vec!["(?:a|bc)", "(?:ab)*", "(?:a.*|b)", r"\b", "$"]);
-    prop_oneof![8 => single, 1 => choice.prop_map(str::to_owned)]
+    let keeps = select(vec![".*", "(?s:.)*", "[^a]*"]);
+    prop_oneof![8 => single, 1 => choice.prop_map(str::to_owned), 2 => keeps.prop_map(str::to_owned)]
 }
 
 fn pattern() -> impl Strategy<Value = String> {
@@ -131,7 +132,12 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
     let tail = vec(byte.clone(), 0..40);
     let long = (0_usize..1100, byte, tail.clone())
         .prop_map(|(len, byte, tail)| [vec![byte; len], tail].concat());
+    // What is kept in mind crosses every cut, since nothing else would bring it about.
+    let little = || vec(select(&b"abc"[..]), 0..3);
+    let far = (little(), 0_usize..1100, little())
+        .prop_map(|(front, len, back)| [front, vec![b'd'; len], back].concat());
     prop_oneof![
+        far,
         tail.clone(),
         vec(tail, 0..8).prop_map(|parts| parts.concat()),
         long
