@@ -171,6 +171,19 @@ fn commands_over_tcp_take_the_token_and_come_from_no_browser() {
     assert!(answer.body.starts_with("reloaded: "), "{answer:?}");
     assert_eq!(endpoint.metrics().count("spoa_feed_entries", &["ipv4"]), 3);
 
+    // What is not used is told whoever asks, however often.
+    list.write("bad.txt", "<html></html>\n");
+    for _ in 0..2 {
+        let answer = endpoint.post("/reload", &[&right]);
+        assert_eq!(answer.status, 409, "{answer:?}");
+        assert!(
+            answer.body.starts_with("reloaded: ") && answer.body.contains("; not used: "),
+            "{answer:?}"
+        );
+    }
+    list.write("bad.txt", "192.0.2.0/24\n198.51.100.7\n");
+    assert_eq!(endpoint.post("/reload", &[&right]).status, 200);
+
     list.write("spoa.toml", "[nonsense]\n");
     let answer = endpoint.post("/reload", &[&right]);
     assert_eq!(answer.status, 409);

@@ -202,6 +202,21 @@ fn a_broken_configuration_leaves_the_last_good_one_in_place() {
 }
 
 #[test]
+fn a_list_of_ones_own_counts_as_it_is_and_to_empty_it_is_said() {
+    let scratch = Scratch::new();
+    scratch.write("own.txt", GOOD);
+    scratch.write("deny.txt", "192.0.2.0/24\n");
+    let config = CONFIG.to_owned() + "\n[deny]\nfiles = [\"deny.txt\"]\n";
+    let config = scratch.write("spoa.toml", config);
+    let agent = Program::configured(&config, &[]);
+    let mut peer = Peer::greeted(agent.address());
+    assert_eq!(peer.ask(), 0);
+    scratch.replace("deny.txt", "");
+    scores(&mut peer, 100);
+    agent.says("deny.txt: no entry is left of 1");
+}
+
+#[test]
 fn a_path_that_is_misspelt_loses_nothing() {
     let scratch = Scratch::new();
     scratch.write("own.txt", BAD);

@@ -39,6 +39,12 @@ impl Databases {
         self.asn.path.iter().chain(&self.country.path)
     }
 
+    /// Why a file is not used as it is.
+    pub(super) fn unused(&self) -> impl Iterator<Item = String> {
+        let errors = [&self.asn.error, &self.country.error].into_iter();
+        errors.flatten().cloned()
+    }
+
     /// Reads those that have changed, or both.
     pub(super) fn read(&mut self, all: bool, aside: &Aside) -> Vec<Outcome> {
         let both = [&mut self.asn, &mut self.country].into_iter();

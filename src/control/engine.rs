@@ -20,7 +20,7 @@ use std::time::Instant;
 use std::{io, path::PathBuf};
 
 use rustix::process::nice;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::aside::Aside;
 use super::config::{Config, Place};
@@ -318,14 +318,7 @@ impl Engine {
         if !self.publish_or_say() {
             return Err("no new table, the last good one stays; the log says why".to_owned());
         }
-        let status = self.remote().status();
-        let lists = self.shelf.kept.len();
-        let line = format!(
-            "reloaded: {} entries of {lists} lists in {} ranges",
-            status.entries, status.ranges
-        );
-        info!(entries = status.entries, "{line}");
-        Ok(line)
+        self.reloaded()
     }
 
     /// Says that a configuration is not used, in the words that are returned.

@@ -131,6 +131,13 @@ impl Shelf {
         })
     }
 
+    /// The files that are not used as they are, and why.
+    pub(super) fn unused_files(&self) -> impl Iterator<Item = String> {
+        let files = self.kept.iter();
+        let files = files.filter(|kept| matches!(kept.list.feed.place, Place::Path(_)));
+        files.filter_map(|kept| Some(format!("{}: {}", kept.list.title(), kept.error.as_ref()?)))
+    }
+
     /// Whether a file could not be read for a reason that has nothing to do with it.
     pub(super) fn has_untried(&self) -> bool {
         let is_untried =
@@ -206,15 +213,25 @@ impl Kept {
         });
         match guarded {
             Ok(good) => {
-                let wrong = self.wrong_lines(&good);
+                let note = self.emptied(&good).or_else(|| self.wrong_lines(&good));
                 if let Some(old) = self.good.replace(good) {
                     aside.free(old);
                 }
                 self.from_cache = false;
-                Outcome::new(self.succeeded(now).or(wrong))
+                Outcome::new(self.succeeded(now).or(note))
             }
             Err(error) => self.failed(&error),
         }
+    }
+
+    /// Says that nothing is left in a list of one's own, which may be so.
+    fn emptied(&self, good: &Good) -> Option<Note> {
+        let had = self.good.as_ref().map_or(0, |good| good.data.len());
+        let is_emptied = self.list.role != Role::Feed && had > 0 && good.data.is_empty();
+        is_emptied.then(|| {
+            let text = format!("{}: no entry is left of {had}", self.list.title());
+            Note::warn(self.name(), text)
+        })
     }
 
     /// Says that lines are wrong, if they were not before.

@@ -1,6 +1,7 @@
 //! `[reputation]`, `[allow]`, `[deny]`, `[[message]]` and `[[payload]]`: what is made of the feeds,
 //! and what is answered.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -210,14 +211,10 @@ impl OwnTable {
         let mut prefixes = Vec::new();
         for text in self.prefixes {
             match prefix(text.get_ref()) {
-                Some(prefix) => prefixes.push(prefix),
-                None => problems.add(
-                    text.span(),
-                    format!(
-                        "\"{}\": expected an address or a prefix such as 192.0.2.0/24",
-                        text.get_ref()
-                    ),
-                ),
+                Ok(prefix) => prefixes.push(prefix),
+                Err(expected) => {
+                    problems.add(text.span(), format!("\"{}\": {expected}", text.get_ref()));
+                }
             }
         }
         let files = self.files.into_iter().map(|path| folder.join(path));
@@ -228,12 +225,24 @@ impl OwnTable {
     }
 }
 
-/// `192.0.2.1`, `192.0.2.0/24` and the same of IPv6.
-fn prefix(text: &str) -> Option<Prefix> {
-    match text.split_once('/') {
-        None => text.parse().ok().map(Prefix::host),
-        Some((address, len)) => Prefix::new(address.parse().ok()?, len.parse().ok()?),
+/// `192.0.2.1`, `192.0.2.0/24` and the same of IPv6. What a person wrote by hand says what it means:
+/// host bits are a slip, and to drop them would let a whole network in.
+fn prefix(text: &str) -> Result<Prefix, String> {
+    let expected = || "expected an address or a prefix such as 192.0.2.0/24".to_owned();
+    let Some((address, len)) = text.split_once('/') else {
+        let address = text.parse().map_err(|_| expected())?;
+        return Ok(Prefix::host(address));
+    };
+    let address: IpAddr = address.parse().map_err(|_| expected())?;
+    let len = len.parse().map_err(|_| expected())?;
+    let prefix = Prefix::new(address, len).ok_or_else(expected)?;
+    let is_network = prefix.network() == Prefix::host(address).network();
+    if is_network {
+        return Ok(prefix);
     }
+    Err(format!(
+        "expected the network, {prefix}, or the one address, {address}"
+    ))
 }
 
 impl MessageTable {

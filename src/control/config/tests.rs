@@ -201,6 +201,26 @@ const WRONG: &[(&str, usize, &str)] = &[
         "\"192.0.2.0/33\": expected",
     ),
     (
+        "[allow]\nprefixes = [\"203.0.113.7/24\"]",
+        2,
+        "\"203.0.113.7/24\": expected the network, 203.0.113.0/24, or the one address, 203.0.113.7",
+    ),
+    (
+        "[deny]\nprefixes = [\"2001:db8::1/64\"]",
+        2,
+        "expected the network, 2001:db8::/64, or the one address, 2001:db8::1",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nhalf-life = \"7\"",
+        4,
+        "expected a unit: 7ms, 7s, 7m, 7h or 7d",
+    ),
+    (
+        "[agent]\nhello-timeout = \"30\"",
+        2,
+        "expected a unit: 30ms, 30s, 30m, 30h or 30d",
+    ),
+    (
         "[deny]\nprefixes = \"192.0.2.0/24\"",
         2,
         "expected a sequence",

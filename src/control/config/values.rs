@@ -147,6 +147,32 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a time above zero, such as 500us, 10ms, 5s, 2m, 1h or 1d".into())
 }
 
+/// A time with its unit: in a file that somebody else reads, a bare number would be a riddle.
+///
+/// # Errors
+/// What was expected.
+pub fn duration_with_unit(text: &str) -> Result<Duration, String> {
+    let given = duration(text)?;
+    if text.ends_with(|end: char| end.is_ascii_digit()) {
+        return Err(format!(
+            "expected a unit: {text}ms, {text}s, {text}m, {text}h or {text}d"
+        ));
+    }
+    Ok(given)
+}
+
+/// `off`, or a time with its unit.
+///
+/// # Errors
+/// What was expected.
+pub fn maybe_duration_with_unit(text: &str) -> Result<MaybeDuration, String> {
+    let given = maybe_duration(text)?;
+    given
+        .0
+        .map_or(Ok(()), |_| duration_with_unit(text).map(drop))?;
+    Ok(given)
+}
+
 /// Permission bits in octal.
 ///
 /// # Errors

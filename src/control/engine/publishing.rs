@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::super::now;
 use super::super::snapshot::{self, MakeError};
@@ -39,6 +39,28 @@ impl Engine {
         if !over.is_empty() {
             self.aside.free(over);
         }
+    }
+
+    /// Says how a reload went, in the words that are returned.
+    ///
+    /// # Errors
+    /// If a file is not used, whether or not that is known already: somebody has asked.
+    pub(super) fn reloaded(&self) -> Result<String, String> {
+        let status = self.remote().status();
+        let lists = self.shelf.kept.len();
+        let line = format!(
+            "reloaded: {} entries of {lists} lists in {} ranges",
+            status.entries, status.ranges
+        );
+        let unused = self.shelf.unused_files().chain(self.databases.unused());
+        let unused: Vec<_> = unused.collect();
+        if unused.is_empty() {
+            info!(entries = status.entries, "{line}");
+            return Ok(line);
+        }
+        let line = format!("{line}; not used: {}", unused.join("; "));
+        warn!(entries = status.entries, "{line}");
+        Err(line)
     }
 
     /// Makes a policy and publishes it.
