@@ -6,6 +6,7 @@ mod support;
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixListener;
+use std::time::{Duration, SystemTime};
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -42,6 +43,24 @@ fn every_list_is_described() {
     ] {
         assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
     }
+}
+
+#[test]
+fn a_list_that_is_too_old_is_said_to_be() {
+    let scratch = Scratch::new();
+    let text = feed("old") + "stale-after = \"1d\"\n";
+    let path = scratch.write("old", "192.0.2.1\n");
+    let ended = check(&scratch, &text);
+    assert!(!ended.stdout.contains("stale"), "{ended:?}");
+    let days_ago = SystemTime::now() - Duration::from_hours(48);
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_modified(days_ago).unwrap();
+    let ended = check(&scratch, &text);
+    assert_eq!(ended.code, Some(0), "it is in use: {ended:?}");
+    assert!(
+        ended.stdout.contains("stale: nothing new for longer"),
+        "{ended:?}"
+    );
 }
 
 #[test]

@@ -122,6 +122,9 @@ fn write_finding(to: &mut Vec<u8>, finding: &Finding) -> io::Result<()> {
         data.v6(),
         Moment(good.as_of),
     )?;
+    if finding.stale {
+        writeln!(to, "  stale: nothing new for longer than stale-after")?;
+    }
     if report.emptied {
         writeln!(to, "  empty on purpose")?;
     }

@@ -53,6 +53,8 @@ pub struct Finding {
     pub error: Option<String>,
     /// Whether this is the copy on disk.
     pub from_cache: bool,
+    /// Whether it is older than its `stale-after`.
+    pub stale: bool,
     /// The share of its lines that may be wrong.
     pub wrong_max: f64,
 }
@@ -84,6 +86,7 @@ impl Once {
         let findings = shelf.kept.into_iter().map(|kept| Finding {
             title: kept.list.title(),
             role: kept.list.role,
+            stale: kept.stale_from().is_some_and(|from| from <= now()),
             error: kept.error.or_else(|| {
                 let is_missing = kept.good.is_none() && !is_asked(&kept.list);
                 is_missing.then(|| "not asked, and there is no copy".to_owned())
