@@ -15,6 +15,8 @@ use super::{Feed, Header, Place, Problems, Secret};
 use crate::reputation::Confidence;
 use crate::reputation::formats::Format;
 
+/// What lists that are no feeds are called in answers.
+const OWN_NAMES: [&str; 3] = ["allow", "deny", "private"];
 /// As often as anybody asks for a list.
 const INTERVAL: Duration = Duration::from_hours(1);
 /// No list changes faster than this, and its owner would mind.
@@ -79,6 +81,13 @@ impl FeedTable {
     ) -> Option<Feed> {
         let line = problems.line(self.name.span());
         let name: Arc<str> = self.name.get_ref().0.as_str().into();
+        if OWN_NAMES.contains(&&*name) {
+            let what = format!(
+                "a feed cannot be called \"{name}\": your own lists and private space answer under {}",
+                OWN_NAMES.join(", ")
+            );
+            problems.add(self.name.span(), what);
+        }
         let place = self.place(folder, problems);
         let format = self.format(problems);
         if let Some(interval) = self

@@ -216,6 +216,11 @@ const WRONG: &[(&str, usize, &str)] = &[
         "expected a unit: 7ms, 7s, 7m, 7h or 7d",
     ),
     (
+        "[[feed]]\nname = \"allow\"\npath = \"x\"",
+        2,
+        "a feed cannot be called \"allow\"",
+    ),
+    (
         "[agent]\nhello-timeout = \"30\"",
         2,
         "expected a unit: 30ms, 30s, 30m, 30h or 30d",
