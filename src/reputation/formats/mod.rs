@@ -163,8 +163,9 @@ impl Categories {
 }
 
 /// Whether what was read is a feed.
-fn judge(report: Report, options: &Options) -> Result<Report, Refused> {
+fn judge(mut report: Report, options: &Options) -> Result<Report, Refused> {
     check_wrong(&report, options)?;
+    report.emptied &= report.lines == 0;
     if report.entries == 0 && !report.emptied && !options.allow_empty {
         return Err(Refused::Empty);
     }

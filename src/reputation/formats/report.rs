@@ -33,7 +33,7 @@ pub struct Report {
     pub expires: Option<u32>,
     /// How many entries the feed says it has.
     pub declared: Option<u64>,
-    /// Whether the feed says itself that it is empty on purpose.
+    /// Whether the feed says itself that it is empty on purpose, and is.
     pub emptied: bool,
 }
 
