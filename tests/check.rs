@@ -266,3 +266,30 @@ fn a_list_of_comments_is_empty_where_it_may_be() {
         "{ended:?}"
     );
 }
+
+/// Nothing is wrong with it, but somebody may wonder where his entries are.
+#[test]
+fn what_may_not_be_meant_is_said() {
+    let scratch = Scratch::new();
+    let saved = "create bl hash:ip family inet\nadd bl 192.0.2.1\n\
+        create bm bitmap:ip range 192.0.2.0/24\nadd bm 192.0.2.7\n";
+    scratch.write("own", saved);
+    let note = "line 3: set bm is of type bitmap:ip, which is not read";
+    let ended = check(&scratch, &feed("own"));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains(&format!("\n  {note}\n")), "{ended:?}");
+    let agent = Program::configured(&scratch.path("spoa.toml"), &[]);
+    let said = format!("feed \"own\": in use, but is this meant: {note}");
+    agent.says(&said);
+    scratch.replace("own", saved.replace("192.0.2.1\n", "192.0.2.2\n"));
+    agent.shows("reputation ", "reloads=1 ");
+    assert_eq!(agent.count(&said), 1);
+    agent.stop();
+
+    let ended = check(&scratch, &(feed("own") + "sets = [\"bl\"]\n"));
+    assert!(!ended.stdout.contains("bitmap"), "{ended:?}");
+    let ended = check(&scratch, &(feed("own") + "sets = [\"bm\"]\n"));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let why = "WRONG: set bm is of type bitmap:ip, which is not read";
+    assert!(ended.stdout.contains(why), "{ended:?}");
+}

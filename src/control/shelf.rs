@@ -206,12 +206,16 @@ impl Kept {
         });
         match guarded {
             Ok(good) => {
-                let wrong = self.wrong_lines(&good);
+                let (wrong, remark) = (self.wrong_lines(&good), self.remark(&good));
                 if let Some(old) = self.good.replace(good) {
                     aside.free(old);
                 }
                 self.from_cache = false;
-                Outcome::new(self.succeeded(now).or(wrong))
+                let note = self.succeeded(now).or(wrong);
+                Outcome {
+                    remark,
+                    ..Outcome::new(note)
+                }
             }
             Err(error) => self.failed(&error),
         }
@@ -223,11 +227,24 @@ impl Kept {
         let first = good.report.first_wrong.first()?;
         (good.report.wrong > before).then(|| {
             let (title, wrong, lines) = (self.list.title(), good.report.wrong, good.report.lines);
+            let unit = good.report.unit();
             let text = format!(
-                "{title}: {wrong} of {lines} lines are wrong and left out, the first: {first}"
+                "{title}: {wrong} of {lines} {unit}s are wrong and left out, the first: {first}"
             );
             Note::warn(self.name(), text)
         })
+    }
+
+    /// Says what is in it and may not be meant, if it was not before.
+    fn remark(&self, good: &Good) -> Option<Note> {
+        let notes = &good.report.notes;
+        let before = self.good.as_ref().map(|good| &good.report.notes);
+        if notes.is_empty() || before == Some(notes) {
+            return None;
+        }
+        let (title, notes) = (self.list.title(), notes.join("; "));
+        let text = format!("{title}: in use, but is this meant: {notes}");
+        Some(Note::warn(self.name(), text))
     }
 
     /// Says that it is good again, if it was not.

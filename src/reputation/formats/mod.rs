@@ -144,7 +144,11 @@ fn dispatch(
             ipset.has_sets()
         }
         Format::HaproxyMap => text::read(lines, &mut HaproxyMap::new(options)?, output),
-        Format::Mmdb => mmdb::read(lines, options, output),
+        Format::Mmdb => {
+            mmdb::read(lines, options, output)?;
+            check_wrong(&output.report, options)?;
+            mmdb::has_matches(&output.report, options)
+        }
     }
 }
 
