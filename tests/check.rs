@@ -225,3 +225,90 @@ fn what_the_agent_would_not_start_with_is_wrong() {
     }
     assert!(!ended.stdout.contains("127.0.0.1:0"), "{}", ended.stdout);
 }
+
+/// Plain lists begin comments with `;`, and CSV may have it between its columns.
+#[test]
+fn a_list_with_semicolons_has_its_format_stated() {
+    let scratch = Scratch::new();
+    scratch.write("own", "203.0.113.0/24;100;good\n192.0.2.0/24;15;bad\n");
+    let ended = check(&scratch, &(feed("own") + "polarity = \"high-is-good\"\n"));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let line = "feed \"own\": WRONG: \"203.0.113.0/24;100;good\" looks like CSV with semicolons";
+    assert!(ended.stdout.contains(line), "{ended:?}");
+    let columns =
+        "polarity = \"high-is-good\"\ncolumns = { separator = \";\", prefix = 0, number = 1 }\n";
+    for (stated, part) in [
+        ("format = \"plain\"\n", "feed \"own\": plain, 2 IPv4"),
+        (
+            &("format = \"csv\"\n".to_owned() + columns),
+            "feed \"own\": csv, 2 IPv4",
+        ),
+    ] {
+        let ended = check(&scratch, &(feed("own") + stated));
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.stdout.contains(part), "{ended:?}");
+    }
+}
+
+/// Whose format cannot be stated, and where no number says anything.
+#[test]
+fn a_list_of_ones_own_may_have_numbers_for_comments() {
+    let scratch = Scratch::new();
+    scratch.write("own", "203.0.113.0/24 ; 100\n");
+    let ended = check(&scratch, "[allow]\nfiles = [\"own\"]\n");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains(": plain, 1 IPv4"), "{ended:?}");
+}
+
+/// A publisher that has nothing to say may leave the header alone.
+#[test]
+fn a_list_of_comments_is_empty_where_it_may_be() {
+    let scratch = Scratch::new();
+    scratch.write("own", "# nothing today\n");
+    scratch.write(
+        "own.netset",
+        "#\n# Category : attacks\n# Entries : 0 subnets\n#\n",
+    );
+    let feeds = [feed("own"), feed("own.netset")];
+    let ended = check(&scratch, &feeds.concat());
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let why = "WRONG: there is no entry in it, only comments";
+    assert_eq!(ended.stdout.matches(why).count(), 2, "{ended:?}");
+    let ended = check(
+        &scratch,
+        &feeds.map(|it| it + "allow-empty = true\n").concat(),
+    );
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(
+        ended.stdout.matches(" 0 IPv4 and 0 IPv6").count(),
+        2,
+        "{ended:?}"
+    );
+}
+
+/// Nothing is wrong with it, but somebody may wonder where his entries are.
+#[test]
+fn what_may_not_be_meant_is_said() {
+    let scratch = Scratch::new();
+    let saved = "create bl hash:ip family inet\nadd bl 192.0.2.1\n\
+        create bm bitmap:ip range 192.0.2.0/24\nadd bm 192.0.2.7\n";
+    scratch.write("own", saved);
+    let note = "line 3: set bm is of type bitmap:ip, which is not read";
+    let ended = check(&scratch, &feed("own"));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains(&format!("\n  {note}\n")), "{ended:?}");
+    let agent = Program::configured(&scratch.path("spoa.toml"), &[]);
+    let said = format!("feed \"own\": in use, but is this meant: {note}");
+    agent.says(&said);
+    scratch.replace("own", saved.replace("192.0.2.1\n", "192.0.2.2\n"));
+    agent.shows("reputation ", "reloads=1 ");
+    assert_eq!(agent.count(&said), 1);
+    agent.stop();
+
+    let ended = check(&scratch, &(feed("own") + "sets = [\"bl\"]\n"));
+    assert!(!ended.stdout.contains("bitmap"), "{ended:?}");
+    let ended = check(&scratch, &(feed("own") + "sets = [\"bm\"]\n"));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let why = "WRONG: set bm is of type bitmap:ip, which is not read";
+    assert!(ended.stdout.contains(why), "{ended:?}");
+}

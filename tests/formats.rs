@@ -318,7 +318,14 @@ fn what_is_no_database_is_refused() {
     assert!(unstated.to_string().contains("rules"), "{unstated}");
     let none = Database::new(vec![(address("192.0.2.0"), 24, flags(&[]))]).bytes();
     let refused = entries(Format::Mmdb, &none, &tor()).unwrap_err();
-    assert!(matches!(refused, Refused::Empty), "{refused}");
+    let why =
+        "none of its networks is bad by the rules: no network has the flag \"is_tor_exit_node\"";
+    assert_eq!(refused.to_string(), why);
+    let lenient = Options {
+        allow_empty: true,
+        ..tor()
+    };
+    assert!(entries(Format::Mmdb, &none, &lenient).is_ok());
 }
 
 #[test]
@@ -410,5 +417,51 @@ fn records_that_overlap_are_not_read_for_ever() {
     let refused = entries(Format::Mmdb, &bytes, &tor())
         .unwrap_err()
         .to_string();
-    assert!(refused.contains("lines are wrong"), "{refused}");
+    assert!(refused.contains("records are wrong"), "{refused}");
+}
+
+#[test]
+fn a_rule_that_no_network_meets_is_named() {
+    let flag = |name: &str| MmdbMatch::Flag(name.to_owned());
+    let options = Options {
+        rules: vec![
+            rule(flag("is_anonymous"), 1.0, ""),
+            rule(flag("is_tor_exit"), 0.9, ""),
+            rule(flag("is_public_proxy"), 0.9, ""),
+            rule(flag("is_tor_exit_node"), 0.5, ""),
+            rule(MmdbMatch::Asn(64_496), 0.5, ""),
+            rule(MmdbMatch::Country(*b"ZZ"), 0.5, ""),
+        ],
+        ..Options::default()
+    };
+    let unset = Value::Map(vec![("is_public_proxy", Value::Flag(false))]);
+    let networks = vec![
+        // A rule that is never the strongest is met all the same.
+        (
+            address("192.0.2.0"),
+            24,
+            flags(&["is_anonymous", "is_tor_exit_node"]),
+        ),
+        (address("198.51.100.0"), 24, unset.clone()),
+        (address("203.0.113.0"), 24, country("YY")),
+    ];
+    let bytes = Database::new(networks).bytes();
+    let (_, report) = entries(Format::Mmdb, &bytes, &options).unwrap();
+    assert_eq!(
+        report.notes,
+        [
+            "no network has the flag \"is_tor_exit\"",
+            "no network is of the autonomous system 64496",
+            "no network is in the country ZZ",
+        ]
+    );
+    assert!(report.has_records);
+    let bytes = Database::new(vec![(address("192.0.2.0"), 24, unset)]).bytes();
+    let unset = Options {
+        rules: vec![rule(flag("is_public_proxy"), 1.0, "")],
+        ..Options::default()
+    };
+    let refused = entries(Format::Mmdb, &bytes, &unset).unwrap_err();
+    assert!(matches!(refused, Refused::NoMatch(_)), "{refused}");
+    assert!(!refused.to_string().contains("empty"), "{refused}");
 }

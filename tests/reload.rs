@@ -128,15 +128,19 @@ fn a_list_that_goes_bad_never_wipes_the_last_good_one() {
     let config = scratch.write("spoa.toml", CONFIG);
     let agent = Program::configured(&config, &[]);
     let mut peer = Peer::greeted(agent.address());
-    let bad: [(&str, String); 6] = [
+    let bad: [(&str, String); 7] = [
         ("HTML", "<!DOCTYPE html><html>Bad gateway</html>".into()),
         ("no entry", String::new()),
         ("shrink-max", hosts(40)),
         (
+            "2 entries where 100",
+            "# spoa: empty\n".to_owned() + &hosts(2),
+        ),
+        (
             "lines are wrong",
             format!("{}{}", hosts(80), "nonsense\n".repeat(20)),
         ),
-        ("no format", "# only a comment\n".into()),
+        ("only comments", "# only a comment\n".into()),
         ("", "\0\u{1}\u{2}binary".into()),
     ];
     for (number, (why, text)) in bad.iter().enumerate() {
@@ -152,7 +156,7 @@ fn a_list_that_goes_bad_never_wipes_the_last_good_one() {
     assert_eq!(peer.ask(), 0);
     // The same again is not said again.
     let said = agent.count("WARNING: feed \"own\"");
-    for refusals in ["refusals=8 ", "refusals=9 "] {
+    for refusals in ["refusals=9 ", "refusals=10 "] {
         agent.signal(Signal::SIGHUP);
         agent.shows("reputation ", refusals);
     }

@@ -129,15 +129,19 @@ fn write_finding(to: &mut Vec<u8>, finding: &Finding) -> io::Result<()> {
         writeln!(to, "  empty on purpose")?;
     }
     if let Some(line) = report.everything {
-        writeln!(to, "  line {line} covers every address of a family")?;
+        let unit = report.unit();
+        writeln!(to, "  {unit} {line} covers every address of a family")?;
     }
     if report.host_bits > 0 {
         let count = report.host_bits;
         writeln!(to, "  {count} prefixes have host bits, which were dropped")?;
     }
+    for note in &report.notes {
+        writeln!(to, "  {note}")?;
+    }
     if report.wrong > 0 {
-        let (wrong, lines) = (report.wrong, report.lines);
-        writeln!(to, "  {wrong} of {lines} lines are wrong and left out:")?;
+        let (wrong, lines, unit) = (report.wrong, report.lines, report.unit());
+        writeln!(to, "  {wrong} of {lines} {unit}s are wrong and left out:")?;
     }
     for line in &report.first_wrong {
         writeln!(to, "    {line}")?;

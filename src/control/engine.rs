@@ -366,7 +366,8 @@ impl Engine {
     fn heed(&mut self, outcome: Outcome) {
         // Shown together with what is wrong.
         self.refusals += u64::from(outcome.is_refused);
-        for note in [outcome.note, outcome.of_copy].iter().flatten() {
+        let notes = [outcome.note, outcome.remark, outcome.of_copy];
+        for note in notes.iter().flatten() {
             note.log();
         }
     }

@@ -191,7 +191,7 @@ fn read_entries(
     let reader = input.reader();
     let format = match feed.format {
         Some(format) => format,
-        None => detect(reader, name(&feed.place), feed.allow_empty)?,
+        None => detect(reader, feed)?,
     };
     let mut builder = FeedDataBuilder::new();
     let mut is_too_varied = false;
@@ -215,12 +215,18 @@ fn read_entries(
     })
 }
 
-fn detect(reader: &mut dyn BufRead, name: &str, may_be_empty: bool) -> Result<Format, LoadError> {
+fn detect(reader: &mut dyn BufRead, feed: &Feed) -> Result<Format, LoadError> {
     let unreadable = |error| LoadError::Refused(Refused::Io(error));
     let head = reader.fill_buf().map_err(unreadable)?;
-    match formats::detect(head, name) {
+    match formats::detect(head, name(&feed.place)) {
         Ok(format) => Ok(format),
-        Err(Unrecognised::Unfit(Contents::Nothing)) if may_be_empty => Ok(Format::Plain),
+        // Of an address in a list of one's own no number says more.
+        Err(Unrecognised::Semicolons(_)) if feed.is_own() => Ok(Format::Plain),
+        Err(Unrecognised::Unfit(Contents::Nothing) | Unrecognised::Comments)
+            if feed.allow_empty =>
+        {
+            Ok(Format::Plain)
+        }
         Err(Unrecognised::Unfit(Contents::Nothing)) => Err(LoadError::Refused(Refused::Empty)),
         Err(error) => Err(LoadError::Format(error)),
     }

@@ -11,6 +11,8 @@ pub(super) struct Outcome {
     pub(super) is_refused: bool,
     /// What people have to know, if they do not know it yet.
     pub(super) note: Option<Note>,
+    /// What is in it and may not be meant.
+    pub(super) remark: Option<Note>,
     /// The same of its copy on disk.
     pub(super) of_copy: Option<Note>,
 }
@@ -22,6 +24,7 @@ impl Outcome {
             is_new: true,
             is_refused: false,
             note,
+            remark: None,
             of_copy: None,
         }
     }
@@ -32,6 +35,7 @@ impl Outcome {
             is_new: false,
             is_refused: true,
             note,
+            remark: None,
             of_copy: None,
         }
     }

@@ -4,6 +4,7 @@
 //! ([`engine`](super::engine)).
 
 mod ageing;
+mod notes;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -214,37 +215,19 @@ impl Kept {
         match guarded {
             Ok(good) => {
                 let note = self.emptied(&good).or_else(|| self.wrong_lines(&good));
+                let remark = self.remark(&good);
                 if let Some(old) = self.good.replace(good) {
                     aside.free(old);
                 }
                 self.from_cache = false;
-                Outcome::new(self.succeeded(now).or(note))
+                let note = self.succeeded(now).or(note);
+                Outcome {
+                    remark,
+                    ..Outcome::new(note)
+                }
             }
             Err(error) => self.failed(&error),
         }
-    }
-
-    /// Says that nothing is left in a list of one's own, which may be so.
-    fn emptied(&self, good: &Good) -> Option<Note> {
-        let had = self.good.as_ref().map_or(0, |good| good.data.len());
-        let is_emptied = self.list.role != Role::Feed && had > 0 && good.data.is_empty();
-        is_emptied.then(|| {
-            let text = format!("{}: no entry is left of {had}", self.list.title());
-            Note::warn(self.name(), text)
-        })
-    }
-
-    /// Says that lines are wrong, if they were not before.
-    fn wrong_lines(&self, good: &Good) -> Option<Note> {
-        let before = self.good.as_ref().map_or(0, |good| good.report.wrong);
-        let first = good.report.first_wrong.first()?;
-        (good.report.wrong > before).then(|| {
-            let (title, wrong, lines) = (self.list.title(), good.report.wrong, good.report.lines);
-            let text = format!(
-                "{title}: {wrong} of {lines} lines are wrong and left out, the first: {first}"
-            );
-            Note::warn(self.name(), text)
-        })
     }
 
     /// Says that it is good again, if it was not.

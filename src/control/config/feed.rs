@@ -10,7 +10,7 @@ use crate::reputation::formats::{Columns, Format, MmdbRule, Polarity};
 /// One feed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Feed {
-    /// The line of the file in which its name stands.
+    /// The line of the file in which its name stands; 0 for a file of `[allow]` or `[deny]`.
     pub line: usize,
     /// Its name, which no other feed has.
     pub name: Arc<str>,
@@ -49,6 +49,14 @@ pub struct Feed {
     pub headers: Vec<Header>,
     /// What only some formats need.
     pub specifics: Specifics,
+}
+
+impl Feed {
+    /// Whether it is a file of `[allow]` or `[deny]`, whose format cannot be stated.
+    #[must_use]
+    pub const fn is_own(&self) -> bool {
+        self.line == 0
+    }
 }
 
 /// Where a feed comes from.

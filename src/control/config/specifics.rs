@@ -116,6 +116,13 @@ fn rule_of(given: Spanned<RuleTable>, problems: &mut Problems<'_>) -> Option<Mmd
         (None, None, Some(&[one, two])) if [one, two].iter().all(u8::is_ascii_uppercase) => {
             MmdbMatch::Country([one, two])
         }
+        (None, None, Some(code)) => {
+            let code = code.escape_ascii();
+            let what =
+                format!("country = \"{code}\": expected two capital letters, such as \"ZZ\"");
+            problems.add(span, what);
+            return None;
+        }
         _ => {
             let what = "a rule is for one of flag = \"is_tor_exit_node\", asn = 64496 and country = \"ZZ\"";
             problems.add(span, what);

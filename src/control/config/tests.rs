@@ -277,6 +277,11 @@ const WRONG: &[(&str, usize, &str)] = &[
         "a rule is for one of",
     ),
     (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nrules = [{ country = \"zz\" }]",
+        4,
+        "country = \"zz\": expected two capital letters",
+    ),
+    (
         "[[feed]]\nname = \"a\"\npath = \"x\"\ncolumns = { prefix = 0, separator = \"ab\" }",
         4,
         "expected one character",

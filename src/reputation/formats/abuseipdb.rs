@@ -53,6 +53,7 @@ pub(super) fn read(
         };
         return text::read(lines, &mut plain, output);
     }
+    output.report.has_records = true;
     let since_object = Cell::new(0);
     let metered = Metered {
         input: lines,
@@ -69,9 +70,7 @@ pub(super) fn read(
     let found = read.map_err(refused)?;
     match (found.has_data, found.error) {
         (true, _) => Ok(()),
-        (false, Some(error)) => Err(Refused::Malformed(format!(
-            "it is an error instead of a list: \"{error}\""
-        ))),
+        (false, Some(error)) => Err(Refused::NoList(error)),
         (false, None) => Err(Refused::Malformed("it has no \"data\"".to_owned())),
     }
 }
@@ -221,6 +220,11 @@ mod tests {
         assert_eq!(entries, ["203.0.113.5 0.07"]);
         assert_eq!((report.lines, report.wrong), (14, 13));
         assert_eq!(report.first_wrong[0].line, 2);
+        let wrong = report.first_wrong[1].to_string();
+        assert!(wrong.starts_with("record 3: "), "{wrong}");
+        let refused = refusal(Format::AbuseIpdb, &Options::default(), feed);
+        let start = "13 of 14 records are wrong, more than wrong-max allows; record 2: ";
+        assert!(refused.starts_with(start), "{refused}");
     }
 
     #[test]
@@ -239,7 +243,10 @@ mod tests {
         assert!(why("{\"data\":[]}").contains("there is no entry"));
         let limit =
             r#"{"errors":[{"detail":"Daily rate limit of 5 requests exceeded.","status":429}]}"#;
-        assert!(why(limit).contains("\"Daily rate limit of 5 requests exceeded.\""));
+        assert_eq!(
+            why(limit),
+            "it is an error instead of a list: \"Daily rate limit of 5 requests exceeded.\""
+        );
     }
 
     #[test]

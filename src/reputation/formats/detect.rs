@@ -4,29 +4,45 @@ use core::fmt;
 
 use super::Format;
 use super::contents::{BOM, Contents};
+use super::format::Names;
 use super::item::Item;
 use super::plain::listed;
-use super::text::comment;
+use super::report::excerpt;
+use super::text::{EMPTIED, comment};
 
-/// Lines that are looked at.
+/// Lines that are looked at, without the comments.
 const LINES_MAX: usize = 50;
 
 /// No format is recognised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unrecognised {
     /// It is no list.
     Unfit(Contents),
-    /// It is text, but not one that is known.
-    Text,
+    /// There are comments and nothing else, and none of them says that this is meant.
+    Comments,
+    /// CSV with semicolons, or a plain list whose comments are numbers: such a line of it, printable.
+    Semicolons(String),
+    /// It is text, but not one that is known: the first line that is no comment, printable.
+    Text(String),
 }
 
 impl fmt::Display for Unrecognised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unfit(contents) => write!(f, "this is {contents}, not a list"),
-            Self::Text => f.write_str(
-                "no format is recognised in it; if it is a list, the configuration has to state its \
-                 format",
+            Self::Comments => f.write_str(
+                "there is no entry in it, only comments; a list that is empty on purpose says so with \
+                 the line \"# spoa: empty\", or the configuration with allow-empty",
+            ),
+            Self::Semicolons(line) => write!(
+                f,
+                "\"{line}\" looks like CSV with semicolons: state format = \"csv\" with columns = \
+                 {{ separator = \";\", ... }}, or format = \"plain\" if what stands behind ; is a comment"
+            ),
+            Self::Text(line) => write!(
+                f,
+                "no format is recognised in \"{line}\"; if it is a list, the configuration has to \
+                 state its format, one of {Names}"
             ),
         }
     }
@@ -60,23 +76,29 @@ pub fn detect(head: &[u8], name: &str) -> Result<Format, Unrecognised> {
         Contents::Text => {}
         other => return Err(Unrecognised::Unfit(other)),
     }
-    let lines = lines(head);
     let has_comment = |wanted: &[u8]| {
-        let mut comments = lines.iter().filter_map(|line| comment(line));
+        let mut comments = lines(head).filter_map(comment);
         comments.any(|text| text.starts_with(wanted))
     };
-    let is_list = |line: &&&[u8]| comment(line).is_none();
-    let lines_of_list: Vec<_> = lines.iter().filter(is_list).copied().collect();
+    let lines_of_list = lines(head).filter(|line| comment(line).is_none());
+    let lines_of_list: Vec<_> = lines_of_list.take(LINES_MAX).collect();
     let found = lines_of_list.iter().find_map(|line| of_line(line, head));
+    let semicolons = lines_of_list.iter().find(|line| is_semicolons(line));
     match found {
+        Some(Format::Plain) if let Some(line) = semicolons => {
+            Err(Unrecognised::Semicolons(excerpt(line)))
+        }
         Some(Format::Plain) if ending == "netset" || ending == "ipset" => Ok(Format::Netset),
         Some(Format::Plain) if has_comment(b"Category") => Ok(Format::Netset),
         Some(Format::Csv) if ending != "csv" && lines_of_list.iter().all(|line| is_iprep(line)) => {
             Ok(Format::SuricataIprep)
         }
         Some(format) => Ok(format),
-        None if has_comment(b"spoa: empty") => Ok(Format::Plain),
-        None => Err(Unrecognised::Text),
+        None if has_comment(EMPTIED) => Ok(Format::Plain),
+        None => Err(match lines_of_list.first() {
+            Some(line) => Unrecognised::Text(excerpt(line)),
+            None => Unrecognised::Comments,
+        }),
     }
 }
 
@@ -89,15 +111,12 @@ fn ending(name: &str) -> String {
 }
 
 /// The first lines that are not blank; without the last one, which may be cut.
-fn lines(head: &[u8]) -> Vec<&[u8]> {
+fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     let head = head.strip_prefix(BOM).unwrap_or(head);
     let whole = memchr::memrchr(b'\n', head).and_then(|end| head.get(..end));
     let lines = whole.unwrap_or(head).split(|byte| *byte == b'\n');
     let lines = lines.map(<[u8]>::trim_ascii);
-    lines
-        .filter(|line| !line.is_empty())
-        .take(LINES_MAX)
-        .collect()
+    lines.filter(|line| !line.is_empty())
 }
 
 fn of_line(line: &[u8], head: &[u8]) -> Option<Format> {
@@ -119,6 +138,15 @@ fn is_drop(line: &[u8]) -> bool {
     let mut parts = line.splitn(2, |byte| *byte == b';').map(<[u8]>::trim_ascii);
     let is_listed = parts.next().is_some_and(|item| Item::parse(item).is_ok());
     is_listed && parts.next().is_some_and(|text| text.starts_with(b"SBL"))
+}
+
+/// `203.0.113.0/24;100;good`: a number may be a comment, but nobody writes one that is no more than that.
+fn is_semicolons(line: &[u8]) -> bool {
+    let mut fields = line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let is_listed = fields.next().is_some_and(|item| Item::parse(item).is_ok());
+    let number = fields.next().and_then(|field| str::from_utf8(field).ok());
+    let number = number.map(|text| text.trim_matches('"').replace(',', "."));
+    is_listed && number.is_some_and(|text| text.parse().is_ok_and(f64::is_finite))
 }
 
 /// Addresses, the separator and something more. Between spaces that is a number.
@@ -219,16 +247,82 @@ mod tests {
             let unfit = Err(Unrecognised::Unfit(expected));
             assert_eq!(detect(head, "list.txt"), unfit, "{expected}");
         }
-        for head in [
-            "Not Found",
-            "# nothing but this\n",
-            "ip,score\n",
-            "203.0.113.9 bad\n",
-        ] {
-            let text = Err(Unrecognised::Text);
+        for head in ["Not Found", "ip,score\n", "203.0.113.9 bad\n"] {
+            let text = Err(Unrecognised::Text(excerpt(head.trim_ascii().as_bytes())));
             assert_eq!(detect(head.as_bytes(), "list.txt"), text, "{head}");
+        }
+        let long = [
+            "# of ours\n\nNot \x1bFound ",
+            &"x".repeat(2000),
+            "\n203.0.113.9 bad\n",
+        ];
+        let error = detect(long.concat().as_bytes(), "list.txt");
+        let error = error.unwrap_err().to_string();
+        assert!(error.starts_with("no format is recognised in \"Not \\x1bFound x"));
+        assert!(error.contains("x...\"; if") && error.len() < 300, "{error}");
+        for format in Format::ALL {
+            assert!(error.contains(format.name()), "{format}: {error}");
+        }
+        for head in [
+            "# nothing but this\n",
+            &"; \n".repeat(100),
+            "# Category : attacks\n",
+        ] {
+            let error = detect(head.as_bytes(), "list.netset").unwrap_err();
+            assert_eq!(error, Unrecognised::Comments, "{head}");
+            let error = error.to_string();
+            assert!(error.starts_with("there is no entry"), "{error}");
+            assert!(error.contains("\"# spoa: empty\"") && error.contains("allow-empty"));
         }
         let page = detect(b"<html>", "ips.mmdb");
         assert_eq!(page, Err(Unrecognised::Unfit(Contents::Markup)));
+    }
+
+    #[test]
+    fn a_number_behind_a_semicolon_is_a_column_or_a_comment() {
+        for line in [
+            "203.0.113.0/24;100;good",
+            "203.0.113.9 ; 0.5",
+            "2001:db8::/32\t;\t-1;",
+            "203.0.113.1-203.0.113.9;7 ; bots",
+            "203.0.113.9;\"100\";good",
+            "203.0.113.9;0,5",
+        ] {
+            let error = Err(Unrecognised::Semicolons(excerpt(line.as_bytes())));
+            for head in [
+                format!("{line}\n"),
+                format!("ip;score;kind\r\n{line}\r\n"),
+                format!("# of ours\n203.0.113.7\n203.0.113.8 ; bots\n{line}\n"),
+                format!("# spoa: empty\n{line}\n"),
+            ] {
+                assert_eq!(detect(head.as_bytes(), "list.txt"), error, "{head}");
+                assert_eq!(detect(head.as_bytes(), "list.csv"), error, "{head}");
+            }
+        }
+        for line in [
+            "203.0.113.9 ; seen 7 times",
+            "203.0.113.9;bots",
+            "203.0.113.9;bots;7",
+            "203.0.113.9 ;",
+            "203.0.113.9 ; 2026-12-01",
+            "203.0.113.9 ; nan",
+            "203.0.113.9 # 7",
+            "203.0.113.9 # a;7",
+        ] {
+            assert_eq!(
+                detect(line.as_bytes(), "list.txt"),
+                Ok(Format::Plain),
+                "{line}"
+            );
+        }
+        let drop = b"; DROP\n192.0.2.0/24 ; SBL1\n198.51.100.0/24 ; 7\n";
+        assert_eq!(detect(drop, "list.txt"), Ok(Format::DropText));
+        let error = detect(b"203.0.113.0/24;100;good\n", "a").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "\"203.0.113.0/24;100;good\" looks like CSV with semicolons: state format = \"csv\" with \
+             columns = { separator = \";\", ... }, or format = \"plain\" if what stands behind ; is a \
+             comment"
+        );
     }
 }

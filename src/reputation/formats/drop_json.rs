@@ -12,9 +12,11 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Refused;
 use super::item::{Expected, Item};
+use super::moment;
 use super::output::{Evidence, Output};
 use super::text::{LineFormat, Text};
 use crate::reputation::Confidence;
@@ -36,7 +38,7 @@ struct Record<'a> {
     #[serde(borrow, default, rename = "type")]
     kind: Option<Cow<'a, str>>,
     #[serde(default)]
-    timestamp: Option<u64>,
+    timestamp: Option<Value>,
     #[serde(default)]
     records: Option<u64>,
 }
@@ -64,17 +66,33 @@ impl DropJson {
         Err(Refused::Truncated { declared, found })
     }
 
-    fn metadata(&mut self, record: &Record<'_>, output: &mut Output<'_>) -> Result<(), Expected> {
+    fn metadata(
+        &mut self,
+        line: u64,
+        record: &Record<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<(), Expected> {
         let records = record.records.ok_or(OBJECT)?;
         output.skip();
         let report = &mut output.report;
         report.declared = Some(report.declared.unwrap_or(0).saturating_add(records));
-        let moment = record
-            .timestamp
-            .and_then(|moment| u32::try_from(moment).ok());
+        let moment = record.timestamp.as_ref().and_then(made);
+        if record.timestamp.is_some() && moment.is_none() {
+            report.note(format!(
+                "line {line}: its timestamp is no time in whole seconds"
+            ));
+        }
         report.as_of = report.as_of.into_iter().chain(moment).min();
         self.lines_at_end = Some(report.lines);
         Ok(())
+    }
+}
+
+/// When the list was made, in seconds since 1970.
+fn made(timestamp: &Value) -> Option<u32> {
+    match timestamp {
+        Value::String(text) => moment::rfc3339_or_epoch(text).ok().flatten(),
+        number => u32::try_from(number.as_u64()?).ok(),
     }
 }
 
@@ -82,7 +100,7 @@ impl LineFormat for DropJson {
     fn line(&mut self, line: Text<'_>, output: &mut Output<'_>) -> Result<(), Expected> {
         let record: Record<'_> = serde_json::from_slice(line.text).map_err(|_| OBJECT)?;
         if record.kind.as_deref() == Some("metadata") {
-            return self.metadata(&record, output);
+            return self.metadata(line.number, &record, output);
         }
         let cidr = record.cidr.ok_or(OBJECT)?;
         let item = Item::parse(cidr.as_bytes())?;
@@ -121,6 +139,28 @@ mod tests {
         assert_eq!((report.lines, report.skipped), (4, 1));
         let both = [TWO, &metadata(2), TWO, &metadata(2)].concat();
         assert!(outcome(Format::DropJson, &Options::default(), both.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_timestamp_of_another_type_costs_the_date_alone() {
+        for (timestamp, as_of, notes) in [
+            ("\"2026-12-01T00:00:00Z\"", Some(1_796_083_200), 0),
+            ("\"1796083200\"", Some(1_796_083_200), 0),
+            ("\"soon\"", None, 1),
+            ("1796083200.5", None, 1),
+            ("1796083200000", None, 1),
+            ("-1", None, 1),
+            ("[{}]", None, 1),
+            ("null", None, 0),
+        ] {
+            let last =
+                format!("{{\"type\":\"metadata\",\"timestamp\":{timestamp},\"records\":2}}\n");
+            let feed = [TWO, &last].concat();
+            let read = outcome(Format::DropJson, &Options::default(), feed.as_bytes());
+            let (entries, report) = read.unwrap_or_else(|why| panic!("{timestamp}: {why}"));
+            assert_eq!((entries.len(), report.as_of), (2, as_of), "{timestamp}");
+            assert_eq!(report.notes.len(), notes, "{timestamp}: {:?}", report.notes);
+        }
     }
 
     #[test]

@@ -67,18 +67,26 @@ impl fmt::Display for Format {
     }
 }
 
+/// The names of all formats.
+pub(super) struct Names;
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, format) in Format::ALL.iter().enumerate() {
+            let mark = if place == 0 { "" } else { ", " };
+            write!(f, "{mark}{format}")?;
+        }
+        Ok(())
+    }
+}
+
 /// The text names no format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownFormat;
 
 impl fmt::Display for UnknownFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no such format; there are")?;
-        for (place, format) in Format::ALL.iter().enumerate() {
-            let mark = if place == 0 { " " } else { ", " };
-            write!(f, "{mark}{format}")?;
-        }
-        Ok(())
+        write!(f, "no such format; there are {Names}")
     }
 }
 

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A time-out becomes an expiry; 0 is none. Only sets of addresses or of prefixes say which addresses
-//! are bad: those with ports, marks, interfaces or other sets in them are passed over.
+//! are bad: those with ports, marks, interfaces or other sets in them are passed over, and named.
 
 use core::net::IpAddr;
 use std::collections::HashMap;
@@ -15,6 +15,7 @@ use super::Refused;
 use super::item::{Expected, Item};
 use super::options::Options;
 use super::output::{Evidence, Output};
+use super::report::excerpt;
 use super::text::{LineFormat, Text};
 use crate::reputation::Prefix;
 
@@ -32,6 +33,8 @@ const NETMASK: Expected = "a netmask that is a prefix length";
 pub(super) struct IpsetSave<'a> {
     options: &'a Options,
     sets: HashMap<Vec<u8>, Set>,
+    /// The name and the type of the first one that was asked for and is not read.
+    unread: Option<(String, String)>,
 }
 
 /// What is known of a set.
@@ -48,20 +51,34 @@ impl<'a> IpsetSave<'a> {
         Self {
             options,
             sets: HashMap::new(),
+            unread: None,
         }
     }
 
-    /// Whether every set that was asked for was there.
+    /// Whether every set that was asked for was there, and any of them is read.
     pub(super) fn has_sets(&self) -> Result<(), Refused> {
         let mut asked = self.options.sets.iter();
-        match asked.find(|name| !self.sets.contains_key(name.as_bytes())) {
-            Some(missing) => Err(Refused::NoSuchSet(missing.clone())),
-            None => Ok(()),
+        if let Some(missing) = asked.find(|name| !self.sets.contains_key(name.as_bytes())) {
+            return Err(Refused::NoSuchSet(missing.clone()));
+        }
+        let is_read = |set: &Set| matches!(set, Set::Addresses { .. });
+        match self.unread.clone() {
+            Some((name, kind)) if !self.sets.values().any(is_read) => {
+                Err(Refused::UnreadSet { name, kind })
+            }
+            _ => Ok(()),
         }
     }
 
-    fn create(&mut self, name: &[u8], mut words: Words<'_>) -> Result<(), Expected> {
+    fn create(
+        &mut self,
+        line: u64,
+        name: &[u8],
+        mut words: Words<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<(), Expected> {
         let kind = words.next().ok_or(COMMAND)?;
+        let mut described = excerpt(kind);
         let mut set = match kind {
             b"hash:ip" | b"hash:net" => Set::Addresses { netmask: None },
             _ => Set::PassedOver,
@@ -71,20 +88,38 @@ impl<'a> IpsetSave<'a> {
                 (b"netmask", Set::Addresses { netmask }) => {
                     *netmask = Some(words.number().ok_or(NETMASK)?);
                 }
-                (b"bitmask", _) => set = Set::PassedOver,
+                (b"bitmask", Set::Addresses { .. }) => {
+                    set = Set::PassedOver;
+                    described.push_str(" with a bitmask");
+                }
                 _ => {}
             }
         }
-        self.know(name, set)
+        self.know(name, set)?;
+        if matches!(set, Set::PassedOver) && self.is_asked(name) {
+            let name = excerpt(name);
+            output.report.note(format!(
+                "line {line}: set {name} is of type {described}, which is not read"
+            ));
+            self.unread.get_or_insert((name, described));
+        }
+        Ok(())
+    }
+
+    fn is_asked(&self, name: &[u8]) -> bool {
+        let mut asked = self.options.sets.iter();
+        self.options.sets.is_empty() || asked.any(|asked| asked.as_bytes() == name)
     }
 
     fn know(&mut self, name: &[u8], set: Set) -> Result<(), Expected> {
         if self.sets.len() >= SETS_MAX && !self.sets.contains_key(name) {
             return Err(SETS);
         }
-        let mut asked = self.options.sets.iter();
-        let is_asked = self.options.sets.is_empty() || asked.any(|asked| asked.as_bytes() == name);
-        let set = if is_asked { set } else { Set::PassedOver };
+        let set = if self.is_asked(name) {
+            set
+        } else {
+            Set::PassedOver
+        };
         self.sets.insert(name.to_vec(), set);
         Ok(())
     }
@@ -120,7 +155,7 @@ impl LineFormat for IpsetSave<'_> {
         let (command, name) = words.next().zip(words.next()).ok_or(COMMAND)?;
         match command {
             b"create" => {
-                self.create(name, words)?;
+                self.create(line.number, name, words, output)?;
                 output.skip();
             }
             b"add" => {
@@ -211,6 +246,8 @@ mod tests {
             ]
         );
         assert_eq!((report.lines, report.skipped), (4, 5));
+        let note = "line 6: set ports is of type hash:ip,port, which is not read";
+        assert_eq!(report.notes, [note]);
     }
 
     #[test]
@@ -219,7 +256,25 @@ mod tests {
         assert_eq!((entries, wrong), (vec!["2001:db8::1 1".to_owned()], vec![]));
         let missing = refusal(Format::IpsetSave, &options(&["bl", "other"]), SAVED);
         assert_eq!(missing, "there is no set \"other\" in it");
-        assert!(refusal(Format::IpsetSave, &options(&["ports"]), SAVED).contains("no entry"));
+        let unread = refusal(Format::IpsetSave, &options(&["ports"]), SAVED);
+        assert_eq!(
+            unread,
+            "set ports is of type hash:ip,port, which is not read"
+        );
+        let named = |sets: &[&str]| {
+            let read = outcome(Format::IpsetSave, &options(sets), SAVED.as_bytes());
+            read.unwrap().1.notes.len()
+        };
+        assert_eq!((named(&["hosts"]), named(&["hosts", "ports"])), (0, 1));
+        let masked = "create m hash:ip family inet bitmask 255.0.255.0\nadd m 203.0.0.0\n";
+        let unread = refusal(Format::IpsetSave, &options(&[]), masked);
+        assert_eq!(
+            unread,
+            "set m is of type hash:ip with a bitmask, which is not read"
+        );
+        let many = "create x list:set size 8\n".repeat(1000) + SAVED;
+        let (_, report) = outcome(Format::IpsetSave, &options(&[]), many.as_bytes()).unwrap();
+        assert_eq!(report.notes.len(), 10);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::contents::Contents;
 use super::item::{Expected, Item};
 use super::options::{MmdbMatch, MmdbRule, Options};
 use super::output::{Evidence, Output};
+use super::report::Report;
 use crate::reputation::Prefix;
 use values::{Odd, Values};
 
@@ -54,10 +55,23 @@ pub(super) fn read(
         Ok(reader) => reader,
         Err(error) => return Err(unfit(&bytes, &error)),
     };
+    output.report.has_records = true;
     output.report.as_of = u32::try_from(reader.metadata().build_epoch).ok();
     let data = data(&bytes, reader.metadata());
     let steps = STEPS_PER_BYTE * (data.len() * options.rules.len()) as u64;
     walk(&reader, &Values::new(data, steps), &options.rules, output)
+}
+
+/// Whether a rule speaks of any network, or none need be bad.
+pub(super) fn has_matches(report: &Report, options: &Options) -> Result<(), Refused> {
+    if report.entries > 0 || report.skipped == 0 || options.allow_empty {
+        return Ok(());
+    }
+    let why = match report.notes.as_slice() {
+        [] => "every flag that they name is false".to_owned(),
+        notes => notes.join("; "),
+    };
+    Err(Refused::NoMatch(why))
 }
 
 /// What follows the tree and sixteen zeros.
@@ -95,6 +109,8 @@ fn walk(
     let networks_max = NETWORKS_PER_NODE * (u64::from(reader.metadata().node_count) + 1);
     // Many networks share a record.
     let mut judged: HashMap<usize, Result<Option<&MmdbRule>, Expected>> = HashMap::new();
+    // Whether a network has what a rule asks for, so that a typing error in a rule can be told.
+    let mut met = vec![false; rules.len()];
     let mut number = 0;
     for found in networks {
         let found = found.map_err(|error| malformed(&error))?;
@@ -106,9 +122,18 @@ fn walk(
         let Some(offset) = found.offset() else {
             continue;
         };
-        let judge = || strongest(values, offset, rules);
+        let judge = || strongest(values, offset, rules, &mut met);
         let judgement = *judged.entry(offset).or_insert_with(judge);
         settle(number, &found, judgement, output)?;
+    }
+    for (rule, _) in rules.iter().zip(met).filter(|(_, is_met)| !is_met) {
+        output.report.note(match &rule.on {
+            MmdbMatch::Flag(path) => format!("no network has the flag {path:?}"),
+            MmdbMatch::Asn(number) => format!("no network is of the autonomous system {number}"),
+            MmdbMatch::Country(code) => {
+                format!("no network is in the country {}", code.escape_ascii())
+            }
+        });
     }
     Ok(())
 }
@@ -157,31 +182,35 @@ fn strongest<'r>(
     values: &Values<'_>,
     record: usize,
     rules: &'r [MmdbRule],
+    met: &mut [bool],
 ) -> Result<Option<&'r MmdbRule>, Expected> {
     // Looked up once, however many rules ask.
     let asn = LazyCell::new(|| asn(values, record));
     let country = LazyCell::new(|| country(values, record));
     let matches = |on: &MmdbMatch| match on {
         MmdbMatch::Flag(path) => flag(values, record, path),
-        MmdbMatch::Asn(number) => Ok((*asn)? == Some(*number)),
-        MmdbMatch::Country(code) => Ok((*country)? == Some(*code)),
+        MmdbMatch::Asn(number) => Ok((*asn)?.filter(|asn| asn == number).map(|_| true)),
+        MmdbMatch::Country(code) => Ok((*country)?.filter(|it| it == code).map(|_| true)),
     };
     let mut strongest: Option<&MmdbRule> = None;
-    for rule in rules {
+    for (rule, is_met) in rules.iter().zip(met) {
         let is_stronger = strongest.is_none_or(|other| rule.confidence > other.confidence);
-        if is_stronger && matches(&rule.on).map_err(|Odd| RECORD)? {
+        if !is_stronger && *is_met {
+            continue;
+        }
+        let said = matches(&rule.on);
+        *is_met |= matches!(said, Ok(Some(_)));
+        if is_stronger && said.map_err(|Odd| RECORD)? == Some(true) {
             strongest = Some(rule);
         }
     }
     Ok(strongest)
 }
 
-/// Whether a record has a flag and it is set.
-fn flag(values: &Values<'_>, record: usize, path: &str) -> Result<bool, Odd> {
-    match values.find(record, path.split('.'))? {
-        Some(flag) => values.flag(flag),
-        None => Ok(false),
-    }
+/// Whether a flag is set, if a record has it.
+fn flag(values: &Values<'_>, record: usize, path: &str) -> Result<Option<bool>, Odd> {
+    let flag = values.find(record, path.split('.'))?;
+    flag.map(|at| values.flag(at)).transpose()
 }
 
 /// The number of the autonomous system, if a record has one.

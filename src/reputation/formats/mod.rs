@@ -144,7 +144,11 @@ fn dispatch(
             ipset.has_sets()
         }
         Format::HaproxyMap => text::read(lines, &mut HaproxyMap::new(options)?, output),
-        Format::Mmdb => mmdb::read(lines, options, output),
+        Format::Mmdb => {
+            mmdb::read(lines, options, output)?;
+            check_wrong(&output.report, options)?;
+            mmdb::has_matches(&output.report, options)
+        }
     }
 }
 
@@ -163,8 +167,9 @@ impl Categories {
 }
 
 /// Whether what was read is a feed.
-fn judge(report: Report, options: &Options) -> Result<Report, Refused> {
+fn judge(mut report: Report, options: &Options) -> Result<Report, Refused> {
     check_wrong(&report, options)?;
+    report.emptied &= report.lines == 0;
     if report.entries == 0 && !report.emptied && !options.allow_empty {
         return Err(Refused::Empty);
     }

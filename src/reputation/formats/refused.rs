@@ -23,10 +23,21 @@ pub enum Refused {
     },
     /// A document that has to be whole (JSON, MMDB) is not well-formed.
     Malformed(String),
+    /// It is what a server says instead of a list, in these words.
+    NoList(String),
+    /// No network of a MaxMind database is bad by the rules, and why that may be.
+    NoMatch(String),
     /// The options lack something that the format cannot do without.
     Unstated(&'static str),
     /// There is no set of this name in what `ipset save` printed.
     NoSuchSet(String),
+    /// There are sets, and none of a type that is read; the first of them.
+    UnreadSet {
+        /// Its name.
+        name: String,
+        /// Its type.
+        kind: String,
+    },
     /// The sink wants no more.
     Stopped,
     /// It could not be read to its end.
@@ -44,8 +55,10 @@ impl fmt::Display for Refused {
             Self::TooManyWrong(report) => {
                 write!(
                     f,
-                    "{} of {} lines are wrong, more than wrong-max allows",
-                    report.wrong, report.lines
+                    "{} of {} {}s are wrong, more than wrong-max allows",
+                    report.wrong,
+                    report.lines,
+                    report.unit()
                 )?;
                 match report.first_wrong.first() {
                     Some(first) => write!(f, "; {first}"),
@@ -68,8 +81,13 @@ impl fmt::Display for Refused {
                  after {found} entries"
             ),
             Self::Malformed(why) => write!(f, "the document is not well-formed: {why}"),
+            Self::NoList(error) => write!(f, "it is an error instead of a list: \"{error}\""),
+            Self::NoMatch(why) => write!(f, "none of its networks is bad by the rules: {why}"),
             Self::Unstated(what) => write!(f, "the configuration must state {what}"),
             Self::NoSuchSet(name) => write!(f, "there is no set {name:?} in it"),
+            Self::UnreadSet { name, kind } => {
+                write!(f, "set {name} is of type {kind}, which is not read")
+            }
             Self::Stopped => f.write_str("it has more entries than are taken"),
             Self::Io(error) => write!(f, "it could not be read to its end: {error}"),
         }

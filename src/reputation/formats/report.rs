@@ -5,6 +5,9 @@ use core::fmt;
 /// The most wrong lines that are named. All of them are counted.
 pub const NAMED_MAX: usize = 10;
 
+/// The most notes that are kept.
+const NOTES_MAX: usize = 10;
+
 /// The most bytes of a wrong line that are shown.
 const EXCERPT_MAX: usize = 60;
 
@@ -33,8 +36,13 @@ pub struct Report {
     pub expires: Option<u32>,
     /// How many entries the feed says it has.
     pub declared: Option<u64>,
-    /// Whether the feed says itself that it is empty on purpose.
+    /// Whether the feed says itself that it is empty on purpose, and is.
     pub emptied: bool,
+    /// Whether it is a document of records, which are numbered as lines are elsewhere.
+    pub has_records: bool,
+    /// What is no mistake and may yet be none of what was meant: sets of a type that is not read, rules
+    /// that no network meets. The first ten.
+    pub notes: Vec<String>,
 }
 
 impl Report {
@@ -46,12 +54,26 @@ impl Report {
         wrong > wrong_max * lines
     }
 
+    /// What it consists of: a line or a record.
+    #[must_use]
+    pub const fn unit(&self) -> &'static str {
+        unit(self.has_records)
+    }
+
+    /// Keeps a note, unless there are enough.
+    pub(super) fn note(&mut self, note: String) {
+        if self.notes.len() < NOTES_MAX {
+            self.notes.push(note);
+        }
+    }
+
     /// Counts a line that cannot be used, and names it if it is among the first.
     pub(super) fn wrong(&mut self, line: u64, what: &[u8], expected: &'static str) {
         self.wrong += 1;
         if self.first_wrong.len() < NAMED_MAX {
             self.first_wrong.push(Wrong {
                 line,
+                is_record: self.has_records,
                 what: excerpt(what),
                 expected,
             });
@@ -64,10 +86,16 @@ impl Report {
 pub struct Wrong {
     /// Its number, from 1; in a document without lines, the number of the object.
     pub line: u64,
+    /// Whether it is an object of such a document.
+    pub is_record: bool,
     /// The start of it, printable.
     pub what: String,
     /// What would have been right.
     pub expected: &'static str,
+}
+
+const fn unit(is_record: bool) -> &'static str {
+    if is_record { "record" } else { "line" }
 }
 
 /// `line 7: "203.0.113.9:80" where an address without a port was expected`
@@ -75,10 +103,12 @@ impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             line,
+            is_record,
             what,
             expected,
         } = self;
-        write!(f, "line {line}: \"{what}\" where {expected} was expected")
+        let unit = unit(*is_record);
+        write!(f, "{unit} {line}: \"{what}\" where {expected} was expected")
     }
 }
 

@@ -106,6 +106,13 @@ fn a_list_may_be_empty_on_purpose() {
     }
     assert!(outcome(Format::Plain, &stated(), b"x # spoa: empty\n").is_err());
     assert!(outcome(Format::Plain, &stated(), b"# spoa: empty\nx\n").is_err());
+    for (format, feed) in [
+        (Format::Plain, "# spoa: empty\n203.0.113.9\n"),
+        (Format::Csv, "203.0.113.9,1\n# spoa: empty\n"),
+    ] {
+        let (entries, report) = outcome(format, &stated(), feed.as_bytes()).unwrap();
+        assert_eq!((entries.len(), report.emptied), (1, false), "{feed}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::output::Output;
 const HEAD: usize = 1024;
 
 /// The comment by which a list says that it is empty on purpose.
-const EMPTIED: &[u8] = b"spoa: empty";
+pub(super) const EMPTIED: &[u8] = b"spoa: empty";
 
 const SHORT: Expected = "a line of at most 4096 bytes";
 const _: () = assert!(LINE_MAX == 4096, "SHORT says so");
