@@ -6,6 +6,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::rig::{Oracle, Proxy, Setup, Version, free_port, repository};
+use crate::stall::freeze;
 use crate::support::{Program, Scratch, Signal, eventually};
 
 each_version!(accepted, fail_open, fail_closed, behind_a_cdn);
@@ -108,7 +109,7 @@ fn fail_closed(version: Version) {
     });
 
     // Its score is there from the request before, and counts for nothing.
-    agent.signal(Signal::SIGSTOP);
+    freeze(&agent);
     assert_eq!(client.ask("", b"").unwrap().status, 503);
     // A connection that has none.
     assert_eq!(proxy.connect(CLIENT).ask("", b"").unwrap().status, 503);

@@ -11,8 +11,8 @@ use crate::support::{Program, Signal, eventually, until};
 
 each_version!(stopped_and_continued);
 
-/// A tick less than what is configured: HAProxy counts in whole milliseconds.
-const TIME: Duration = Duration::from_millis(195);
+/// Less than what is configured: HAProxy counts from when it last looked at the clock.
+const TIME: Duration = Duration::from_millis(150);
 /// Requests while the agent is stopped. They are side by side, as clients are.
 const WAITING: u8 = 8;
 
@@ -61,7 +61,7 @@ fn stopped_and_continued(version: Version) {
 }
 
 /// Stops every thread of the agent, and waits until all of them have.
-fn freeze(agent: &Program) {
+pub(crate) fn freeze(agent: &Program) {
     agent.signal(Signal::SIGSTOP);
     let threads = format!("/proc/{}/task", agent.process().0);
     until("a stopped agent", || {
