@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, UnixListener};
@@ -33,6 +34,9 @@ use super::stream::Stream;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 use super::{Bind, BindAddress, Network, StartError, steer};
+
+/// How long another process may take to be turned down: the system calls between its `bind` and its end.
+const TURNING_DOWN: Duration = Duration::from_millis(500);
 
 /// One worker's listening socket.
 #[derive(Debug)]
@@ -139,12 +143,17 @@ fn bind_tcp(wanted: SocketAddr, workers: usize, takeover: bool) -> io::Result<Bo
     } else {
         None
     };
-    let mut sockets = vec![listen_tcp(wanted, takeover)?];
+    let first = if takeover {
+        listen_shared(wanted)?
+    } else {
+        listen_alone(wanted)?
+    };
+    let mut sockets = vec![first];
     let address = sockets
         .first()
         .map_or(Ok(wanted), std::net::TcpListener::local_addr)?;
     for _ in 1..workers {
-        sockets.push(listen_tcp(address, true)?);
+        sockets.push(listen_beside(address)?);
     }
     let group = Group::new(address, &sockets, before.unwrap_or_default())?;
     let listeners = sockets.into_iter().map(Listener::tcp).collect();
@@ -156,7 +165,48 @@ fn bind_tcp(wanted: SocketAddr, workers: usize, takeover: bool) -> io::Result<Bo
     })
 }
 
-fn listen_tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+/// Listens on an address that nobody else has, and lets others of this process join.
+///
+/// Two processes can bind it while neither listens, and then each may fail for the other. So one that
+/// fails only to listen tries again; one that cannot bind has met a listener, and is turned down.
+fn listen_alone(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let until = Instant::now() + TURNING_DOWN;
+    loop {
+        let socket = bound(address, false)?;
+        match socket.listen(BACKLOG) {
+            Err(error) if is_taken(&error) && Instant::now() < until => thread::yield_now(),
+            done => {
+                done?;
+                socket.set_reuse_port(true)?;
+                return Ok(socket.into());
+            }
+        }
+    }
+}
+
+/// Listens on an address on which this process listens already, so that it is its own. While another one
+/// that wants it is being turned down, the kernel sees a listener in it for a moment that shares nothing.
+fn listen_beside(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let until = Instant::now() + TURNING_DOWN;
+    loop {
+        match listen_shared(address) {
+            Err(error) if is_taken(&error) && Instant::now() < until => thread::yield_now(),
+            done => return done,
+        }
+    }
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+}
+
+fn listen_shared(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = bound(address, true)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
@@ -168,11 +218,7 @@ fn listen_tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpList
         socket.set_reuse_port(true)?;
     }
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    if !shared {
-        socket.set_reuse_port(true)?;
-    }
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Accepted sockets inherit these: no system call for each. A host that has vanished would otherwise
