@@ -40,6 +40,8 @@ fn with_list(args: &[&str]) -> (Scratch, Program, Endpoint) {
         .collect();
     let agent = Program::configured(&config, &args);
     let endpoint = Endpoint::of(&agent);
+    // The line that it listens is there before the endpoint knows.
+    until("it is up", || endpoint.get("/readyz").status == 200);
     (scratch, agent, endpoint)
 }
 
