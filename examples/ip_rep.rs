@@ -6,8 +6,8 @@
 
 use std::net::IpAddr;
 
-use spoa::Agent;
-use spoa::spop::{Ack, FrameFull, Notify, Scope};
+use haproxy_spoa::Agent;
+use haproxy_spop::{Ack, FrameFull, Notify, Scope};
 
 fn reputation(_ip: IpAddr) -> u32 {
     1 // Implement IP reputation here.

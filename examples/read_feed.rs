@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use spoa::reputation::formats::{Format, Options, Polarity, detect, read};
+use ip_reputation::formats::{Format, Options, Polarity, detect, read};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);

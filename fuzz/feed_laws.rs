@@ -9,11 +9,11 @@
 use std::io::{BufReader, Cursor};
 use std::ops::ControlFlow;
 
-use spoa::reputation::formats::{
+use ip_reputation::formats::{
     Attributes, Categories, Format, MmdbMatch, MmdbRule, NAMED_MAX, Options, Polarity, Report,
     detect, read,
 };
-use spoa::reputation::{Confidence, Entry, Prefix};
+use ip_reputation::{Confidence, Entry, Prefix};
 
 /// Stops a feed of ranges from filling the memory of the test.
 const ENTRIES_MAX: usize = 100_000;

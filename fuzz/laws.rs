@@ -9,8 +9,8 @@ mod payload;
 #[path = "laws/talk.rs"]
 mod talk;
 
-use spoa::session::Terms;
-use spoa::spop::{Flags, Frame, FrameType, LENGTH_PREFIX, Malformed, Status};
+use haproxy_spop::session::Terms;
+use haproxy_spop::{Flags, Frame, FrameType, LENGTH_PREFIX, Malformed, Status};
 
 pub(crate) use talk::{Talk, hello, raw};
 

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use spoa::spop::FrameType;
+use haproxy_spop::FrameType;
 use support::{Endpoint, Habit, Load, Metrics, Peer, Program, Scratch, frames, until};
 
 const LIST: &str = "192.0.2.0/24\n198.51.100.7\n";

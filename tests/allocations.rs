@@ -19,20 +19,20 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use spoa::Handler;
-use spoa::iprep::{
-    ActionRule, Answer, IpReputation, Judge, MessageRules, Policy, PolicyTerms, Published, Source,
-    Value,
+use haproxy_spoa::Handler;
+use haproxy_spop::session::{Session, Terms};
+use haproxy_spop::{
+    Argument, Capabilities, Flags, FrameType, FrameWriter, HaproxyHello, NotifyWriter, Scope,
+    Status, TypedData, Versions,
 };
-use spoa::reputation::formats::Attributes;
-use spoa::reputation::{
+use ip_reputation::formats::Attributes;
+use ip_reputation::{
     Combine, Entry, FeedDataBuilder, FeedTerms, PAYLOAD_BYTES_MAX, Pattern, PayloadRule,
     PayloadRules, Prefix, Random, Role, Score, TableBuilder,
 };
-use spoa::session::{Session, Terms};
-use spoa::spop::{
-    Argument, Capabilities, Flags, FrameType, FrameWriter, HaproxyHello, NotifyWriter, Scope,
-    Status, TypedData, Versions,
+use iprep_spoa::policy::{
+    ActionRule, Answer, IpReputation, Judge, MessageRules, Policy, PolicyTerms, Published, Source,
+    Value,
 };
 
 use mmdb::Database;

@@ -6,8 +6,8 @@ mod support;
 
 use std::io::Read as _;
 
+use haproxy_spoa::BindAddress;
 use socket2::{Domain, Socket, Type};
-use spoa::agent::BindAddress;
 
 use support::{PATIENCE, Peer, Program};
 

@@ -6,7 +6,7 @@ mod support;
 
 use std::path::Path;
 
-use spoa::control::config::Config;
+use iprep_spoa::config::Config;
 use support::{Peer, Program, Scratch, own_loopback};
 
 #[test]
@@ -59,7 +59,7 @@ fn a_file_without_lists_answers_as_before() {
 fn any_text_is_a_configuration_or_says_why_not() {
     use proptest::test_runner::{Config as Cases, TestRunner};
 
-    let good = include_str!("../src/control/config/every_key.toml");
+    let good = include_str!("../src/config/every_key.toml");
     let changes = proptest::collection::vec((0..good.len(), proptest::prelude::any::<u8>()), 0..4);
     let cases = Cases {
         cases: 2000,

@@ -16,11 +16,11 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::thread;
 
+use haproxy_spoa::Agent;
+use haproxy_spoa::BindAddress;
+use haproxy_spop::{Ack, FrameFull, Notify};
+use iprep_spoa::host::confine::Confinement;
 use nix::unistd::{geteuid, getuid};
-use spoa::Agent;
-use spoa::agent::BindAddress;
-use spoa::host::confine::Confinement;
-use spoa::spop::{Ack, FrameFull, Notify};
 
 use support::{Habit, Load, Peer, Program, Scratch, Signal, own_loopback, until};
 

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use spoa::spop::{Capabilities, FrameType, HaproxyHello, Versions};
+use haproxy_spop::{Capabilities, FrameType, HaproxyHello, Versions};
 
 use support::{Peer, Program, Scratch, frames, throughout};
 
@@ -67,7 +67,7 @@ fn a_conversation_byte_by_byte_is_the_same_conversation() {
     let agent = everywhere(&scratch, &["-n", "1"]);
     for address in agent.addresses() {
         let mut peer = Peer::connect(address);
-        if let spoa::agent::BindAddress::Tcp(_) = address {
+        if let haproxy_spoa::BindAddress::Tcp(_) = address {
             peer.socket.set_tcp_nodelay(true).unwrap();
         }
         let mut conversation = frames::hello().to_vec();

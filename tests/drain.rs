@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use spoa::spop::{Flags, FrameType};
+use haproxy_spop::{Flags, FrameType};
 
 use support::{Ended, Peer, Program, Scratch, Signal, frames, throughout, until};
 

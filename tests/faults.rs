@@ -4,7 +4,7 @@
 
 mod support;
 
-use spoa::spop::{Capabilities, Flags, FrameType, HaproxyHello, Versions};
+use haproxy_spop::{Capabilities, Flags, FrameType, HaproxyHello, Versions};
 
 use support::{Peer, Program, Scratch, frames};
 

@@ -12,12 +12,12 @@ use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use mmdb::{Database, Value};
-use spoa::reputation::formats::{
+use ip_reputation::formats::{
     Attributes, Categories, Format, MmdbMatch, MmdbRule, Options, Polarity, Refused, Report,
     detect, read,
 };
-use spoa::reputation::{Confidence, Entry};
+use ip_reputation::{Confidence, Entry};
+use mmdb::{Database, Value};
 
 fn sample(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/feeds");

@@ -12,14 +12,14 @@ mod mmdb;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ip_reputation::formats::{Categories, Format, Options, Polarity};
+use ip_reputation::{Confidence, Prefix};
 use mmdb::{Database, Value};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest,
 };
-use spoa::reputation::formats::{Categories, Format, Options, Polarity};
-use spoa::reputation::{Confidence, Prefix};
 
 /// An entry with all that any format can say of it.
 #[derive(Debug, Clone)]

@@ -31,8 +31,8 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ip_reputation::formats::Format;
 use seeded::Seeded;
-use spoa::reputation::formats::Format;
 
 /// One fuzz target: its name, its law and how often the smoke run tries it.
 struct Target {

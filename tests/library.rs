@@ -6,10 +6,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use spoa::Agent;
-use spoa::agent::{BindAddress, Builder, Limits, StartError, WorkerPanicked, WorkerReport};
-use spoa::session::Terms;
-use spoa::spop::{Ack, FrameFull, FrameType, Notify, Scope};
+use haproxy_spoa::Agent;
+use haproxy_spoa::{BindAddress, Builder, Limits, StartError, WorkerPanicked, WorkerReport};
+use haproxy_spop::session::Terms;
+use haproxy_spop::{Ack, FrameFull, FrameType, Notify, Scope};
 
 use support::{PATIENCE, Peer, frames, own_loopback, until};
 

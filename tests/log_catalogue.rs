@@ -59,8 +59,12 @@ fn every_warning_and_error_is_explained() {
     for (folder, before) in [
         ("src/cli", EVENT),
         ("src/host", EVENT),
-        ("src/control", EVENT),
-        ("src/control", MADE),
+        ("src/config", EVENT),
+        ("src/feeds", EVENT),
+        ("src/admin", EVENT),
+        ("src/policy", EVENT),
+        ("src/feeds", MADE),
+        ("src/admin", MADE),
     ] {
         let mut files = Vec::new();
         sources(&root.join(folder), &mut files);

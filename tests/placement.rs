@@ -4,7 +4,7 @@
 
 mod support;
 
-use spoa::agent::{BindAddress, allowed_cores};
+use haproxy_spoa::{BindAddress, allowed_cores};
 
 use support::{Peer, Program, Scratch};
 

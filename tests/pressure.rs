@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use spoa::agent::BindAddress;
-use spoa::spop::{Flags, FrameType};
+use haproxy_spoa::BindAddress;
+use haproxy_spop::{Flags, FrameType};
 
 use support::{PATIENCE, Peer, Program, Scratch, frames};
 

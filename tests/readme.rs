@@ -18,8 +18,8 @@ mod support;
 use std::fmt::Write as _;
 
 use document::{help, holds};
-use spoa::iprep::{ArgumentName, QUESTIONS};
-use spoa::spop::Status;
+use haproxy_spop::Status;
+use iprep_spoa::policy::{ArgumentName, QUESTIONS};
 
 fn messages() -> String {
     let mut table = String::from("| message | argument | variable |\n|---|---|---|\n");

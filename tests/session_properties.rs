@@ -15,12 +15,12 @@ mod laws;
 mod values;
 
 use bytes::BytesMut;
+use haproxy_spop::session::{Session, Terms};
+use haproxy_spop::{Ack, FrameFull, Notify, Scope, Status};
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any};
 use proptest::sample::select;
 use proptest::{prop_assert_eq, prop_oneof, proptest};
-use spoa::session::{Session, Terms};
-use spoa::spop::{Ack, FrameFull, Notify, Scope, Status};
 
 /// A frame that HAProxy could send, or something like it: few ids, so that they meet.
 fn frame() -> impl Strategy<Value = Vec<u8>> {

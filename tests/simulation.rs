@@ -34,7 +34,7 @@ mod seeded;
 use std::collections::BTreeMap;
 use std::env;
 
-use spoa::spop::Status;
+use haproxy_spop::Status;
 
 use decode::RawFrame;
 use driver::{Driver, Total};

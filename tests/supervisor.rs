@@ -14,10 +14,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use spoa::Agent;
-use spoa::agent::BindAddress;
-use spoa::host::supervisor;
-use spoa::spop::{Ack, FrameFull, Notify};
+use haproxy_spoa::Agent;
+use haproxy_spoa::BindAddress;
+use haproxy_spop::{Ack, FrameFull, Notify};
+use iprep_spoa::host::supervisor;
 
 use support::{Habit, Load, PASS, PATIENCE, Peer, Program, Scratch, Signal, frames, own_loopback};
 

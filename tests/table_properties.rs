@@ -9,13 +9,13 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use prefix_trie::PrefixMap;
-use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
-use proptest::{collection, option, proptest, sample};
-use spoa::reputation::{
+use ip_reputation::{
     Combine, Confidence, Entry, FeedData, FeedDataBuilder, FeedTerms, Prefix, Role, Score, Table,
     TableBuilder, Verdict,
 };
+use prefix_trie::PrefixMap;
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
+use proptest::{collection, option, proptest, sample};
 
 /// When the tables are built, when some entries expire, and two moments after that.
 const BUILT: u32 = 200;

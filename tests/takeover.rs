@@ -7,9 +7,9 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use spoa::Agent;
-use spoa::agent::{BindAddress, Limits};
-use spoa::spop::{Ack, FrameFull, Notify};
+use haproxy_spoa::Agent;
+use haproxy_spoa::{BindAddress, Limits};
+use haproxy_spop::{Ack, FrameFull, Notify};
 
 use support::{Habit, Load, Peer, Program, Scratch, own_loopback, until};
 

@@ -17,11 +17,11 @@ mod reading;
 mod values;
 
 use bytes::BytesMut;
+use haproxy_spop::{Frame, FrameFull, LENGTH_PREFIX, Reader, Varint};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any};
 use proptest::sample::Index;
 use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
-use spoa::spop::{Frame, FrameFull, LENGTH_PREFIX, Reader, Varint};
 
 use any_frame::{AnyFrame, any_frame};
 

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use spoa::control::config::{Config, ConfigError};
+use iprep_spoa::config::{Config, ConfigError};
 
 /// A mistake is shown with what it is about, which is a word of the file or a few.
 const WORDS_MAX: usize = 100_000;

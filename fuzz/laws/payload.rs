@@ -1,7 +1,7 @@
 //! Every payload parser on one payload: what it makes of it can be written, and read again.
 
 use bytes::BytesMut;
-use spoa::spop::{
+use haproxy_spop::{
     Ack, AckView, Action, AgentHello, Argument, DISCONNECT_MESSAGE_MAX, Disconnect, Frame,
     FrameFull, FrameType, HaproxyHello, Malformed, Message, Notify, NotifyWriter,
 };

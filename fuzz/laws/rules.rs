@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
+use ip_reputation::{Pattern, PayloadError, PayloadRule, PayloadRules, Score};
 use regex::bytes::{Regex, RegexBuilder};
-use spoa::reputation::{Pattern, PayloadError, PayloadRule, PayloadRules, Score};
 
 /// Rules that begin, end, repeat and look around in every way, for payloads of any bytes.
 const FIXED: [&str; 12] = [

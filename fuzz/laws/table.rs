@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use spoa::reputation::{
+use ip_reputation::{
     Combine, Confidence, Entry, FeedDataBuilder, FeedTerms, Prefix, Role, Score, Table,
     TableBuilder, Verdict,
 };

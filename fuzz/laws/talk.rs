@@ -1,9 +1,9 @@
 //! A conversation that has taken place, and what holds for every one.
 
 use bytes::BytesMut;
-use spoa::Handler;
-use spoa::session::Terms;
-use spoa::spop::{
+use haproxy_spoa::Handler;
+use haproxy_spop::session::Terms;
+use haproxy_spop::{
     Ack, AckView, AgentHello, Capabilities, Disconnect, Flags, Frame, FrameFull, FrameType,
     FrameWriter, HaproxyHello, LENGTH_PREFIX, Notify, Scope, Status, TypedData, Versions,
 };

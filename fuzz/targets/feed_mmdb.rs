@@ -5,6 +5,6 @@
 #[path = "../feed_laws.rs"]
 mod laws;
 
-use spoa::reputation::formats::Format;
+use ip_reputation::formats::Format;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::holds(Format::Mmdb, data));

@@ -2,14 +2,14 @@
 
 use core::time::Duration;
 
-use spoa::agent::{Agent, BindAddress};
-use spoa::control::Remote;
-use spoa::control::admin::{
+use haproxy_spoa::{Agent, BindAddress};
+use iprep_spoa::admin::{
     ADMIN_DESCRIPTORS, Admin, AdminError, AdminOptions, DEFAULT_ADMIN_PORT, Serving, Subject, Token,
 };
-use spoa::control::config::AdminKeys;
-use spoa::control::log::LogDial;
-use spoa::iprep::Published;
+use iprep_spoa::config::AdminKeys;
+use iprep_spoa::feeds::Remote;
+use iprep_spoa::host::log::LogDial;
+use iprep_spoa::policy::Published;
 use tracing::info;
 
 use super::args::Args;

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
-use spoa::agent::{Bind, BindAddress, DEFAULT_PORT, Limits};
-use spoa::control::config::values::{self, Cores, MaybeDuration, When, Workers};
-use spoa::control::log::{LogFormat, LogLevel};
-use spoa::session::Terms;
+use haproxy_spoa::{Bind, BindAddress, DEFAULT_PORT, Limits};
+use haproxy_spop::session::Terms;
+use iprep_spoa::config::values::{self, Cores, MaybeDuration, When, Workers};
+use iprep_spoa::host::log::{LogFormat, LogLevel};
 
 use super::failure::Failure;
 

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 #[cfg(feature = "tls")]
-use spoa::agent::TlsFiles;
-use spoa::agent::{Bind, DEFAULT_PORT};
-use spoa::control::config::Config;
-use spoa::control::once::{Asking, Finding, Once};
-use spoa::control::status::Moment;
-use spoa::reputation::Role;
+use haproxy_spoa::TlsFiles;
+use haproxy_spoa::{Bind, DEFAULT_PORT};
+use ip_reputation::Role;
+use iprep_spoa::config::Config;
+use iprep_spoa::feeds::once::{Asking, Finding, Once};
+use iprep_spoa::feeds::status::Moment;
 
 use super::admin;
 use super::failure::Failure;

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use spoa::agent::BindAddress;
-use spoa::control::admin::{AdminError, Token, client};
-use spoa::control::config::Config;
-use spoa::control::log::LogLevel;
+use haproxy_spoa::BindAddress;
+use iprep_spoa::admin::{AdminError, Token, client};
+use iprep_spoa::config::Config;
+use iprep_spoa::host::log::LogLevel;
 
 use super::admin;
 use super::failure::Failure;

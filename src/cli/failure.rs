@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use clap::error::ErrorKind;
-use spoa::agent::{BindAddress, StartError, WorkerPanicked};
+use haproxy_spoa::{BindAddress, StartError, WorkerPanicked};
 #[cfg(feature = "admin")]
-use spoa::control::admin::AdminError;
-use spoa::control::config::ConfigError;
-use spoa::host::identity::IdentityError;
-use spoa::host::sockets::NotListening;
+use iprep_spoa::admin::AdminError;
+use iprep_spoa::config::ConfigError;
+use iprep_spoa::host::identity::IdentityError;
+use iprep_spoa::host::sockets::NotListening;
 use tracing::error;
 
 use super::args::Args;

@@ -6,11 +6,11 @@ use core::net::IpAddr;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::process::ExitCode;
 
-use spoa::control::config::Config;
-use spoa::control::explain::{self, Explanation, role_name};
-use spoa::control::once::{Asking, Once};
-use spoa::iprep::Policy;
-use spoa::reputation::{Score, Table};
+use ip_reputation::{Score, Table};
+use iprep_spoa::config::Config;
+use iprep_spoa::feeds::explain::{self, Explanation, role_name};
+use iprep_spoa::feeds::once::{Asking, Once};
+use iprep_spoa::policy::Policy;
 
 use super::args::{Asked, Lookup};
 use super::failure::Failure;
@@ -57,7 +57,7 @@ pub(crate) fn lookup(asked: &Lookup) -> Result<ExitCode, Failure> {
         policy: &once.policy,
         table,
         unknown: config.reputation.unknown_score,
-        now: spoa::control::now(),
+        now: iprep_spoa::host::now(),
         style: match (asked.json, asked.terse) {
             (true, _) => Style::Json,
             (_, true) => Style::Terse,

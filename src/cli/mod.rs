@@ -25,13 +25,13 @@ use std::sync::Arc;
 use std::thread;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use spoa::agent::{Agent, Bind, Builder};
-use spoa::control::config::{AgentOptions, Config};
-use spoa::control::log::LogDial;
-use spoa::control::{self, Engine, Remote, lookout};
-use spoa::host::supervisor;
-use spoa::iprep::{IpReputation, Judge};
-use spoa::reputation::Random;
+use haproxy_spoa::{Agent, Bind, Builder};
+use ip_reputation::Random;
+use iprep_spoa::config::{self, AgentOptions, Config};
+use iprep_spoa::feeds::{Engine, Remote};
+use iprep_spoa::host::log::LogDial;
+use iprep_spoa::host::{self, lookout, supervisor};
+use iprep_spoa::policy::{IpReputation, Judge};
 use tracing::info;
 
 use admin::Endpoint;
@@ -88,7 +88,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
     let mut surroundings = Surroundings::find(args)?;
     // While everything can still be read; it answers from where the process is confined.
     let endpoint = Endpoint::bind(args, surroundings.owner())?;
-    let files = config.as_ref().map(control::touches).unwrap_or_default();
+    let files = config.as_ref().map(config::touches).unwrap_or_default();
     surroundings.confine(args, &mut binds, endpoint.address(), files)?;
     log::print_on_a_thread().map_err(Failure::thread)?;
     let endpoint = endpoint.serve()?;
@@ -110,7 +110,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
             let published = engine.published();
             let started = listening.spawn(|worker| {
                 let random = Random::seeded(seed, worker);
-                Judge::new(&published, random, control::now)
+                Judge::new(&published, random, host::now)
             });
             if let Ok(agent) = &started {
                 // A worker without traffic would keep what was replaced.

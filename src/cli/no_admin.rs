@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-use spoa::agent::{Agent, BindAddress};
-use spoa::control::Remote;
-use spoa::control::config::AdminKeys;
-use spoa::control::log::LogDial;
-use spoa::iprep::Published;
+use haproxy_spoa::{Agent, BindAddress};
+use iprep_spoa::config::AdminKeys;
+use iprep_spoa::feeds::Remote;
+use iprep_spoa::host::log::LogDial;
+use iprep_spoa::policy::Published;
 
 use super::args::Args;
 use super::failure::Failure;

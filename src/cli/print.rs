@@ -4,9 +4,9 @@ use core::fmt::{Display, Write as _};
 use core::time::Duration;
 use std::io::{self, Write as _};
 
-use spoa::Agent;
-use spoa::agent::{Latency, Report, WorkerReport};
-use spoa::control::status::Status;
+use haproxy_spoa::Agent;
+use haproxy_spoa::{Latency, Report, WorkerReport};
+use iprep_spoa::feeds::status::Status;
 use tracing::{Level, info, warn};
 
 use super::log;
@@ -151,7 +151,7 @@ impl Display for Time {
 
 #[cfg(test)]
 mod tests {
-    use spoa::agent::{Counters, Refusals, States};
+    use haproxy_spoa::{Counters, Refusals, States};
 
     use super::*;
 

@@ -8,11 +8,11 @@ use std::process;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
+use haproxy_spoa::Control;
+use iprep_spoa::feeds::Remote;
+use iprep_spoa::host::{certificates, supervisor};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::low_level::signal_name;
-use spoa::agent::Control;
-use spoa::control::{Remote, certificates};
-use spoa::host::supervisor;
 use tracing::{error, info, warn};
 
 use super::failure::Failure;

@@ -8,11 +8,11 @@
 //!  become the user                             before any worker runs
 //! ```
 
-use spoa::agent::{Bind, BindAddress, Builder, Listening, PassedSocket};
-use spoa::control::config::values::When;
-use spoa::host::confine::{Confined, Confinement};
-use spoa::host::identity::Identity;
-use spoa::host::sockets;
+use haproxy_spoa::{Bind, BindAddress, Builder, Listening, PassedSocket};
+use iprep_spoa::config::values::When;
+use iprep_spoa::host::confine::{Confined, Confinement};
+use iprep_spoa::host::identity::Identity;
+use iprep_spoa::host::sockets;
 use tracing::info;
 
 use super::args::Args;

@@ -11,7 +11,13 @@
 //! In scope: what systemd and the Linux kernel offer every service. Out of scope: printing, and when
 //! any of it is done; the command line decides.
 
+pub mod certificates;
+mod clock;
 pub mod confine;
 pub mod identity;
+pub mod log;
+pub mod lookout;
 pub mod sockets;
 pub mod supervisor;
+
+pub use clock::now;

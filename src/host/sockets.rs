@@ -5,7 +5,7 @@ use std::io;
 
 use listenfd::ListenFd;
 
-use crate::agent::PassedSocket;
+use haproxy_spoa::PassedSocket;
 
 /// The number of the first descriptor that is passed.
 const FIRST: usize = 3;

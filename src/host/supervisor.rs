@@ -11,7 +11,7 @@ use std::thread;
 use sd_notify::NotifyState;
 use tracing::warn;
 
-use crate::agent::Control;
+use haproxy_spoa::Control;
 
 /// Set once the agent stops: its workers leave one by one then, and owe no answer.
 static STOPPING: AtomicBool = AtomicBool::new(false);

@@ -3,7 +3,7 @@
 
 use core::net::{IpAddr, Ipv6Addr};
 
-use spoa::agent::BindAddress;
+use haproxy_spoa::BindAddress;
 
 use crate::rig::{Connection, Oracle, Proxy, Setup, Version, agent};
 

@@ -7,9 +7,9 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
-use spoa::Agent;
-use spoa::agent::Limits;
-use spoa::spop::{Ack, FrameFull, Notify};
+use haproxy_spoa::Agent;
+use haproxy_spoa::Limits;
+use haproxy_spop::{Ack, FrameFull, Notify};
 
 use crate::scores;
 use crate::support::{

@@ -1,16 +1,16 @@
-//! Any frame of SPOE.txt 3.2, in both directions: as values, as `spoa::spop` writes it, as
+//! Any frame of SPOE.txt 3.2, in both directions: as values, as `haproxy_spop` writes it, as
 //! [`encode`] does.
 
 use bytes::BytesMut;
+use haproxy_spop::{
+    Ack, AgentHello, Argument, Capabilities, DISCONNECT_MESSAGE_MAX, Disconnect, Flags, FrameFull,
+    FrameType, FrameWriter, HaproxyHello, NotifyWriter, Scope, Status, TypedData, Versions,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Strategy, any};
 use proptest::prop_oneof;
 use proptest::sample::select;
-use spoa::spop::{
-    Ack, AgentHello, Argument, Capabilities, DISCONNECT_MESSAGE_MAX, Disconnect, Flags, FrameFull,
-    FrameType, FrameWriter, HaproxyHello, NotifyWriter, Scope, Status, TypedData, Versions,
-};
 
 use crate::encode::{self, Message, Value};
 use crate::values::{bytes, message, name, number, value};
@@ -144,7 +144,7 @@ fn other() -> impl Strategy<Value = AnyFrame> {
 }
 
 impl AnyFrame {
-    /// As `spoa::spop` writes it.
+    /// As `haproxy_spop` writes it.
     pub(crate) fn write(&self, out: &mut BytesMut, max: u32) -> Result<(), FrameFull> {
         match self {
             Self::HaproxyHello {

@@ -8,9 +8,9 @@
 //! ```
 
 use bytes::BytesMut;
-use spoa::Handler;
-use spoa::session::{Refusal, Session, Step, Terms};
-use spoa::spop::{LENGTH_PREFIX, MAX_FRAME_SIZE_LEAST, Status};
+use haproxy_spoa::Handler;
+use haproxy_spop::session::{Refusal, Session, Step, Terms};
+use haproxy_spop::{LENGTH_PREFIX, MAX_FRAME_SIZE_LEAST, Status};
 
 /// What all calls together did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! The wire once more, written from SPOE.txt alone and for clarity instead of speed, so that a
-//! fault that reader and writer share in `spoa::spop` does not go unseen.
+//! fault that reader and writer share in `haproxy_spop` does not go unseen.
 
 /// A value of SPOE.txt 3.1.
 #[derive(Debug, Clone, PartialEq, Eq)]

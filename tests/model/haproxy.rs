@@ -1,7 +1,7 @@
 //! Makes up whole conversations from a seed: HAProxy 2.x or 3.x as they really speak, and now and
 //! then something that neither would send.
 
-use spoa::session::Terms;
+use haproxy_spop::session::Terms;
 
 use crate::encode::{self, Message, Value};
 use crate::event::{Event, Farewell, Head, Offer, Shape};

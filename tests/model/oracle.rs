@@ -1,7 +1,7 @@
 //! Foretells what the agent answers to a conversation, and when, from the events that it is made
 //! of: a second reading of the status table, which shares no code with the session.
 
-use spoa::session::Terms;
+use haproxy_spop::session::Terms;
 
 use crate::decode;
 use crate::encode::{Value, varint};

@@ -1,8 +1,8 @@
 //! A handler whose answer can be foretold: it shows what it was given, and does what a message's
 //! name tells it to.
 
-use spoa::Handler;
-use spoa::spop::{Ack, FrameFull, Notify, Scope, TypedData};
+use haproxy_spoa::Handler;
+use haproxy_spop::{Ack, FrameFull, Notify, Scope, TypedData};
 
 use crate::encode::{self, Message, Value};
 

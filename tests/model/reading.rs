@@ -1,6 +1,6 @@
-//! Reads a payload twice, with `spoa::spop` and with [`decode`], and compares.
+//! Reads a payload twice, with `haproxy_spop` and with [`decode`], and compares.
 
-use spoa::spop::{
+use haproxy_spop::{
     AckView, Action, AgentHello, Disconnect, Frame, HaproxyHello, Malformed, Notify, TypedData,
 };
 
@@ -167,7 +167,7 @@ fn notify(payload: &[u8], first: Option<&Notify<'_>>) -> Option<bool> {
 }
 
 /// Looking a name up gives the first argument that has it.
-fn finds_first(message: spoa::spop::Message<'_>, name: &[u8]) -> bool {
+fn finds_first(message: haproxy_spop::Message<'_>, name: &[u8]) -> bool {
     let Ok(text) = core::str::from_utf8(name) else {
         return true;
     };
@@ -194,7 +194,7 @@ fn ack(payload: &[u8], first: Option<&AckView<'_>>) -> Option<bool> {
 
 /// Both readings of one value, and what it is as an address.
 pub(crate) fn value_agrees(bytes: &[u8]) {
-    let mut reader = spoa::spop::Reader::new(bytes);
+    let mut reader = haproxy_spop::Reader::new(bytes);
     let first = TypedData::read(&mut reader, "value");
     let mut rest = bytes;
     let second = decode::value(&mut rest);

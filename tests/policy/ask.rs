@@ -4,12 +4,12 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
-use spoa::Handler as _;
-use spoa::iprep::{Answer, Judge, MessageRules, Policy, PolicyTerms, Published, Value};
-use spoa::reputation::Random;
-use spoa::spop::{
+use haproxy_spoa::Handler as _;
+use haproxy_spop::{
     Ack, AckView, Action, Argument, Frame, FrameFull, Notify, NotifyWriter, Scope, TypedData,
 };
+use ip_reputation::Random;
+use iprep_spoa::policy::{Answer, Judge, MessageRules, Policy, PolicyTerms, Published, Value};
 
 thread_local! {
     /// The time of this test, and how often somebody has looked.

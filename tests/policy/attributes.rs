@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use spoa::iprep::{PolicyTerms, Value};
-use spoa::reputation::formats::Attributes;
+use ip_reputation::formats::Attributes;
+use iprep_spoa::policy::{PolicyTerms, Value};
 
 use crate::ask::{Became, about, answered, is, judge, message, text};
 use crate::mmdb::{Database, Value as Field};

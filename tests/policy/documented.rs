@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use spoa::iprep::{ActionRule, PolicyTerms, Value};
-use spoa::reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, Score};
-use spoa::spop::TypedData;
+use haproxy_spop::TypedData;
+use ip_reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, Score};
+use iprep_spoa::policy::{ActionRule, PolicyTerms, Value};
 
 use crate::ask::{Became, address, ask, judge, message};
 use crate::attributes::{asn, country, database};

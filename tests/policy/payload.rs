@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use spoa::iprep::{ActionRule, Judge, MessageRules, PolicyTerms, Value};
-use spoa::reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, Score};
-use spoa::spop::TypedData;
+use haproxy_spop::TypedData;
+use ip_reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, Score};
+use iprep_spoa::policy::{ActionRule, Judge, MessageRules, PolicyTerms, Value};
 
 use crate::ask::{Answered, Became, address, answered, ask, is, judge, message, text};
 use crate::table::source;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use spoa::Handler as _;
-use spoa::iprep::{ActionRule, Judge, Policy, PolicyTerms, Published, Source, Value};
-use spoa::reputation::{Combine, Random, Score, TableBuilder};
+use haproxy_spoa::Handler as _;
+use ip_reputation::{Combine, Random, Score, TableBuilder};
+use iprep_spoa::policy::{ActionRule, Judge, Policy, PolicyTerms, Published, Source, Value};
 
 use crate::ask::Became::Number;
 use crate::ask::{address, ask, clock, is, message, text};

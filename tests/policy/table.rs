@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use spoa::iprep::Source;
-use spoa::reputation::{
+use ip_reputation::{
     Combine, Confidence, Entry, FeedDataBuilder, FeedTerms, Prefix, Role, Score, TableBuilder,
     private_space,
 };
+use iprep_spoa::policy::Source;
 
 /// The score of an address that nobody knows.
 pub(crate) const UNKNOWN: u8 = 90;

@@ -1,8 +1,8 @@
 //! What each value is, for addresses of every kind.
 
-use spoa::iprep::{ActionRule, Judge, MessageRules, PolicyTerms, Value};
-use spoa::reputation::Score;
-use spoa::spop::{Scope, TypedData};
+use haproxy_spop::{Scope, TypedData};
+use ip_reputation::Score;
+use iprep_spoa::policy::{ActionRule, Judge, MessageRules, PolicyTerms, Value};
 
 use crate::ask::{
     Became, about, address, answered, ask, ask_within, is, judge, looks, message, set_clock, text,

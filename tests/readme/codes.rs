@@ -79,7 +79,7 @@ fn every_signal_that_it_handles_is_listed() {
 #[cfg(feature = "admin")]
 #[test]
 fn every_route_is_listed_and_answers() {
-    use spoa::control::admin::{COMMANDS, LOOKS};
+    use iprep_spoa::admin::{COMMANDS, LOOKS};
 
     use crate::document::code;
     use crate::support::{Endpoint, Program};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use spoa::control::config::Config;
-use spoa::reputation::PAYLOAD_BYTES_MAX;
+use ip_reputation::PAYLOAD_BYTES_MAX;
+use iprep_spoa::config::Config;
 
 use crate::document::{code, help, table};
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 
+use haproxy_spoa::BindAddress;
 use socket2::Socket;
-use spoa::agent::BindAddress;
 
 use super::{Peer, Program, eventually};
 

@@ -1,7 +1,7 @@
 //! The bytes that a peer sends.
 
 use bytes::BytesMut;
-use spoa::spop::{
+use haproxy_spop::{
     Argument, Capabilities, Disconnect, Flags, FrameType, FrameWriter, HaproxyHello, NotifyWriter,
     Status, TypedData, Versions,
 };

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use spoa::agent::BindAddress;
-use spoa::spop::FrameType;
+use haproxy_spoa::BindAddress;
+use haproxy_spop::FrameType;
 
 use super::{Peer, Received, frames, until};
 

@@ -5,11 +5,11 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use socket2::{Domain, SockAddr, Socket, Type};
-use spoa::agent::BindAddress;
-use spoa::spop::{
+use haproxy_spoa::BindAddress;
+use haproxy_spop::{
     AckView, Action, AgentHello, Disconnect, Flags, Frame, FrameType, LENGTH_PREFIX, TypedData,
 };
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{PATIENCE, frames};
 

@@ -6,9 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
+use haproxy_spoa::BindAddress;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use spoa::agent::BindAddress;
 
 use super::{Process, Report, eventually};
 

@@ -4,12 +4,12 @@ use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
 
+use haproxy_spoa::BindAddress;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use spoa::agent::BindAddress;
 
 use super::{Authority, Leaf, PATIENCE, Peer};
 

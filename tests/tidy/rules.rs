@@ -3,11 +3,8 @@
 use crate::layers;
 use crate::paths::{code, paths};
 
-/// The most lines of code in a file.
-const LINES_MAX: usize = 400;
-
 /// Where people are spoken to.
-const MAY_PRINT: [&str; 3] = ["src/main.rs", "src/cli/", "src/control/"];
+const MAY_PRINT: [&str; 3] = ["src/main.rs", "src/cli/", "src/host/log"];
 
 const PRINTING: [&str; 5] = ["print!", "println!", "eprint!", "eprintln!", "dbg!"];
 
@@ -15,7 +12,7 @@ const PRINTING: [&str; 5] = ["print!", "println!", "eprint!", "eprintln!", "dbg!
 pub(crate) fn of_rust(path: &str, text: &str) -> Vec<String> {
     let mut found = header(path, text);
     let code = code(text);
-    let (in_src, is_unit_test) = (path.starts_with("src/"), is_unit_test(path));
+    let (in_src, is_unit_test) = (is_shipped(path), is_unit_test(path));
     found.extend(markers(path, text));
     found.extend(reasons(path, &code));
     found.extend(naps(path, text));
@@ -24,11 +21,15 @@ pub(crate) fn of_rust(path: &str, text: &str) -> Vec<String> {
     }
     found.extend(globs(path, &code));
     if in_src {
-        found.extend(size(path, &code));
         found.extend(prints(path, &code));
         found.extend(layers::violations(path, &code));
     }
     found
+}
+
+/// Whether a source is part of what is published: the daemon or a crate.
+fn is_shipped(path: &str) -> bool {
+    path.starts_with("src/") || path.starts_with("crates/")
 }
 
 /// Unit tests with a file of their own: `tests.rs`, or `frame_tests.rs` beside `frame.rs`.
@@ -102,14 +103,6 @@ fn globs(path: &str, code: &str) -> Vec<String> {
     globs
         .map(|(line, glob)| format!("{path}:{line} imports {glob}"))
         .collect()
-}
-
-fn size(path: &str, code: &str) -> Vec<String> {
-    let lines = code.lines().count();
-    if lines <= LINES_MAX {
-        return Vec::new();
-    }
-    vec![format!("{path}:{lines} is longer than {LINES_MAX} lines")]
 }
 
 fn prints(path: &str, code: &str) -> Vec<String> {

@@ -1,84 +1,66 @@
 //! Made-up sources: what the rules have to find, and what they must not.
 
 /// The words of the finding, where the text stands, the text.
-pub(crate) const FORBIDDEN: [(&str, &str, &str); 23] = [
+pub(crate) const FORBIDDEN: [(&str, &str, &str); 17] = [
     (
-        "spop uses reputation",
-        "src/spop/x.rs",
-        "use crate::reputation::Score;",
+        "must not use session",
+        "crates/haproxy-spop/src/x.rs",
+        "fn f() { super::session::g() }",
     ),
     (
-        "spop uses handler",
-        "src/spop/x.rs",
-        "use crate::{\n    handler, spop::Ack,\n};",
+        "must not use session",
+        "crates/haproxy-spop/src/x.rs",
+        "use crate::{\n    Ack, session::Terms,\n};",
     ),
     (
-        "spop uses session",
-        "src/spop/x.rs",
-        "fn f() { super::super::session::g() }",
+        "must not use std",
+        "crates/haproxy-spop/src/x.rs",
+        "    use std::net::TcpStream;",
     ),
     (
-        "spop uses session",
-        "src/spop/mod.rs",
-        "use super::session::Terms;",
-    ),
-    (
-        "spop uses mio",
-        "src/spop/x.rs",
-        "    use mio::net::TcpStream;",
-    ),
-    (
-        "handler uses session",
-        "src/handler.rs",
-        "use crate::session::Terms;",
-    ),
-    ("handler uses agent", "src/handler.rs", "use super::Agent;"),
-    (
-        "session uses agent",
-        "src/session/x.rs",
-        "fn f(a: crate::Agent) {}",
-    ),
-    (
-        "session uses iprep",
-        "src/session/x.rs",
-        "use crate::{iprep::{self, Question}};",
-    ),
-    (
-        "session uses std",
-        "src/session/x.rs",
+        "must not use std",
+        "crates/haproxy-spop/src/session/x.rs",
         "use std::{fmt, time::Instant};",
     ),
     (
-        "reputation uses spop",
-        "src/reputation/x.rs",
-        "use crate::spop::Ack;",
-    ),
-    (
-        "reputation uses std",
-        "src/reputation/x.rs",
+        "must not use std",
+        "crates/ip-reputation/src/x.rs",
         "fn f() { std::thread::yield_now() }",
     ),
     (
-        "agent uses iprep",
-        "src/agent/x.rs",
-        "pub(super) use crate::iprep::Question;",
+        "must not use config",
+        "src/policy/x.rs",
+        "pub(super) use crate::config::Config;",
     ),
     (
-        "agent uses reputation",
-        "src/agent/a/b.rs",
-        "use super::super::super::reputation::Score;",
+        "must not use admin",
+        "src/config/a/b.rs",
+        "use super::super::super::admin::Token;",
     ),
-    ("cli uses main", "src/cli/x.rs", "use crate::main;"),
-    ("belongs to no layer", "src/novel/x.rs", "fn f() {}"),
+    (
+        "must not use admin",
+        "src/feeds/x.rs",
+        "use crate::{admin::{self, Token}};",
+    ),
+    (
+        "must not use policy",
+        "src/host/x.rs",
+        "use crate::policy::Policy;",
+    ),
+    ("must not use main", "src/cli/x.rs", "use crate::main;"),
     (
         "prints",
-        "src/agent/x.rs",
+        "crates/haproxy-spoa/src/x.rs",
         "fn f() { eprintln!(\"{}\", 1) }",
     ),
-    ("prints", "src/agent/x.rs", "use std::io::{self, stderr};"),
+    (
+        "prints",
+        "crates/haproxy-spoa/src/x.rs",
+        "use std::io::{self, stderr};",
+    ),
     (
         "without a reason",
-        "src/agent/x.rs",
+        "crates/haproxy-spoa/src/x.rs",
         "#[allow(dead_code)]\nfn f() {}",
     ),
     (
@@ -87,45 +69,45 @@ pub(crate) const FORBIDDEN: [(&str, &str, &str); 23] = [
         "#![expect(\n    clippy::pedantic,\n)]",
     ),
     (
-        "imports spoa::spop::*",
+        "imports haproxy_spop::*",
         "tests/x.rs",
-        "use spoa::{session, spop::*};",
+        "use haproxy_spop::{session, *};",
     ),
-    ("imports super::*", "src/agent/x.rs", "use super::*;"),
+    (
+        "imports super::*",
+        "crates/haproxy-spoa/src/x.rs",
+        "use super::*;",
+    ),
     ("imports super::*", "tests/a/b_tests.rs", "use super::*;"),
 ];
 
 /// Where the text stands, the text.
-pub(crate) const ALLOWED: [(&str, &str); 10] = [
+pub(crate) const ALLOWED: [(&str, &str); 9] = [
     (
-        "src/session/x.rs",
-        "/// See [`agent`](crate::agent).\nuse crate::{Handler, spop::Ack};",
-    ),
-    (
-        "src/session/x.rs",
+        "crates/haproxy-spop/src/session/x.rs",
         "use super::Terms;\nuse bytes::BytesMut;\nuse core::fmt::{self, Write};",
     ),
     (
-        "src/spop/a/b.rs",
-        "use super::super::Reader;\nuse core::net::IpAddr;",
-    ),
-    (
-        "src/spop/x.rs",
+        "crates/haproxy-spop/src/x.rs",
         "fn f() {}\n#[cfg(test)]\nmod tests {\n    use super::*;\n    use std::fs;\n}",
     ),
     (
-        "src/iprep/x.rs",
-        "use crate::reputation::Score;\nuse crate::Handler;",
+        "src/policy/x.rs",
+        "use ip_reputation::Score;\nuse haproxy_spoa::Handler;",
+    ),
+    (
+        "src/feeds/x.rs",
+        "/// See [`admin`](crate::admin).\nuse crate::config::Config;",
     ),
     (
         "src/cli/x.rs",
-        "use spoa::Agent;\nfn f() { println!(\"{}\", std::process::id()) }",
+        "use haproxy_spoa::Agent;\nfn f() { println!(\"{}\", std::process::id()) }",
     ),
     ("src/main.rs", "mod cli;\nfn main() { cli::run() }"),
     (
-        "src/agent/x.rs",
+        "crates/haproxy-spoa/src/x.rs",
         "#[expect(dead_code, reason = \"seen\")]\nfn f() { footprint!() }",
     ),
-    ("src/agent/tests.rs", "use super::*;"),
+    ("crates/haproxy-spoa/src/tests.rs", "use super::*;"),
     ("bench/a/frame_tests.rs", "use super::*;"),
 ];

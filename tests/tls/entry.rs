@@ -112,10 +112,10 @@ fn without_verification_everybody_is_let_in_and_that_is_said() {
     let line = format!("0.0.0.0:0 ssl crt {} verify none", crt.display());
     let agent = Program::start_on(&[&line], &["-n", "1"]);
     agent.says("WARNING");
-    let spoa::agent::BindAddress::Tcp(any) = agent.address() else {
+    let haproxy_spoa::BindAddress::Tcp(any) = agent.address() else {
         unreachable!()
     };
-    let here = spoa::agent::BindAddress::Tcp(([127, 0, 0, 1], any.port()).into());
+    let here = haproxy_spoa::BindAddress::Tcp(([127, 0, 0, 1], any.port()).into());
     Client::new(&servers, None).greeted(&here).ask();
 }
 

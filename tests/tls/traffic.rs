@@ -4,7 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use spoa::spop::Ack;
+use haproxy_spop::Ack;
 
 use crate::Stage;
 use bytes::BytesMut;
@@ -34,8 +34,8 @@ fn payloads_of_every_size_around_a_record_arrive_whole() {
     let most = max_frame_size as usize;
     for len in [1, 16_000, 16_300, most - 30] {
         let payload = vec![0x41; len];
-        let unset = spoa::spop::FrameType(77);
-        let frame = frames::frame(unset, spoa::spop::Flags::FIN, (1, 1), &payload);
+        let unset = haproxy_spop::FrameType(77);
+        let frame = frames::frame(unset, haproxy_spop::Flags::FIN, (1, 1), &payload);
         peer.send(&frame);
         peer.ask();
     }
@@ -45,7 +45,7 @@ fn payloads_of_every_size_around_a_record_arrive_whole() {
 #[test]
 fn a_peer_that_fetches_nothing_is_not_read_and_loses_nothing() {
     let stage = Stage::new(&["-n", "1"]);
-    let spoa::agent::BindAddress::Tcp(address) = stage.agent.address() else {
+    let haproxy_spoa::BindAddress::Tcp(address) = stage.agent.address() else {
         unreachable!()
     };
     // Little room in the kernel: it is full sooner.

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use bytes::BytesMut;
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use spoa::spop::Varint;
+use haproxy_spop::Varint;
 use spoa_instructions::{notify, room};
 
 #[library_benchmark]

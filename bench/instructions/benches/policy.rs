@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use spoa::Handler;
-use spoa::iprep::{Answer, IpReputation, Judge, MessageRules, Policy, PolicyTerms, Published};
-use spoa::iprep::{Source, Value};
-use spoa::reputation::{Combine, Entry, FeedDataBuilder, FeedTerms, Prefix, Random, Role, Score};
-use spoa::reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, TableBuilder};
-use spoa::spop::{Ack, Argument, Frame, Notify, NotifyWriter, Scope, TypedData};
+use haproxy_spoa::Handler;
+use iprep_spoa::policy::{Answer, IpReputation, Judge, MessageRules, Policy, PolicyTerms, Published};
+use iprep_spoa::policy::{Source, Value};
+use ip_reputation::{Combine, Entry, FeedDataBuilder, FeedTerms, Prefix, Random, Role, Score};
+use ip_reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, TableBuilder};
+use haproxy_spop::{Ack, Argument, Frame, Notify, NotifyWriter, Scope, TypedData};
 
 const MAX: u32 = 16_380;
 

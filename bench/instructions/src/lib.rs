@@ -2,10 +2,10 @@
 //! benches of this package count instructions of it, those of `bench/walltime` take its time.
 
 use bytes::BytesMut;
-use spoa::iprep::IpReputation;
-use spoa::reputation::Random;
-use spoa::session::{Session, Step, Terms};
-use spoa::spop::{
+use iprep_spoa::policy::IpReputation;
+use ip_reputation::Random;
+use haproxy_spop::session::{Session, Step, Terms};
+use haproxy_spop::{
     Ack, Argument, Capabilities, Frame, HaproxyHello, Notify, NotifyWriter, Reader, Scope,
     TypedData, Varint, Versions,
 };

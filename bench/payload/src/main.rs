@@ -17,7 +17,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use regex::bytes::{RegexSet, RegexSetBuilder};
-use spoa::reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, Score};
+use ip_reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, Score};
 
 use cases::cases;
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use prefix_trie::PrefixMap;
-use spoa::reputation::{
+use ip_reputation::{
     Combine, Entry, FeedData, FeedDataBuilder, FeedTerms, Prefix, Role, Score, Table, TableBuilder,
 };
 

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use spoa::reputation::{Prefix, Table};
+use ip_reputation::{Prefix, Table};
 
 /// Which prefixes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,9 +13,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
-use spoa::agent::Latency;
-use spoa::iprep::IpReputation;
-use spoa::reputation::Random;
+use haproxy_spoa::Latency;
+use iprep_spoa::policy::IpReputation;
+use ip_reputation::Random;
 
 use ring::{Ring, Setup};
 use worker::Worker;

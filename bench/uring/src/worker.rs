@@ -13,9 +13,9 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use slab::Slab;
-use spoa::Handler;
-use spoa::agent::Latency;
-use spoa::session::{Session, Terms};
+use haproxy_spoa::Handler;
+use haproxy_spoa::Latency;
+use haproxy_spop::session::{Session, Terms};
 
 use crate::ring::{Done, Key, Kind, Ring, Send};
 

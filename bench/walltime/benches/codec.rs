@@ -1,7 +1,7 @@
 //! Times of the codec alone: one frame, read or written.
 
 use divan::{Bencher, black_box};
-use spoa::spop::Varint;
+use haproxy_spop::Varint;
 use spoa_instructions::{notify, room};
 
 /// Values of one, three and ten bytes.

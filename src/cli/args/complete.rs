@@ -2,7 +2,7 @@
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use spoa::control::config::{AdminKeys, AgentOptions};
+use iprep_spoa::config::{AdminKeys, AgentOptions};
 
 use super::Args;
 

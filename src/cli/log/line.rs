@@ -3,7 +3,7 @@
 //! ```text
 //!  plain      2026-11-21T13:27:24.123Z spoa: WARNING: feed "web": not used: …
 //!  journal    <4>WARNING: feed "web": not used: …
-//!  JSON       {"timestamp":"2026-11-21T13:27:24.123Z","level":"WARN","target":"spoa::control::note",
+//!  JSON       {"timestamp":"2026-11-21T13:27:24.123Z","level":"WARN","target":"iprep_spoa::feeds::note",
 //!              "message":"feed \"web\": not used: …","feed":"web"}
 //! ```
 
@@ -14,8 +14,8 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 
+use iprep_spoa::host::log::LogFormat;
 use jiff::Timestamp;
-use spoa::control::log::LogFormat;
 use tracing::Level;
 
 /// The kinds of lines.

@@ -18,7 +18,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use spoa::control::log::{LogDial, LogFormat, LogLevel};
+use iprep_spoa::host::log::{LogDial, LogFormat, LogLevel};
 use tracing::Level;
 
 use line::Style;

@@ -3,7 +3,7 @@
 use core::fmt::{Debug, Write as _};
 use std::sync::Arc;
 
-use spoa::control::log::LogDial;
+use iprep_spoa::host::log::LogDial;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;

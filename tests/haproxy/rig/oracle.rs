@@ -3,10 +3,10 @@
 use core::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use spoa::Agent;
-use spoa::agent::BindAddress;
-use spoa::iprep::IpReputation;
-use spoa::reputation::{Reputation, Score};
+use haproxy_spoa::Agent;
+use haproxy_spoa::BindAddress;
+use ip_reputation::{Reputation, Score};
+use iprep_spoa::policy::IpReputation;
 
 /// Scores an address with its last byte, and remembers which were asked about.
 #[derive(Debug)]

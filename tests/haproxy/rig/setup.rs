@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use spoa::agent::BindAddress;
+use haproxy_spoa::BindAddress;
 
 use super::{Lines, Proxy, Version, origin};
 use crate::support::{Program, Scratch, eventually};

@@ -1,0 +1,125 @@
+//! Taking connections off the kernel's queue and giving each to a worker.
+
+use std::io;
+
+use bytes::BytesMut;
+use nix::libc;
+
+use super::limits::{ACCEPT_BATCH, ACCEPT_RETRY};
+use super::mailbox::Mail;
+use super::stream::Stream;
+use super::worker::Worker;
+use crate::Handler;
+use haproxy_spop::Status;
+use haproxy_spop::session::Session;
+
+/// What an error of `accept` means. None of them ends a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// The queue is empty.
+    Empty,
+    /// It was about one connection, which is gone; the next one may be fine.
+    Connection,
+    /// The process or the machine is out of descriptors or memory: trying again at once would spin.
+    Starved,
+}
+
+impl Trouble {
+    fn of(error: &io::Error) -> Self {
+        match (error.kind(), error.raw_os_error()) {
+            (io::ErrorKind::WouldBlock, _) => Self::Empty,
+            (
+                _,
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EINVAL),
+            ) => Self::Starved,
+            _ => Self::Connection,
+        }
+    }
+}
+
+impl<H: Handler> Worker<H> {
+    /// Takes a batch of connections from one listener.
+    pub(super) fn accept(&mut self, index: usize) {
+        for _ in 0..ACCEPT_BATCH {
+            let Some(listener) = self.listeners.get_mut(index) else {
+                return;
+            };
+            listener.pending = false;
+            match listener.accept().map_err(|error| Trouble::of(&error)) {
+                Ok(Some(stream)) => self.place(stream),
+                Ok(None) => self.desk.counters.not_allowed += 1,
+                Err(Trouble::Empty) => return,
+                Err(Trouble::Connection) => self.desk.counters.accept_aborted += 1,
+                Err(Trouble::Starved) => {
+                    self.desk.counters.accept_starved += 1;
+                    listener.retry_at = self.desk.deadline_in(ACCEPT_RETRY);
+                    return;
+                }
+            }
+        }
+        if let Some(listener) = self.listeners.get_mut(index) {
+            listener.pending = true;
+        }
+    }
+
+    /// Keeps a connection or hands it to the worker with the fewest.
+    fn place(&mut self, stream: Stream) {
+        self.desk.counters.accepted += 1;
+        let Some(worker) = self.placement.claim(self.number) else {
+            return self.turn_down(stream);
+        };
+        if worker == self.number {
+            return self.adopt(stream);
+        }
+        let unsent = match self.workers.get(worker) {
+            Some(mailbox) => mailbox.send(Mail::Adopt(stream)),
+            None => Err(Mail::Adopt(stream)),
+        };
+        // A worker that has stopped cannot serve it; this one still can.
+        if let Err(Mail::Adopt(stream)) = unsent {
+            self.placement.hand_back(worker, self.number);
+            self.adopt(stream);
+        }
+    }
+
+    /// The cap is reached: the peer is told why, if it can be told at once.
+    fn turn_down(&mut self, mut stream: Stream) {
+        self.desk.counters.over_cap += 1;
+        #[cfg(feature = "trace")]
+        if let Some(trace) = &self.desk.trace {
+            trace.turned_down(&stream);
+        }
+        #[cfg(feature = "tls")]
+        if stream.is_sealed() {
+            // It would have to be told over TLS, and that takes as much as to serve it.
+            return;
+        }
+        let mut output = BytesMut::new();
+        Session::new(self.desk.limits.terms).disconnect(Status::RESOURCES, &mut output);
+        // Best effort: the connection is closed in any case.
+        let _ = io::Write::write(&mut stream, &output);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_error_of_accept_is_mistaken_for_another() {
+        let of = |code| Trouble::of(&io::Error::from_raw_os_error(code));
+        assert_eq!(of(libc::EAGAIN), Trouble::Empty);
+        for code in [
+            libc::ECONNABORTED,
+            libc::EPROTO,
+            libc::EINTR,
+            libc::EPERM,
+            libc::ENETDOWN,
+        ] {
+            assert_eq!(of(code), Trouble::Connection, "{code}");
+        }
+        for code in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+            assert_eq!(of(code), Trouble::Starved, "{code}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Every limit of the agent: a name, a unit, a default.
+
+use core::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit};
+
+use haproxy_spop::session::Terms;
+
+/// The limits of an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// What is agreed on with each peer, and kept for it.
+    pub terms: Terms,
+    /// Open connections of all workers together. `None`: what the descriptor limit allows.
+    pub connections_max: Option<usize>,
+    /// Bytes read from one connection before the others have their turn. Default 65,536.
+    pub turn_bytes: usize,
+    /// How long a peer may take to send its HELLO. `None`: for ever. Default 5 s.
+    pub hello_timeout: Option<Duration>,
+    /// How long a connection may be silent after its HELLO. Default `None`, for ever: closing an
+    /// idle connection races with its reuse by 3.1 and later, and costs the stream an error.
+    pub idle_timeout: Option<Duration>,
+    /// How long a shutdown may take. Default 5 s.
+    pub drain_timeout: Duration,
+    /// How long a shutdown lets a silent connection speak up before it says goodbye, and how long
+    /// its listeners stay open at least. Default 50 ms.
+    pub drain_grace: Duration,
+    /// How long a connection that is over may take to fetch our last frame. Default 2 s.
+    pub linger_timeout: Duration,
+    /// Answers that took longer than this are counted. Default 10 ms, the `timeout processing` of
+    /// the sample configurations.
+    pub processing_budget: Duration,
+    /// How long a worker that has nothing to do looks for work before it sleeps. It buys the time
+    /// that the kernel takes to wake a thread, and pays with its core. Default 0: it sleeps at once.
+    pub busy_poll: Duration,
+    /// The permission bits of a UNIX socket. Default 0o660.
+    pub unix_mode: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            terms: Terms::default(),
+            connections_max: None,
+            turn_bytes: 64 * 1024,
+            hello_timeout: Some(Duration::from_secs(5)),
+            idle_timeout: None,
+            drain_timeout: Duration::from_secs(5),
+            drain_grace: Duration::from_millis(50),
+            linger_timeout: Duration::from_secs(2),
+            processing_budget: Duration::from_millis(10),
+            busy_poll: Duration::ZERO,
+            unix_mode: 0o660,
+        }
+    }
+}
+
+/// Connections taken from one listener in a row when a shutdown empties it.
+pub(super) const ACCEPT_ALL: usize = BACKLOG.cast_unsigned() as usize;
+/// Connections accepted from one listener before the others have their turn.
+pub(super) const ACCEPT_BATCH: usize = 64;
+/// How long a TCP connection is silent before the kernel asks whether its peer still exists.
+pub(super) const KEEPALIVE: Duration = Duration::from_mins(1);
+/// How long a listener rests after `accept` failed for want of descriptors or memory.
+pub(super) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Connections that the kernel may queue at a listener (it takes the lower of this and
+/// `net.core.somaxconn`).
+pub(super) const BACKLOG: i32 = 4096;
+/// How long the listeners that close wait for TCP handshakes that have begun.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
+/// The least time between two looks at all deadlines, so that no peer can buy more of them.
+pub(super) const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
+/// Bytes that a connection that is over may still send before it is cut off.
+pub(super) const LINGER_BYTES: usize = 4 * 1024 * 1024;
+/// Events taken from the kernel at once.
+pub(super) const EVENTS: usize = 1024;
+
+/// Descriptors that are not connections: standard streams, a poll and a waker per worker, the
+/// listeners twice (a TCP one has a second handle for its end), and some for a library's caller.
+fn descriptors_reserved(workers: usize, addresses: usize) -> usize {
+    const OTHERS: usize = 32;
+    OTHERS + workers * (3 + 2 * addresses)
+}
+
+/// How many connections the process can hold, and how many descriptors it may open.
+pub(super) fn connections_possible(workers: usize, addresses: usize) -> (usize, usize) {
+    let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    let limit = usize::try_from(soft).unwrap_or(usize::MAX);
+    (
+        limit.saturating_sub(descriptors_reserved(workers, addresses)),
+        limit,
+    )
+}

@@ -1,0 +1,61 @@
+//! The handshake: `HAProxy` offers, the agent chooses (SPOE.txt 3.2.4, 3.2.5).
+
+use bytes::BytesMut;
+
+use super::{Refusal, Terms};
+use crate::{AgentHello, Capabilities, Frame, HaproxyHello, MAX_FRAME_SIZE_LEAST, VERSION};
+
+const PIPELINING: &str = "pipelining";
+
+/// What was agreed on.
+pub(super) struct Accepted {
+    pub(super) max_frame_size: u32,
+    pub(super) healthcheck: bool,
+}
+
+/// Checks HAPROXY-HELLO and appends AGENT-HELLO.
+pub(super) fn accept(
+    frame: Frame<'_>,
+    terms: &Terms,
+    output: &mut BytesMut,
+) -> Result<Accepted, Refusal> {
+    if !frame.flags.is_fin() {
+        return Err(Refusal::Fragmented);
+    }
+    if (frame.stream_id, frame.frame_id) != (0, 0) {
+        return Err(Refusal::HelloIds);
+    }
+    let hello = HaproxyHello::parse(frame.payload)?;
+    let versions = hello.supported_versions.ok_or(Refusal::NoVersion)?;
+    let offered = hello.max_frame_size.ok_or(Refusal::NoMaxFrameSize)?;
+    let capabilities = hello.capabilities.ok_or(Refusal::NoCapabilities)?;
+    if !versions.has_major(2) {
+        return Err(Refusal::BadVersion);
+    }
+    if offered < MAX_FRAME_SIZE_LEAST {
+        return Err(Refusal::BadMaxFrameSize(offered));
+    }
+    let max_frame_size = offered.min(terms.max_frame_size);
+    let answer = AgentHello {
+        version: VERSION.as_bytes(),
+        max_frame_size,
+        capabilities: Capabilities(choose(capabilities, terms.fragmentation).as_bytes()),
+    };
+    answer.write(output, max_frame_size)?;
+    Ok(Accepted {
+        max_frame_size,
+        healthcheck: hello.healthcheck,
+    })
+}
+
+/// `pipelining` if it was offered. `fragmentation` goes one way: 2.x and 3.0 never offer it and use
+/// it when the agent announces it; 3.1 and later ignore it (seen with 2.6, 3.0 and 3.2). Never
+/// `async`: `HAProxy` would then take an ACK on any connection of the engine.
+fn choose(offered: Capabilities<'_>, fragmentation: bool) -> &'static str {
+    match (offered.contains(PIPELINING), fragmentation) {
+        (true, true) => "pipelining,fragmentation",
+        (true, false) => PIPELINING,
+        (false, true) => "fragmentation",
+        (false, false) => "",
+    }
+}

@@ -1,0 +1,198 @@
+//! Reputation data as it is found in the wild, read into entries.
+//!
+//! ```text
+//!  bytes ──► Lines, or a document ──► one format's reader ──► Entry ──► sink
+//!                                            │
+//!                                            └──► Report: what was there, what was wrong
+//! ```
+//!
+//! In scope: what the bytes say, line by line, in memory that does not grow with the input (a MMDB
+//! is a document and is held whole). Out of scope: where the bytes come from, how many there may be
+//! (the caller bounds its reader), and what the entries add up to.
+//!
+//! | format | a line | confidence | besides |
+//! |---|---|---|---|
+//! | `plain` | `203.0.113.0/24  # note` | the feed's | |
+//! | `netset` | the same | the feed's | category, date and number of entries in comments |
+//! | `drop-text` | `192.0.2.0/24 ; SBL000001` | the feed's | dates in comments |
+//! | `drop-json` | `{"cidr":"192.0.2.0/24"}` | the feed's | date, number of entries |
+//! | `csv` | `203.0.113.0/24,15,scanner,1796083200` | number, polarity stated | category, expiry, last seen |
+//! | `suricata-iprep` | `203.0.113.0/24,1,88` | number / 127 | category |
+//! | `abuseipdb` | `{"ipAddress":"203.0.113.5","abuseConfidenceScore":97}` | number / 100 | last seen, date |
+//! | `ipset-save` | `add bl 203.0.113.0/24 timeout 300` | the feed's | expiry |
+//! | `haproxy-map` | `203.0.113.0/24 15` | number, polarity stated | |
+//! | `mmdb` | none | that of a rule | category of the rule, date |
+//!
+//! A line that cannot be read is counted and named, and the others are used; a feed of which too
+//! many lines are wrong, or that is no list at all, is refused whole.
+
+mod abuseipdb;
+mod attributes;
+mod contents;
+mod csv;
+mod detect;
+mod drop_json;
+mod format;
+mod haproxy_map;
+mod header;
+mod ipset;
+mod item;
+mod lines;
+mod mmdb;
+mod moment;
+mod options;
+mod output;
+mod plain;
+mod refused;
+mod report;
+mod suricata;
+mod text;
+
+use core::ops::ControlFlow;
+use std::io::BufRead;
+
+use crate::Entry;
+
+pub use attributes::{Attributes, NoDatabase};
+pub use contents::Contents;
+pub use detect::{Unrecognised, detect};
+pub use format::{Format, UnknownFormat};
+pub use options::{Categories, Columns, MmdbMatch, MmdbRule, Options, Polarity};
+pub use output::Sink;
+pub use refused::Refused;
+pub use report::{NAMED_MAX, Report, Wrong};
+
+use csv::Csv;
+use drop_json::DropJson;
+use haproxy_map::HaproxyMap;
+use header::Header;
+use ipset::IpsetSave;
+use lines::Lines;
+use output::Output;
+use plain::Plain;
+use suricata::{CategoryNames, Suricata};
+
+/// Wrong lines that are passed over if more lines are right, whatever their share.
+pub const WRONG_FEW: u64 = 3;
+
+/// The most bytes in the name of a category.
+const WORD_MAX: usize = 64;
+
+/// Reads a feed to its end and hands its entries to the sink, in the order of the feed.
+///
+/// The caller bounds the input; every input that ends is read in time proportional to its length.
+///
+/// # Errors
+/// [`Refused`], if the feed is not to be used. Entries that the sink has taken by then are part of
+/// something that is not whole: they are to be thrown away.
+///
+/// ```
+/// use core::ops::ControlFlow;
+/// use ip_reputation::formats::{Format, Options, read};
+///
+/// let mut list = &b"203.0.113.9  # a host\n198.51.100.0/24\n"[..];
+/// let mut found = Vec::new();
+/// let report = read(Format::Plain, &mut list, &Options::default(), &mut |entry| {
+///     found.push(entry.prefix.to_string());
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!((report.entries, report.wrong), (2, 0));
+/// assert_eq!(found, ["203.0.113.9", "198.51.100.0/24"]);
+/// # Ok::<_, ip_reputation::formats::Refused>(())
+/// ```
+pub fn read(
+    format: Format,
+    input: &mut dyn BufRead,
+    options: &Options,
+    sink: &mut Sink<'_>,
+) -> Result<Report, Refused> {
+    let mut output = Output::new(sink);
+    dispatch(format, input, options, &mut output)?;
+    judge(output.report, options)
+}
+
+/// Hands the input to the reader of its format.
+fn dispatch(
+    format: Format,
+    input: &mut dyn BufRead,
+    options: &Options,
+    output: &mut Output<'_>,
+) -> Result<(), Refused> {
+    let lines = &mut Lines::new(input);
+    match format {
+        Format::Plain | Format::DropText | Format::Netset => {
+            let header = Header::new(format == Format::Netset);
+            let confidence = options.confidence;
+            text::read(lines, &mut Plain { confidence, header }, output)
+        }
+        Format::DropJson => {
+            let mut drop = DropJson::new(options.confidence);
+            text::read(lines, &mut drop, output)?;
+            check_wrong(&output.report, options)?;
+            drop.is_whole(output)
+        }
+        Format::Csv => text::read(lines, &mut Csv::new(options)?, output),
+        Format::SuricataIprep => {
+            let categories = &options.categories;
+            text::read(lines, &mut Suricata { categories }, output)
+        }
+        Format::AbuseIpdb => abuseipdb::read(lines, options, output),
+        Format::IpsetSave => {
+            let mut ipset = IpsetSave::new(options);
+            text::read(lines, &mut ipset, output)?;
+            check_wrong(&output.report, options)?;
+            ipset.has_sets()
+        }
+        Format::HaproxyMap => text::read(lines, &mut HaproxyMap::new(options)?, output),
+        Format::Mmdb => {
+            mmdb::read(lines, options, output)?;
+            check_wrong(&output.report, options)?;
+            mmdb::has_matches(&output.report, options)
+        }
+    }
+}
+
+impl Categories {
+    /// Reads Suricata's categories file. Of the options, only `wrong_max` and `allow_empty` count.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn read(input: &mut dyn BufRead, options: &Options) -> Result<(Self, Report), Refused> {
+        let mut nobody = |_: Entry<'_>| ControlFlow::Continue(());
+        let mut output = Output::new(&mut nobody);
+        let mut names = CategoryNames::default();
+        text::read(&mut Lines::new(input), &mut names, &mut output)?;
+        Ok((names.0, judge(output.report, options)?))
+    }
+}
+
+/// Whether what was read is a feed.
+fn judge(mut report: Report, options: &Options) -> Result<Report, Refused> {
+    check_wrong(&report, options)?;
+    report.emptied &= report.lines == 0;
+    if report.entries == 0 && !report.emptied && !options.allow_empty {
+        return Err(Refused::Empty);
+    }
+    Ok(report)
+}
+
+/// In a list of five lines one typing error is a fifth: a few wrong lines are passed over whatever
+/// their share, as long as most of the list is right. Error pages and other texts are not.
+fn check_wrong(report: &Report, options: &Options) -> Result<(), Refused> {
+    let right = report.lines - report.wrong;
+    let is_slip = report.wrong <= WRONG_FEW && report.wrong < right && options.wrong_max > 0.0;
+    if report.exceeds(options.wrong_max) && !is_slip {
+        return Err(Refused::TooManyWrong(Box::new(report.clone())));
+    }
+    Ok(())
+}
+
+/// A text that may be the name of a category: short, and nothing in it that upsets a log.
+fn word(text: &[u8]) -> Option<&str> {
+    let text = str::from_utf8(text).ok()?;
+    let is_word = (1..=WORD_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+    is_word.then_some(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! What an operator states about a feed because the feed itself does not.
+
+use std::collections::BTreeMap;
+
+use super::Refused;
+use crate::Confidence;
+
+/// Which end of a feed's numbers is the bad one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Polarity {
+    /// The highest number is the worst address, 0 is a good one.
+    HighIsBad,
+    /// 0 is the worst address, the highest number a good one.
+    HighIsGood,
+}
+
+/// What [`read`](super::read) has to know besides the bytes. The default suits the formats without
+/// numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// The moment that time-outs (`ipset save`) count from, in seconds since 1970: when the data was
+    /// written if that is known, else the present.
+    pub now: u32,
+    /// What an entry without a number says.
+    pub confidence: Confidence,
+    /// CSV and HAProxy maps: there is no default, since half of the feeds mean the opposite.
+    pub polarity: Option<Polarity>,
+    /// CSV and HAProxy maps: the highest number there is. 0 is the lowest.
+    pub number_max: f64,
+    /// CSV: what stands where.
+    pub columns: Columns,
+    /// Suricata: the names of the categories.
+    pub categories: Categories,
+    /// `ipset save`: the sets to take; all of them if there are none.
+    pub sets: Vec<String>,
+    /// MMDB: what makes a network bad. The rule that says most counts.
+    pub rules: Vec<MmdbRule>,
+    /// The share of wrong lines, 0 to 1, above which the feed is refused if they are more than
+    /// [`WRONG_FEW`](super::WRONG_FEW) or half of it. With 0 no line may be wrong.
+    pub wrong_max: f64,
+    /// Whether a feed without entries is taken for what it is.
+    pub allow_empty: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            now: 0,
+            confidence: Confidence::FULL,
+            polarity: None,
+            number_max: 100.0,
+            columns: Columns::default(),
+            categories: Categories::default(),
+            sets: Vec::new(),
+            rules: Vec::new(),
+            wrong_max: 0.05,
+            allow_empty: false,
+        }
+    }
+}
+
+impl Options {
+    /// Fails if the numbers of the feed may mean one thing or the opposite.
+    pub(super) fn stated_polarity(&self) -> Result<Polarity, Refused> {
+        self.polarity.ok_or(Refused::Unstated(
+            "polarity: whether the highest number of the feed is the worst or the best address",
+        ))
+    }
+
+    /// The confidence that a feed's number stands for, if it is one of 0 to `number_max`.
+    pub(super) fn confidence_of(&self, number: f64, polarity: Polarity) -> Option<Confidence> {
+        if !(0.0..=self.number_max).contains(&number) {
+            return None;
+        }
+        let ratio = number / self.number_max;
+        Some(Confidence::ratio(match polarity {
+            Polarity::HighIsBad => ratio,
+            Polarity::HighIsGood => 1.0 - ratio,
+        }))
+    }
+}
+
+/// Where in a line of a CSV file things stand; the first column is 0.
+///
+/// ```text
+/// 203.0.113.0/24,15,scanner,2026-12-01T00:00:00Z
+///       0         1    2             3
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Columns {
+    /// Between two columns.
+    pub separator: u8,
+    /// An address, a prefix or a range.
+    pub prefix: usize,
+    /// A number from 0 to [`Options::number_max`]; every line must have one.
+    pub number: Option<usize>,
+    /// A word; may be empty or missing.
+    pub category: Option<usize>,
+    /// When the entry ends: RFC 3339 or seconds since 1970; may be empty or missing.
+    pub expires: Option<usize>,
+    /// When the evidence was last seen, written likewise; may be empty or missing.
+    pub seen: Option<usize>,
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self {
+            separator: b',',
+            prefix: 0,
+            number: Some(1),
+            category: Some(2),
+            expires: Some(3),
+            seen: None,
+        }
+    }
+}
+
+/// Suricata's numbers for categories, and their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Categories(pub(super) BTreeMap<u8, String>);
+
+impl Categories {
+    /// The name of a category.
+    #[must_use]
+    pub fn name(&self, number: u8) -> Option<&str> {
+        self.0.get(&number).map(String::as_str)
+    }
+
+    /// How many have a name.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none has a name.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What makes a network of a MaxMind database bad, and how bad.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MmdbRule {
+    /// Which networks.
+    pub on: MmdbMatch,
+    /// How bad.
+    pub confidence: Confidence,
+    /// What kind of badness.
+    pub category: Option<String>,
+}
+
+/// Which networks of a MaxMind database a rule speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MmdbMatch {
+    /// Those where this is `true`: `is_anonymous`, `is_anonymous_vpn`, `is_hosting_provider`,
+    /// `is_public_proxy`, `is_residential_proxy`, `is_tor_exit_node`, or another; a dot leads into a
+    /// map (`traits.is_anycast`).
+    Flag(String),
+    /// Those that an autonomous system announces.
+    Asn(u32),
+    /// Those of a country: its ISO 3166-1 code, upper case.
+    Country([u8; 2]),
+}

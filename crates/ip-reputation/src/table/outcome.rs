@@ -1,0 +1,171 @@
+//! What a set of entries that cover an address comes to: precedence, then how feeds combine.
+
+use core::cmp::Reverse;
+
+use super::labels::Label;
+use super::ledger::{Ledger, Node, VerdictId};
+use super::terms::{Combine, Role};
+use super::verdict::Part;
+use crate::Score;
+
+/// Whose entries are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    /// Those of feeds that count.
+    Live,
+    /// Those of feeds in dry-run as well.
+    Shadow,
+}
+
+/// What a set of entries comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// The entry that counted most; without a role there is none.
+    pub(super) leading: VerdictId,
+    pub(super) score: Score,
+    /// Who decided; nobody if no entry counts.
+    pub(super) role: Option<Role>,
+    /// What it is counted under.
+    pub(super) label: Label,
+}
+
+impl Ledger {
+    /// What a verdict's entries come to at a time. It walks all of them once for each feed, and
+    /// allocates nothing: a worker does this when an entry has expired since the table was built.
+    pub(super) fn outcome(&self, id: VerdictId, now: u32, view: View) -> Outcome {
+        let role = self.counting(id, now, view).map(|(.., role)| role).min();
+        let (leading, score) = match role {
+            None => (VerdictId::NOTHING, self.unknown),
+            Some(Role::Feed) => self.combined(id, now, view),
+            Some(role) => {
+                let score = match role {
+                    Role::Allow => Score::BEST,
+                    Role::Deny => Score::WORST,
+                    Role::Guard | Role::Feed => self.unknown,
+                };
+                (self.innermost(id, now, view, role), score)
+            }
+        };
+        Outcome {
+            leading,
+            score,
+            role,
+            label: self.label(leading),
+        }
+    }
+
+    /// The entries that count, the innermost first, and what their feeds are.
+    pub(super) fn counting(
+        &self,
+        id: VerdictId,
+        now: u32,
+        view: View,
+    ) -> impl Iterator<Item = (VerdictId, &Node, Role)> + Clone {
+        self.chain(id).filter_map(move |(id, node)| {
+            let feed = self.feed(node)?;
+            let expires = feed.evidence(node.tail.evidence()).expires();
+            let is_in_view = view == View::Shadow || !feed.terms.dry_run;
+            let counts = is_in_view && expires.is_none_or(|expires| now < expires);
+            counts.then_some((id, node, feed.terms.role))
+        })
+    }
+
+    /// The most specific entry of a role; among equals that of the earlier feed.
+    fn innermost(&self, id: VerdictId, now: u32, view: View, wanted: Role) -> VerdictId {
+        let entries = self.counting(id, now, view);
+        entries
+            .filter(|(.., role)| *role == wanted)
+            .max_by_key(|(_, node, _)| (node.tail.len(), Reverse(node.feed)))
+            .map_or(VerdictId::NOTHING, |(id, ..)| id)
+    }
+
+    /// What feeds come to, and the worst entry of all; among equals that of the earlier feed.
+    fn combined(&self, id: VerdictId, now: u32, view: View) -> (VerdictId, Score) {
+        let (mut good, mut leading) = (1.0, None::<(VerdictId, f64)>);
+        let mut after = None;
+        while let Some((feed, id, badness)) = self.strongest_of_next(id, now, view, after) {
+            after = Some(feed);
+            good = match self.combine {
+                Combine::NoisyOr => good * (1.0 - badness),
+                Combine::Worst => f64::min(good, 1.0 - badness),
+            };
+            if leading.is_none_or(|(_, most)| badness > most) {
+                leading = Some((id, badness));
+            }
+        }
+        let leading = leading.map_or(VerdictId::NOTHING, |(id, _)| id);
+        (leading, Score::ratio(good))
+    }
+
+    /// Of the first feed after another one the strongest entry; among equals the innermost.
+    fn strongest_of_next(
+        &self,
+        id: VerdictId,
+        now: u32,
+        view: View,
+        after: Option<u16>,
+    ) -> Option<(u16, VerdictId, f64)> {
+        let entries = self.counting(id, now, view);
+        let entries = entries.filter(|(_, node, role)| {
+            *role == Role::Feed && after.is_none_or(|after| node.feed > after)
+        });
+        entries.fold(None, |best, (id, node, _)| match best {
+            Some((feed, _, most))
+                if feed < node.feed || (feed == node.feed && most >= node.badness) =>
+            {
+                best
+            }
+            _ => Some((node.feed, id, node.badness)),
+        })
+    }
+}
+
+/// What became of each entry of a verdict at a time.
+pub(super) struct Parts<'a> {
+    ledger: &'a Ledger,
+    verdict: VerdictId,
+    now: u32,
+    outcome: Outcome,
+}
+
+impl Ledger {
+    pub(super) fn parts(&self, verdict: VerdictId, now: u32) -> Parts<'_> {
+        Parts {
+            ledger: self,
+            verdict,
+            now,
+            outcome: self.outcome(verdict, now, View::Live),
+        }
+    }
+}
+
+impl Parts<'_> {
+    pub(super) fn of(&self, id: VerdictId, node: &Node) -> Part {
+        let Some(feed) = self.ledger.feed(node) else {
+            return Part::Expired;
+        };
+        let expires = feed.evidence(node.tail.evidence()).expires();
+        if expires.is_some_and(|expires| expires <= self.now) {
+            Part::Expired
+        } else if feed.terms.dry_run {
+            Part::DryRun
+        } else if id == self.outcome.leading {
+            Part::Leads
+        } else if self.outcome.role != Some(feed.terms.role) {
+            Part::Overruled
+        } else if feed.terms.role == Role::Feed && !self.is_strongest(id, node.feed) {
+            Part::Outdone
+        } else {
+            Part::Counts
+        }
+    }
+
+    fn is_strongest(&self, id: VerdictId, feed: u16) -> bool {
+        let (verdict, now) = (self.verdict, self.now);
+        let before = feed.checked_sub(1);
+        let strongest = self
+            .ledger
+            .strongest_of_next(verdict, now, View::Live, before);
+        self.ledger.combine == Combine::NoisyOr && strongest.is_some_and(|(_, best, _)| best == id)
+    }
+}

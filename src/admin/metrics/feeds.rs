@@ -1,0 +1,178 @@
+//! What is known of lists, of the table made of them, and of reloads.
+
+use std::collections::HashSet;
+
+use crate::admin::exposition::{Exposition, Kind};
+use crate::admin::figures::Figures;
+use crate::feeds::status::{FeedStatus, Status};
+
+pub(super) fn feeds(text: &mut Exposition, figures: &Figures) {
+    let Some(status) = &figures.status else {
+        return;
+    };
+    reloads(text, status);
+    let feeds = named(&status.feeds);
+    let mut entries = text.family(
+        "spoa_feed_entries",
+        Kind::Gauge,
+        "Entries of a list in use.",
+    );
+    for (name, feed) in &feeds {
+        entries.sample(&[("feed", name), ("family", &"ipv4")], feed.v4);
+        entries.sample(&[("feed", name), ("family", &"ipv6")], feed.v6);
+    }
+    let flag = |is_so: bool| Some(u64::from(is_so));
+    gauge(
+        text,
+        &feeds,
+        "spoa_feed_good",
+        "Whether the latest look at a list found it good.",
+        |feed| flag(feed.error.is_none() && feed.last_success.is_some()),
+    );
+    gauge(
+        text,
+        &feeds,
+        "spoa_feed_stale",
+        "Whether a list is older than its stale-after.",
+        |feed| flag(feed.stale),
+    );
+    gauge(
+        text,
+        &feeds,
+        "spoa_feed_cached",
+        "Whether a list is the copy that an earlier process left on disk.",
+        |feed| flag(feed.from_cache),
+    );
+    gauge(
+        text,
+        &feeds,
+        "spoa_feed_failures",
+        "Looks in a row that found a list not good.",
+        |feed| Some(feed.failures),
+    );
+    gauge(
+        text,
+        &feeds,
+        "spoa_feed_wrong_lines",
+        "Lines that were left out of a list in use.",
+        |feed| Some(feed.wrong),
+    );
+    gauge(
+        text,
+        &feeds,
+        "spoa_feed_data_timestamp_seconds",
+        "When the data of a list was made, in seconds since 1970.",
+        |feed| feed.as_of.map(u64::from),
+    );
+    gauge(
+        text,
+        &feeds,
+        "spoa_feed_age_seconds",
+        "How old the data of a list is.",
+        |feed| {
+            feed.as_of
+                .map(|as_of| figures.now.saturating_sub(as_of).into())
+        },
+    );
+    gauge(
+        text,
+        &feeds,
+        "spoa_feed_last_success_timestamp_seconds",
+        "When a list was last read or confirmed, in seconds since 1970.",
+        |feed| feed.last_success.map(u64::from),
+    );
+}
+
+fn gauge(
+    text: &mut Exposition,
+    feeds: &[(String, &FeedStatus)],
+    name: &'static str,
+    help: &str,
+    value: impl Fn(&FeedStatus) -> Option<u64>,
+) {
+    let mut family = text.family(name, Kind::Gauge, help);
+    for (feed, status) in feeds {
+        if let Some(value) = value(status) {
+            family.sample(&[("feed", feed)], value);
+        }
+    }
+}
+
+fn reloads(text: &mut Exposition, status: &Status) {
+    let counters = [
+        (
+            "spoa_reloads_total",
+            "Tables published after the first.",
+            status.reloads,
+        ),
+        (
+            "spoa_feed_refusals_total",
+            "Lists that were not used, each time that they were not.",
+            status.refusals,
+        ),
+        (
+            "spoa_config_refusals_total",
+            "Configurations that were not used.",
+            status.bad_configurations,
+        ),
+    ];
+    for (name, help, value) in counters {
+        text.one(name, Kind::Counter, help, value);
+    }
+    let gauges = [
+        (
+            "spoa_table_entries",
+            "Entries in the table.",
+            status.entries as u64,
+        ),
+        (
+            "spoa_table_ranges",
+            "Disjoint ranges that the entries became.",
+            status.ranges as u64,
+        ),
+        (
+            "spoa_table_bytes",
+            "Memory that the table takes.",
+            status.bytes as u64,
+        ),
+        (
+            "spoa_policies_retired",
+            "Policies that were replaced and that a worker still holds.",
+            status.retired as u64,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        text.one(name, Kind::Gauge, help, value);
+    }
+    if let Some(published) = status.published {
+        text.one(
+            "spoa_table_published_timestamp_seconds",
+            Kind::Gauge,
+            "When the table was made, in seconds since 1970.",
+            published,
+        );
+    }
+    let took = status.took.as_secs_f64();
+    text.one(
+        "spoa_table_build_duration_seconds",
+        Kind::Gauge,
+        "How long making and publishing the table took.",
+        took,
+    );
+}
+
+/// Lists by a name that none of the others has: a file may be on two lists.
+fn named(feeds: &[FeedStatus]) -> Vec<(String, &FeedStatus)> {
+    let mut taken = HashSet::new();
+    let mut named = Vec::with_capacity(feeds.len());
+    for feed in feeds {
+        let mut name = feed.name.clone();
+        let mut number = 2;
+        while !taken.insert(name.clone()) {
+            name = format!("{} ({number})", feed.name);
+            number += 1;
+        }
+        named.push((name, feed));
+    }
+    named
+}

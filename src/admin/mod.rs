@@ -1,0 +1,187 @@
+//! The admin endpoint: figures, a status page and a few commands over HTTP/1, for this machine only.
+//!
+//! ```text
+//!  TCP on loopback ─▶┐                     ┌▶ figures: one report of the workers, kept for a moment
+//!  UNIX socket ─────▶┤ thread "admin" ─────┤▶ metrics, page, json: the same figures as text
+//!   (64 connections, │ one tokio runtime   └▶ commands: engine (reload), workers (drain)
+//!    timeouts)       └ no worker ever runs any of it
+//! ```
+//!
+//! In scope: what people and Prometheus see, and who may tell the agent to do something. Out of scope:
+//! how the figures come about ([`agent`](haproxy_spoa), [`Engine`](crate::feeds::Engine)).
+//!
+//! A UNIX socket's mode says who may do what. Over TCP anybody on the machine may look, and a command
+//! takes the token of a file.
+
+pub mod client;
+mod error;
+mod exposition;
+mod figures;
+mod history;
+mod json;
+mod metrics;
+mod page;
+mod process;
+mod reply;
+mod routes;
+mod serve;
+mod socket;
+mod text;
+mod token;
+
+use core::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime};
+use std::{io, thread};
+
+pub use error::AdminError;
+pub use routes::{COMMANDS, LOOKS};
+pub use token::Token;
+
+use crate::feeds::Remote;
+use crate::host::log::LogDial;
+use crate::policy::Published;
+use figures::Desk;
+use haproxy_spoa::{Agent, BindAddress, Control};
+use socket::Socket;
+
+/// The port, unless another is asked for.
+pub const DEFAULT_ADMIN_PORT: u16 = 12346;
+/// Connections at once. One that comes when they are all taken gets the place of the oldest.
+const CONNECTIONS_MAX: usize = 64;
+/// Files that the endpoint has open at the most: connections, a listener, the runtime's own.
+pub const ADMIN_DESCRIPTORS: usize = CONNECTIONS_MAX + 8;
+/// How long workers may take to tell their figures. They need microseconds.
+const REPORT_PATIENCE: Duration = Duration::from_millis(250);
+
+/// Where to listen, and who may do more than look.
+#[derive(Debug, Clone)]
+pub struct AdminOptions {
+    /// The address: loopback or a UNIX socket.
+    pub address: BindAddress,
+    /// Permission bits of a UNIX socket.
+    pub unix_mode: u32,
+    /// The user and the group that a UNIX socket is given to, as numbers. `None`: those of the process.
+    pub unix_owner: Option<(u32, u32)>,
+    /// What a command over TCP has to bring.
+    pub token: Option<Token>,
+    /// Whether the address may be shared with a process that is about to leave it.
+    pub takeover: bool,
+}
+
+/// What the endpoint tells of and acts on.
+#[derive(Clone)]
+pub struct Subject {
+    control: Control,
+    addresses: Vec<BindAddress>,
+    connections_max: usize,
+    budget: Duration,
+    engine: Option<(Remote, Published)>,
+    log: LogDial,
+}
+
+impl core::fmt::Debug for Subject {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Subject")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Subject {
+    /// A running agent, and what feeds it if anything does. `log` says how much is logged.
+    #[must_use]
+    pub fn new(
+        agent: &Agent,
+        budget: Duration,
+        engine: Option<(Remote, Published)>,
+        log: LogDial,
+    ) -> Self {
+        Self {
+            control: agent.control(),
+            addresses: agent.addresses().to_vec(),
+            connections_max: agent.connections_max(),
+            budget,
+            engine,
+            log,
+        }
+    }
+}
+
+/// An endpoint that has its address.
+#[derive(Debug)]
+pub struct Admin {
+    socket: Socket,
+    token: Option<Token>,
+}
+
+/// An endpoint that answers. Dropped, it takes the path of its UNIX socket away; its thread ends with
+/// the process.
+#[derive(Debug)]
+pub struct Serving {
+    address: BindAddress,
+    subject: Arc<OnceLock<Subject>>,
+    _path: Option<haproxy_spoa::OwnPath>,
+}
+
+impl Admin {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// If others than this machine could reach it, or it cannot be had.
+    pub fn bind(options: AdminOptions) -> Result<Self, AdminError> {
+        Ok(Self {
+            socket: Socket::bind(&options)?,
+            token: options.token,
+        })
+    }
+
+    /// The address, with the port that the kernel gave.
+    #[must_use]
+    pub const fn address(&self) -> &BindAddress {
+        &self.socket.address
+    }
+
+    /// Answers, on a thread of its own: that it is not ready, until there is something to tell of.
+    ///
+    /// # Errors
+    /// If there is no thread or no poll to be had.
+    pub fn serve(self) -> io::Result<Serving> {
+        let subject = Arc::<OnceLock<Subject>>::default();
+        let Socket {
+            address,
+            listening,
+            path,
+        } = self.socket;
+        let is_unix = matches!(address, BindAddress::Unix(_));
+        let desk = Desk::new(Arc::clone(&subject), Instant::now(), SystemTime::now());
+        let office = routes::Office {
+            desk: Arc::new(desk),
+            token: self.token,
+            is_unix,
+        };
+        let runtime = serve::runtime()?;
+        thread::Builder::new()
+            .name("admin".into())
+            .spawn(move || serve::run(&runtime, listening, office))?;
+        Ok(Serving {
+            address,
+            subject,
+            _path: path,
+        })
+    }
+}
+
+impl Serving {
+    /// The address, with the port that the kernel gave.
+    #[must_use]
+    pub const fn address(&self) -> &BindAddress {
+        &self.address
+    }
+
+    /// The agent is up and this is it.
+    pub fn tell_of(&self, subject: Subject) {
+        // There is one agent in a process.
+        let _ = self.subject.set(subject);
+    }
+}

@@ -1,0 +1,104 @@
+//! `[[feed]]`: where a list comes from, what is in it, and how much it counts.
+
+use core::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ip_reputation::Confidence;
+use ip_reputation::formats::{Columns, Format, MmdbRule, Polarity};
+
+/// One feed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feed {
+    /// The line of the file in which its name stands; 0 for a file of `[allow]` or `[deny]`.
+    pub line: usize,
+    /// Its name, which no other feed has.
+    pub name: Arc<str>,
+    /// Where it comes from.
+    pub place: Place,
+    /// Its format; `None`: found out from its beginning.
+    pub format: Option<Format>,
+    /// How much it counts, 0 to 1. Default 1.
+    pub weight: f64,
+    /// How sure an entry is that has no number of its own. Default 1.
+    pub confidence: Confidence,
+    /// The age at which an entry counts half. `None`: age does not matter.
+    pub half_life: Option<Duration>,
+    /// The category of entries that name none.
+    pub category: Option<Arc<str>>,
+    /// Whether it counts for the shadow score only.
+    pub dry_run: bool,
+    /// How often it is asked for. Default 1 h for a URL; a file is watched, and only asked for with
+    /// an interval if it has one.
+    pub interval: Option<Duration>,
+    /// How long a transfer may take. Default 30 s.
+    pub timeout: Duration,
+    /// The most bytes, as they come and unpacked. Default 512 MiB.
+    pub size_max: u64,
+    /// The share of the last good one's entries that may be missing from the next. Default 0.5.
+    pub shrink_max: f64,
+    /// The share of lines that may be wrong. Default 0.05.
+    pub wrong_max: f64,
+    /// The age from which its answers are called stale. `None`: never.
+    pub stale_after: Option<Duration>,
+    /// Whether it may be empty.
+    pub allow_empty: bool,
+    /// The only CAs that its server's certificate may be of. `None`: the public ones.
+    pub ca_file: Option<PathBuf>,
+    /// Headers of the request.
+    pub headers: Vec<Header>,
+    /// What only some formats need.
+    pub specifics: Specifics,
+}
+
+impl Feed {
+    /// Whether it is a file of `[allow]` or `[deny]`, whose format cannot be stated.
+    #[must_use]
+    pub const fn is_own(&self) -> bool {
+        self.line == 0
+    }
+}
+
+/// Where a feed comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A file. Relative paths start at the folder of the configuration.
+    Path(PathBuf),
+    /// An `http` or `https` URL.
+    Url(String),
+}
+
+/// A header whose value is secret: it stands in a file or in the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Its name.
+    pub name: String,
+    /// Where its value is.
+    pub value: Secret,
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// The first line of a file.
+    File(PathBuf),
+    /// A variable of the environment.
+    Env(String),
+}
+
+/// What only some formats need.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Specifics {
+    /// What numbers mean, for formats that leave it open.
+    pub polarity: Option<Polarity>,
+    /// The highest number that there is. Default 100.
+    pub number_max: f64,
+    /// CSV: what stands where.
+    pub columns: Columns,
+    /// Suricata: the file with the names of the categories.
+    pub categories: Option<PathBuf>,
+    /// `ipset save`: the sets to take; none: all.
+    pub sets: Vec<String>,
+    /// MMDB: what makes a network bad.
+    pub rules: Vec<MmdbRule>,
+}

@@ -1,0 +1,272 @@
+//! `[[feed]]` as it is written, and what can be wrong with it.
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::nearest;
+use super::specifics::{self, ColumnsTable, Given, PolarityName, RuleTable};
+use super::typed::{Bytes, Name, Ratio, Time};
+use super::values::MaybeDuration;
+use super::{Feed, Header, Place, Problems, Secret};
+use ip_reputation::Confidence;
+use ip_reputation::formats::Format;
+
+/// What lists that are no feeds are called in answers.
+const OWN_NAMES: [&str; 3] = ["allow", "deny", "private"];
+/// As often as anybody asks for a list.
+const INTERVAL: Duration = Duration::from_hours(1);
+/// No list changes faster than this, and its owner would mind.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(30);
+const SIZE_MAX: u64 = 512 << 20;
+const SHRINK_MAX: f64 = 0.5;
+const WRONG_MAX: f64 = 0.05;
+
+/// Formats whose numbers mean nothing without a polarity.
+const NEED_POLARITY: [Format; 2] = [Format::Csv, Format::HaproxyMap];
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct FeedTable {
+    name: Spanned<Name>,
+    path: Option<Spanned<PathBuf>>,
+    url: Option<Spanned<String>>,
+    format: Option<Spanned<String>>,
+    polarity: Option<PolarityName>,
+    number_max: Option<Spanned<f64>>,
+    columns: Option<Spanned<ColumnsTable>>,
+    #[serde(default)]
+    sets: Vec<String>,
+    weight: Option<Ratio>,
+    confidence: Option<Ratio>,
+    half_life: Option<Time>,
+    category: Option<Name>,
+    #[serde(default)]
+    dry_run: bool,
+    interval: Option<Spanned<Time>>,
+    timeout: Option<Time>,
+    size_max: Option<Bytes>,
+    shrink_max: Option<Ratio>,
+    wrong_max: Option<Ratio>,
+    stale_after: Option<MaybeDuration>,
+    #[serde(default)]
+    allow_empty: bool,
+    #[serde(default)]
+    headers: Vec<Spanned<HeaderTable>>,
+    ca_file: Option<Spanned<PathBuf>>,
+    categories: Option<PathBuf>,
+    #[serde(default)]
+    rules: Vec<Spanned<RuleTable>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct HeaderTable {
+    name: Name,
+    file: Option<PathBuf>,
+    env: Option<Name>,
+}
+
+impl FeedTable {
+    /// `ca_file` is the one of feeds that name none.
+    pub(super) fn check(
+        self,
+        folder: &Path,
+        ca_file: Option<&Path>,
+        problems: &mut Problems<'_>,
+    ) -> Option<Feed> {
+        let line = problems.line(self.name.span());
+        let name: Arc<str> = self.name.get_ref().0.as_str().into();
+        if OWN_NAMES.contains(&&*name) {
+            let what = format!(
+                "a feed cannot be called \"{name}\": your own lists and private space answer under {}",
+                OWN_NAMES.join(", ")
+            );
+            problems.add(self.name.span(), what);
+        }
+        let place = self.place(folder, problems);
+        let format = self.format(problems);
+        if let Some(interval) = self
+            .interval
+            .as_ref()
+            .filter(|it| it.get_ref().0 < INTERVAL_MIN)
+        {
+            problems.add(interval.span(), "interval: expected 1s or more");
+        }
+        let headers = self.headers.iter();
+        let headers = headers
+            .filter_map(|header| check_header(header, folder, problems))
+            .collect();
+        let own_ca_file = self.ca_file(folder, problems);
+        let specifics = specifics::check(
+            Given {
+                polarity: self.polarity,
+                number_max: self.number_max,
+                columns: self.columns,
+                categories: self.categories.map(|path| folder.join(path)),
+                sets: self.sets,
+                rules: self.rules,
+            },
+            problems,
+        );
+        let place = place?;
+        let from_url = matches!(place, Place::Url(_));
+        let interval = self.interval.map(|time| time.into_inner().0);
+        Some(Feed {
+            line,
+            name,
+            place,
+            format,
+            weight: self.weight.map_or(1.0, |ratio| ratio.0),
+            confidence: Confidence::ratio(self.confidence.map_or(1.0, |ratio| ratio.0)),
+            half_life: self.half_life.map(|time| time.0),
+            category: self.category.map(|name| name.0.into()),
+            dry_run: self.dry_run,
+            interval: interval.or_else(|| from_url.then_some(INTERVAL)),
+            timeout: self.timeout.map_or(TIMEOUT, |time| time.0),
+            size_max: self.size_max.map_or(SIZE_MAX, |size| size.0),
+            shrink_max: self.shrink_max.map_or(SHRINK_MAX, |ratio| ratio.0),
+            wrong_max: self.wrong_max.map_or(WRONG_MAX, |ratio| ratio.0),
+            stale_after: self.stale_after.and_then(|time| time.0),
+            allow_empty: self.allow_empty,
+            headers,
+            ca_file: own_ca_file.or_else(|| ca_file.filter(|_| from_url).map(Path::to_owned)),
+            specifics,
+        })
+    }
+
+    /// Its own: of no use to a feed that is not asked for over TLS, whose owner may believe it is.
+    fn ca_file(&self, folder: &Path, problems: &mut Problems<'_>) -> Option<PathBuf> {
+        let given = self.ca_file.as_ref()?;
+        let url = self.url.as_ref().map(Spanned::get_ref);
+        if !url.is_some_and(|url| url.starts_with("https://")) {
+            let what = "ca-file: it counts for a url that begins with https:// alone";
+            problems.add(given.span(), what);
+            return None;
+        }
+        Some(check_ca_file(given, folder, problems))
+    }
+
+    fn place(&self, folder: &Path, problems: &mut Problems<'_>) -> Option<Place> {
+        match (&self.path, &self.url) {
+            (Some(path), None) if path.get_ref().as_os_str().is_empty() => {
+                problems.add(path.span(), "path: expected a path");
+                None
+            }
+            (Some(path), None) => Some(Place::Path(folder.join(path.get_ref()))),
+            (None, Some(url)) => match check_url(url.get_ref()) {
+                Ok(()) => Some(Place::Url(url.get_ref().clone())),
+                Err(why) => {
+                    problems.add(url.span(), format!("url: {why}"));
+                    None
+                }
+            },
+            (Some(_), Some(url)) => {
+                let what = "path and url: a feed comes from one place; give one of them";
+                problems.add(url.span(), what);
+                None
+            }
+            (None, None) => {
+                let name = &self.name.get_ref().0;
+                let what = format!("feed \"{name}\" has neither a path nor a url");
+                problems.add(self.name.span(), what);
+                None
+            }
+        }
+    }
+
+    fn format(&self, problems: &mut Problems<'_>) -> Option<Format> {
+        let format = self.format.as_ref()?;
+        let name = format.get_ref().as_str();
+        let Ok(known) = name.parse() else {
+            let names = Format::ALL.map(Format::name);
+            let what = match nearest(name, &names) {
+                Some(near) => format!("unknown format \"{name}\"; did you mean \"{near}\"?"),
+                None => format!("unknown format \"{name}\"; known are {}", names.join(", ")),
+            };
+            problems.add(format.span(), what);
+            return None;
+        };
+        if NEED_POLARITY.contains(&known) && self.polarity.is_none() {
+            let what = format!(
+                "format \"{known}\" needs polarity = \"high-is-bad\" or \"high-is-good\": its \
+                 numbers do not say which they are"
+            );
+            problems.add(format.span(), what);
+        }
+        if known == Format::Mmdb && self.rules.is_empty() {
+            let what = "format \"mmdb\" needs rules that say which networks are bad";
+            problems.add(format.span(), what);
+        }
+        Some(known)
+    }
+}
+
+/// Where it is; and what is wrong with it, if files are looked at.
+pub(super) fn check_ca_file(
+    given: &Spanned<PathBuf>,
+    folder: &Path,
+    problems: &mut Problems<'_>,
+) -> PathBuf {
+    let path = folder.join(given.get_ref());
+    #[cfg(feature = "http")]
+    if problems.looks_at_files
+        && let Err(why) = crate::feeds::source::tls::authorities(&path)
+    {
+        problems.add(given.span(), format!("ca-file: {why}"));
+    }
+    #[cfg(not(feature = "http"))]
+    let _ = problems.looks_at_files;
+    path
+}
+
+fn check_header(
+    header: &Spanned<HeaderTable>,
+    folder: &Path,
+    problems: &mut Problems<'_>,
+) -> Option<Header> {
+    let table = header.get_ref();
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if !table.name.0.chars().all(is_token) {
+        problems.add(
+            header.span(),
+            format!("\"{}\" is not the name of a header", table.name.0),
+        );
+        return None;
+    }
+    let value = match (&table.file, &table.env) {
+        (Some(file), None) => Secret::File(folder.join(file)),
+        (None, Some(variable)) => Secret::Env(variable.0.clone()),
+        _ => {
+            let what = "a header has its value in a file or in env; give one of them";
+            problems.add(header.span(), what);
+            return None;
+        }
+    };
+    Some(Header {
+        name: table.name.0.clone(),
+        value,
+    })
+}
+
+fn check_url(url: &str) -> Result<(), &'static str> {
+    let rest = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"));
+    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
+    if host.is_none_or(str::is_empty) || url.contains(|c: char| c.is_whitespace() || c.is_control())
+    {
+        return Err("expected http://HOST… or https://HOST…");
+    }
+    if host.is_some_and(|host| host.contains('@')) {
+        return Err("no names and passwords here; use headers, whose values nobody sees");
+    }
+    if !cfg!(feature = "http") {
+        return Err("this binary was built without the feature http; use a path");
+    }
+    Ok(())
+}

@@ -1,0 +1,255 @@
+//! The configuration file, `spoa.toml`: read, checked, and made into types that are right.
+//!
+//! In scope: keys, values, and what about them can be told without opening a feed. Out of scope: the
+//! feeds themselves ([`feeds`](crate::feeds)).
+//!
+//! Unknown keys are refused: a misspelt `half-lfie` must not be a feed that never ages.
+
+mod admin;
+mod agent;
+mod error;
+mod feed;
+mod feed_table;
+mod policy;
+mod specifics;
+#[cfg(test)]
+mod tests;
+mod touches;
+mod typed;
+pub mod values;
+
+use core::ops::Range;
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use admin::AdminKeys;
+pub use agent::AgentOptions;
+pub use error::{ConfigError, Problem};
+pub use feed::{Feed, Header, Place, Secret, Specifics};
+pub use policy::{Combining, MessageOption, OwnList, PayloadOption, ReputationOptions, Source};
+pub use touches::touches;
+
+use crate::policy::Value;
+
+/// The longest configuration, in bytes. Lists belong in files of their own.
+const FILE_MAX: u64 = 16 << 20;
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file that it was read from.
+    pub file: PathBuf,
+    /// `[agent]`.
+    pub agent: AgentOptions,
+    /// `[admin]`.
+    pub admin: AdminKeys,
+    /// `[reputation]`.
+    pub reputation: ReputationOptions,
+    /// `[[feed]]`.
+    pub feeds: Vec<Feed>,
+    /// `[allow]`.
+    pub allow: OwnList,
+    /// `[deny]`.
+    pub deny: OwnList,
+    /// `[[message]]`; empty: the four that the agent knows without a configuration.
+    pub messages: Vec<MessageOption>,
+    /// `[[payload]]`.
+    pub payload: Vec<PayloadOption>,
+    /// How many bytes of a payload are looked at; `None`: the default.
+    pub payload_bytes_max: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct Document {
+    agent: agent::AgentTable,
+    admin: admin::AdminTable,
+    reputation: policy::ReputationTable,
+    feed: Vec<feed_table::FeedTable>,
+    allow: policy::OwnTable,
+    deny: policy::OwnTable,
+    message: Vec<policy::MessageTable>,
+    payload: Vec<policy::PayloadTable>,
+    payload_options: policy::PayloadLimits,
+}
+
+/// What is wrong, as it is found.
+pub(crate) struct Problems<'a> {
+    text: &'a str,
+    found: Vec<Problem>,
+    /// Whether what a file that is named has in it is a problem too.
+    looks_at_files: bool,
+}
+
+impl Problems<'_> {
+    fn line(&self, span: Range<usize>) -> usize {
+        error::line_at(self.text, &span)
+    }
+
+    fn add(&mut self, span: Range<usize>, what: impl Into<String>) {
+        let line = self.line(span);
+        self.at(line, what);
+    }
+
+    fn at(&mut self, line: usize, what: impl Into<String>) {
+        let what = what.into();
+        self.found.push(Problem {
+            line: Some(line),
+            what,
+        });
+    }
+}
+
+impl Config {
+    /// Reads and checks a file. Relative paths in it start at its folder.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, with lines.
+    pub fn read(file: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |error| ConfigError::unreadable(file, &error);
+        let about = fs::metadata(file).map_err(unreadable)?;
+        if !about.is_file() {
+            return Err(ConfigError::of_file(file, "is not a regular file".into()));
+        }
+        if about.len() > FILE_MAX {
+            let what = format!("has {} bytes; {FILE_MAX} are the most", about.len());
+            return Err(ConfigError::of_file(file, what));
+        }
+        let bytes = fs::read(file).map_err(unreadable)?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| ConfigError::of_file(file, "is not UTF-8 text".into()))?;
+        Self::checked(file, &text, true)
+    }
+
+    /// Checks the text of a file, and opens no other.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, with lines.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        Self::checked(file, text, false)
+    }
+
+    fn checked(file: &Path, text: &str, looks_at_files: bool) -> Result<Self, ConfigError> {
+        let document: Document =
+            toml::from_str(text).map_err(|error| ConfigError::of_toml(file, text, &error))?;
+        let folder = file.parent().unwrap_or_else(|| Path::new(""));
+        let mut problems = Problems {
+            text,
+            found: Vec::new(),
+            looks_at_files,
+        };
+        let config = document.check(file, folder, &mut problems);
+        if problems.found.is_empty() {
+            return Ok(config);
+        }
+        problems.found.sort();
+        Err(ConfigError {
+            file: file.to_owned(),
+            problems: problems.found,
+        })
+    }
+
+    /// Where scores come from.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        let has_lists = !self.feeds.is_empty()
+            || [&self.allow, &self.deny]
+                .iter()
+                .any(|list| **list != OwnList::default());
+        let found = if has_lists {
+            Source::Feeds
+        } else {
+            Source::Random
+        };
+        self.reputation.source.unwrap_or(found)
+    }
+}
+
+impl Document {
+    fn check(self, file: &Path, folder: &Path, problems: &mut Problems<'_>) -> Config {
+        let ca_file = self.reputation.ca_file(folder, problems);
+        let feeds = self.feed.into_iter();
+        let feeds = feeds
+            .filter_map(|feed| feed.check(folder, ca_file.as_deref(), problems))
+            .collect();
+        let messages = self.message.into_iter();
+        let messages = messages.map(|message| message.check(problems)).collect();
+        let payload = self.payload.into_iter();
+        let payload = payload.filter_map(|rule| rule.check(problems)).collect();
+        let bytes_max = self.payload_options.bytes_max;
+        let config = Config {
+            file: file.to_owned(),
+            agent: self.agent.into(),
+            admin: self.admin.check(folder),
+            reputation: self.reputation.check(folder, problems),
+            feeds,
+            allow: self.allow.check(folder, problems),
+            deny: self.deny.check(folder, problems),
+            messages,
+            payload,
+            payload_bytes_max: bytes_max.and_then(|size| usize::try_from(size.0).ok()),
+        };
+        config.check_together(problems);
+        config
+    }
+}
+
+impl Config {
+    /// What only shows when several tables are looked at.
+    fn check_together(&self, problems: &mut Problems<'_>) {
+        let feeds = self.feeds.iter().map(|feed| (&*feed.name, feed.line));
+        once("feed", feeds, problems);
+        let messages = self.messages.iter();
+        once(
+            "message",
+            messages.map(|it| (&*it.rules.name, it.line)),
+            problems,
+        );
+        let payload = self.payload.iter();
+        once(
+            "payload",
+            payload.map(|it| (&*it.rule.name, it.line)),
+            problems,
+        );
+        for message in &self.messages {
+            for answer in &message.rules.answers {
+                let missing = match answer.value {
+                    Value::Action if self.reputation.actions.is_empty() => {
+                        "actions in [reputation]"
+                    }
+                    Value::Asn if self.reputation.asn.is_none() => "asn in [reputation]",
+                    Value::Country if self.reputation.country.is_none() => {
+                        "country in [reputation]"
+                    }
+                    Value::Payload | Value::PayloadScore if self.payload.is_empty() => {
+                        "a [[payload]] rule"
+                    }
+                    _ => continue,
+                };
+                let what = format!(
+                    "message \"{}\" sets {}, which needs {missing}",
+                    message.rules.name, answer.variable
+                );
+                problems.at(message.line, what);
+            }
+        }
+    }
+}
+
+/// Names are given once.
+fn once<'a>(
+    what: &str,
+    names: impl Iterator<Item = (&'a str, usize)>,
+    problems: &mut Problems<'_>,
+) {
+    let mut seen = HashMap::new();
+    for (name, line) in names {
+        if let Some(first) = seen.insert(name, line) {
+            let why = format!("a {what} \"{name}\" stands in line {first} already");
+            problems.at(line, why);
+        }
+    }
+}

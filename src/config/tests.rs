@@ -1,0 +1,343 @@
+#[cfg(feature = "http")]
+use core::time::Duration;
+use std::path::Path;
+
+use super::*;
+#[cfg(feature = "http")]
+use ip_reputation::Pattern;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(Path::new("/etc/spoa/spoa.toml"), text)
+}
+
+#[test]
+fn an_empty_file_is_the_agent_without_a_file() {
+    let config = parse("").unwrap();
+    assert_eq!(config.agent, AgentOptions::default());
+    assert_eq!(config.source(), Source::Random);
+    assert!(config.messages.is_empty() && config.feeds.is_empty());
+}
+
+#[test]
+#[cfg(feature = "http")]
+fn every_key_is_understood() {
+    use crate::host::log::{LogFormat, LogLevel};
+
+    let config = parse(include_str!("every_key.toml")).unwrap();
+    assert_eq!(config.agent.listen.as_deref().unwrap().len(), 2);
+    assert_eq!(config.agent.unix_mode, Some(0o600));
+    assert_eq!(config.agent.user.as_deref(), Some("nobody:nogroup"));
+    assert_eq!(config.agent.confine, Some(values::When::Require));
+    assert_eq!(config.agent.log_level, Some(LogLevel::Debug));
+    assert_eq!(config.agent.log_format, Some(LogFormat::Json));
+    assert_eq!(config.source(), Source::Feeds);
+    assert_eq!(
+        config.reputation.cache.as_deref(),
+        Some(Path::new("/var/cache/spoa"))
+    );
+    let [file, url] = &config.feeds[..] else {
+        panic!("{:?}", config.feeds)
+    };
+    assert_eq!(file.place, Place::Path("/etc/spoa/lists/own.csv".into()));
+    assert_eq!(file.half_life, Some(Duration::from_hours(24 * 7)));
+    assert_eq!((file.weight, file.interval), (0.5, None));
+    assert_eq!(url.place, Place::Url("https://192.0.2.1/list".into()));
+    assert_eq!(url.interval, Some(Duration::from_mins(10)));
+    assert_eq!(url.headers[0].value, Secret::Env("LIST_KEY".into()));
+    assert_eq!(url.size_max, 64 << 20);
+    assert_eq!(url.ca_file.as_deref(), Some(Path::new("/etc/spoa/ca.pem")));
+    assert_eq!(file.ca_file, None, "there is nobody to ask");
+    let names: Vec<_> = config
+        .reputation
+        .actions
+        .iter()
+        .map(|it| &*it.name)
+        .collect();
+    assert_eq!(names, ["deny", "challenge"]);
+    assert_eq!(config.messages[0].rules.answers.len(), 13);
+    assert_eq!(
+        config.payload[1].rule.pattern,
+        Pattern::Prefix(vec![0x16, 3, 1])
+    );
+    assert_eq!(config.payload_bytes_max, Some(512));
+}
+
+/// A file, the line of its problem, and what is said about it.
+const WRONG: &[(&str, usize, &str)] = &[
+    (
+        "[agent]\nworkes = 2",
+        2,
+        "unknown key \"workes\"; did you mean \"workers\"?",
+    ),
+    ("\n[reputaton]", 2, "did you mean \"reputation\"?"),
+    ("[agent]\ncolour = 2", 2, "known are listen, workers"),
+    (
+        "[agent]\nworkers = 0",
+        2,
+        "workers: invalid value: integer `0`, expected a number from 1 to 1024",
+    ),
+    (
+        "[agent]\nworkers = \"many\"",
+        2,
+        "expected 1 to 1024, or auto",
+    ),
+    (
+        "[agent]\nmax-frame-size = 255",
+        2,
+        "expected a number from 256 to 16777216",
+    ),
+    (
+        "[agent]\nunix-mode = 660",
+        2,
+        "expected octal digits as text",
+    ),
+    ("[agent]\nhello-timeout = \"soon\"", 2, "expected a time"),
+    ("[agent]\ncores = \"3-1\"", 2, "expected numbers and ranges"),
+    (
+        "[agent]\nlog-level = \"loudly\"",
+        2,
+        "unknown value \"loudly\"; known are error, warn, info, debug",
+    ),
+    (
+        "[agent]\nlog-format = \"jason\"",
+        2,
+        "did you mean \"json\"?",
+    ),
+    (
+        "[agent]\nconfine = \"yes\"",
+        2,
+        "known are auto, require, off",
+    ),
+    (
+        "[reputation]\nunknown-score = 101",
+        2,
+        "expected a number from 0 to 100",
+    ),
+    (
+        "[reputation]\ncombine = \"noisyor\"",
+        2,
+        "did you mean \"noisy-or\"?",
+    ),
+    ("[[feed]]\npath = \"x\"", 1, "missing field `name`"),
+    ("[[feed]]\nname = \"a\"", 2, "neither a path nor a url"),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nurl = \"http://x/\"",
+        4,
+        "give one of them",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\nurl = \"ftp://x/\"",
+        3,
+        "expected http://HOST",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\nurl = \"http://me:secret@x/\"",
+        3,
+        "use headers",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nweight = 1.5",
+        4,
+        "weight: 1.5: expected a number from 0 to 1",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nweight = nan",
+        4,
+        "expected a number from 0 to 1",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"csv\"",
+        4,
+        "needs polarity",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"netsset\"",
+        4,
+        "did you mean \"netset\"?",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\npolarity = \"bad\"",
+        4,
+        "unknown value \"bad\"",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\n[[feed]]\nname = \"a\"\npath = \"y\"",
+        5,
+        "stands in line 2 already",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nsize-max = 0",
+        4,
+        "bytes above zero",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\nurl = \"http://x/\"\ninterval = \"1ms\"",
+        4,
+        "1s or more",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\nurl = \"http://x/\"\nheaders = [{ name = \"Key\" }]",
+        4,
+        "in a file or in env",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\nurl = \"http://x/\"\nheaders = [{ name = \"K y\", env = \"X\" }]",
+        4,
+        "not the name of a header",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\nurl = \"http://x/\"\nca-file = \"ca.pem\"",
+        4,
+        "begins with https://",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nca-file = \"ca.pem\"",
+        4,
+        "begins with https://",
+    ),
+    (
+        "[allow]\nprefixes = [\n  \"192.0.2.0/24\",\n  \"192.0.2.0/33\",\n]",
+        4,
+        "\"192.0.2.0/33\": expected",
+    ),
+    (
+        "[allow]\nprefixes = [\"203.0.113.7/24\"]",
+        2,
+        "\"203.0.113.7/24\": expected the network, 203.0.113.0/24, or the one address, 203.0.113.7",
+    ),
+    (
+        "[deny]\nprefixes = [\"2001:db8::1/64\"]",
+        2,
+        "expected the network, 2001:db8::/64, or the one address, 2001:db8::1",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nhalf-life = \"7\"",
+        4,
+        "expected a unit: 7ms, 7s, 7m, 7h or 7d",
+    ),
+    (
+        "[[feed]]\nname = \"allow\"\npath = \"x\"",
+        2,
+        "a feed cannot be called \"allow\"",
+    ),
+    (
+        "[agent]\nhello-timeout = \"30\"",
+        2,
+        "expected a unit: 30ms, 30s, 30m, 30h or 30d",
+    ),
+    (
+        "[deny]\nprefixes = \"192.0.2.0/24\"",
+        2,
+        "expected a sequence",
+    ),
+    ("[[message]]\nname = \"m\"", 2, "sets nothing"),
+    (
+        "[[message]]\nname = \"m\"\nset = [{ variable = \"a\", value = \"scor\" }]",
+        3,
+        "did you mean \"score\"?",
+    ),
+    (
+        "[[message]]\nname = \"m\"\nset = [{ variable = \"a-b\", value = \"score\" }]",
+        3,
+        "letters, digits",
+    ),
+    (
+        "[[message]]\nname = \"m\"\nset = [{ variable = \"a\", value = \"asn\" }]",
+        2,
+        "needs asn in [reputation]",
+    ),
+    (
+        "[[message]]\nname = \"m\"\nscope = \"sesion\"\nset = []",
+        3,
+        "did you mean \"session\"?",
+    ),
+    (
+        "[[payload]]\nname = \"p\"\nscore = 5",
+        2,
+        "give it one of pattern",
+    ),
+    (
+        "[[payload]]\nname = \"p\"\nscore = 5\nprefix-hex = \"1\"",
+        4,
+        "pairs of hexadecimal digits",
+    ),
+    (
+        "[[payload]]\nname = \"p\"\nscore = 5\npattern = \"(\"",
+        4,
+        "payload rule p: not a regular expression",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"mmdb\"",
+        4,
+        "needs rules",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nrules = [{ asn = 1, country = \"ZZ\" }]",
+        4,
+        "a rule is for one of",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nrules = [{ country = \"zz\" }]",
+        4,
+        "country = \"zz\": expected two capital letters",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\ncolumns = { prefix = 0, separator = \"ab\" }",
+        4,
+        "expected one character",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nnumber-max = 0.0",
+        4,
+        "number above 0",
+    ),
+    ("[agent", 1, ""),
+    ("a = \"\n", 1, ""),
+];
+
+#[test]
+fn what_is_wrong_is_named_with_its_line() {
+    // Without the feature a URL is one mistake more.
+    let about_urls = |text: &str| text.contains("url = \"http");
+    let wrong = WRONG.iter();
+    for (text, line, what) in wrong.filter(|row| cfg!(feature = "http") || !about_urls(row.0)) {
+        let error = parse(text).map(|_| ()).unwrap_err();
+        let [problem] = &error.problems[..] else {
+            panic!("{text}: {error}")
+        };
+        assert_eq!(problem.line, Some(*line), "{text}: {error}");
+        assert!(problem.what.contains(what), "{text}: {error}");
+        assert!(!error.to_string().contains('\n'), "{error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once() {
+    let text =
+        "[[feed]]\nname = \"a\"\n[[feed]]\nname = \"b\"\nurl = \"x\"\n[allow]\nprefixes = [\"x\"]";
+    let error = parse(text).map(|_| ()).unwrap_err();
+    let lines: Vec<_> = error.problems.iter().map(|it| it.line.unwrap()).collect();
+    assert_eq!(lines, [2, 5, 7]);
+    assert!(
+        error
+            .to_string()
+            .starts_with("/etc/spoa/spoa.toml:2: feed \"a\" has neither")
+    );
+}
+
+#[test]
+fn what_is_no_configuration_file_is_refused() {
+    for path in ["/dev/zero", "/", "/nonexistent"] {
+        let error = Config::read(Path::new(path)).map(|_| ()).unwrap_err();
+        assert!(error.to_string().starts_with(path), "{error}");
+    }
+}
+
+#[test]
+#[cfg(not(feature = "http"))]
+fn a_url_is_refused_by_a_binary_that_cannot_ask_for_it() {
+    let error = parse("[[feed]]\nname = \"a\"\nurl = \"http://192.0.2.1/\"\n").unwrap_err();
+    assert_eq!(error.problems[0].line, Some(3));
+    assert!(error.to_string().contains("feature http"), "{error}");
+}

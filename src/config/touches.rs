@@ -1,0 +1,41 @@
+//! Which files and folders a configuration has the agent read and write, again and again.
+
+use super::{Config, OwnList, Place, Secret};
+use crate::host::confine::Confinement;
+
+/// What must stay open to an agent with this configuration.
+#[must_use]
+pub fn touches(config: &Config) -> Confinement {
+    let mut files = Confinement::new();
+    files.reads_file(&config.file);
+    let reputation = &config.reputation;
+    for database in reputation.asn.iter().chain(&reputation.country) {
+        files.reads_file(database);
+    }
+    for OwnList { files: own, .. } in [&config.allow, &config.deny] {
+        for file in own {
+            files.reads_file(file);
+        }
+    }
+    for feed in &config.feeds {
+        match &feed.place {
+            Place::Path(file) => files.reads_file(file),
+            Place::Url(_) => files.reads_network(),
+        }
+        if let Some(file) = &feed.specifics.categories {
+            files.reads_file(file);
+        }
+        if let Some(file) = &feed.ca_file {
+            files.reads_file(file);
+        }
+        for header in &feed.headers {
+            if let Secret::File(file) = &header.value {
+                files.reads_file(file);
+            }
+        }
+    }
+    if let Some(cache) = &reputation.cache {
+        files.writes_folder(cache);
+    }
+    files
+}

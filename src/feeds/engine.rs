@@ -1,0 +1,385 @@
+//! The control thread: it reads, fetches, builds and publishes while the workers answer.
+//!
+//! ```text
+//!  SIGHUP ─────▶┐                       ┌▶ shelf: what is read and good
+//!  watch ──────▶┤ events ▶ this thread ─┤▶ snapshot: a policy of it
+//!  fetches ◀───▶┤                       └▶ published.swap ──▶ workers, at their next NOTIFY, or told
+//!  timers ─────▶┘                              └▶ retired: dropped here when no worker has it
+//! ```
+
+mod asking;
+mod publishing;
+
+use core::time::Duration;
+use std::collections::HashMap;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Instant;
+use std::{io, path::PathBuf};
+
+use rustix::process::nice;
+use tracing::{error, warn};
+
+use super::aside::Aside;
+use super::databases::Databases;
+use super::fetch::Fetch;
+use super::lists::{List, lists};
+use super::load::{self, LoadError};
+use super::outcome::Outcome;
+use super::schedule::{Dice, Due};
+use super::shelf::Shelf;
+use super::snapshot::MakeError;
+use super::status::{SharedStatus, Status};
+use super::watch::Watch;
+use crate::config::touches;
+use crate::config::{Config, Place};
+use crate::host::now;
+use crate::host::supervisor;
+use crate::policy::{Policy, Published};
+use ip_reputation::Role;
+
+/// How much the control thread steps back behind the workers. With every core busy it has a tenth of one for
+/// what the thread that makes way gets no further with.
+const NICENESS: i32 = 10;
+/// How often old policies are looked at while a worker still has one.
+const RETIRED_INTERVAL: Duration = Duration::from_millis(200);
+/// When to look again at a file that could not be read for want of a descriptor, or the like.
+const RETRY: Duration = Duration::from_secs(5);
+/// The longest time without a look at the clock.
+const IDLE: Duration = Duration::from_hours(1);
+
+/// Told what came of a reload: a line for people, as an error if the old state stays.
+pub type Done = Box<dyn FnOnce(Result<String, String>) + Send>;
+
+/// What happens to the engine.
+enum Event {
+    Reload(Option<Done>),
+    Touched,
+    Fetched(Box<(List, Result<Fetch, LoadError>)>),
+}
+
+/// The control plane of one agent, before its thread runs.
+pub struct Engine {
+    config: Config,
+    shelf: Shelf,
+    databases: Databases,
+    published: Published,
+    retired: Vec<Arc<Policy>>,
+    /// Does what takes long, once this is a thread.
+    aside: Aside,
+    /// Called when a policy has been replaced.
+    replaced: Box<dyn Fn() + Send>,
+    status: SharedStatus,
+    sender: Sender<Event>,
+    events: Receiver<Event>,
+    watch: Option<Watch>,
+    due: HashMap<String, Due>,
+    dice: Dice,
+    /// When ages have to be counted again.
+    ageing: Option<Instant>,
+    /// When files are to be tried again that could not be read.
+    retry: Option<Instant>,
+    /// Lists that were not used, each time that they were not.
+    refusals: u64,
+}
+
+impl core::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Engine")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reaches an engine that runs.
+#[derive(Clone)]
+pub struct Remote {
+    sender: Sender<Event>,
+    status: SharedStatus,
+}
+
+impl core::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Remote").finish_non_exhaustive()
+    }
+}
+
+impl Remote {
+    /// Reads the configuration and everything in it again, as SIGHUP asks for. Whether the control
+    /// thread is there to do it.
+    #[must_use]
+    pub fn reload(&self) -> bool {
+        self.sender.send(Event::Reload(None)).is_ok()
+    }
+
+    /// The same; `done` is called, on the engine's thread, once it is over. URLs are asked after that.
+    pub fn reload_then(&self, done: Done) {
+        // Without a control thread `done` is dropped, which tells as well.
+        let _ = self.sender.send(Event::Reload(Some(done)));
+    }
+
+    /// How things are.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let status = self.status.lock();
+        let mut status = status.map(|status| status.clone()).unwrap_or_default();
+        let time = now();
+        for feed in &mut status.feeds {
+            feed.stale = feed.stale_from.is_some_and(|from| from <= time);
+        }
+        status
+    }
+}
+
+impl Engine {
+    /// Reads everything once and publishes the first policy. A list that is not good is left out, and
+    /// said; URLs of which there is no copy are asked and waited for.
+    ///
+    /// # Errors
+    /// If no policy can be made of the configuration.
+    pub fn start(config: Config) -> Result<Self, MakeError> {
+        let (sender, events) = mpsc::channel();
+        let mut shelf = Shelf::default();
+        shelf.adopt(lists(&config), config.reputation.cache.clone());
+        let mut databases = Databases::default();
+        databases.adopt(
+            config.reputation.asn.as_ref(),
+            config.reputation.country.as_ref(),
+        );
+        let watch = start_watch(&sender);
+        let mut engine = Self {
+            published: Published::new(Policy::default()),
+            config,
+            shelf,
+            databases,
+            retired: Vec::new(),
+            aside: Aside::default(),
+            replaced: Box::new(|| {}),
+            status: SharedStatus::default(),
+            sender,
+            events,
+            watch,
+            due: HashMap::new(),
+            dice: Dice::new(),
+            ageing: None,
+            retry: None,
+            refusals: 0,
+        };
+        engine.follow();
+        engine.shelf.read_copies(now(), &engine.aside);
+        engine.read_files(true);
+        engine.fetch_missing();
+        engine.plan();
+        engine.publish()?;
+        engine.update(|status| status.reloads = 0);
+        Ok(engine)
+    }
+
+    /// What the workers look at.
+    #[must_use]
+    pub fn published(&self) -> Published {
+        self.published.clone()
+    }
+
+    /// Has this called whenever a policy has been replaced, on the engine's thread: who keeps the one
+    /// that he looked at last may look again.
+    pub fn when_replaced(&mut self, replaced: impl Fn() + Send + 'static) {
+        self.replaced = Box::new(replaced);
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If there is no thread to be had.
+    pub fn spawn(self) -> io::Result<Remote> {
+        let remote = self.remote();
+        thread::Builder::new()
+            .name("control".into())
+            .spawn(move || {
+                if panic::catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+                    // Answers go on, from what has been published.
+                    error!(
+                        "the control thread met a bug and has ended: lists stay as they are until the \
+                         agent is started again"
+                    );
+                }
+            })?;
+        Ok(remote)
+    }
+
+    /// The way to it, and to its status.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote {
+            sender: self.sender.clone(),
+            status: Arc::clone(&self.status),
+        }
+    }
+
+    fn run(mut self) {
+        self.aside = Aside::start();
+        // Workers come first where there are fewer cores than threads. It is this thread's alone, and
+        // of those that it starts.
+        let _ = nice(NICENESS);
+        loop {
+            let event = self.events.recv_timeout(self.wait());
+            // Before there is more to be kept.
+            self.let_go();
+            match event {
+                Ok(Event::Reload(done)) => {
+                    let came = self.reload();
+                    self.show();
+                    supervisor::ready("reloaded");
+                    if let Some(done) = done {
+                        done(came);
+                    }
+                }
+                Ok(Event::Touched) => {
+                    self.follow();
+                    if self.read_files(false) {
+                        self.publish_or_say();
+                    }
+                }
+                Ok(Event::Fetched(fetched)) => {
+                    let (list, result) = *fetched;
+                    self.fetched(&list, result);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                // Not while this engine has a sender of its own.
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.ask_due();
+            if self.retry.is_some_and(|at| at <= Instant::now()) && self.read_files(false) {
+                self.publish_or_say();
+            }
+            if self.ageing.is_some_and(|at| at <= Instant::now()) {
+                self.publish_or_say();
+            }
+            for note in self.shelf.stale_notes(now()) {
+                note.log();
+            }
+            self.show();
+        }
+    }
+
+    /// The time until something has to be done.
+    fn wait(&self) -> Duration {
+        let asked = self.due.values().filter(|due| !due.is_asked);
+        let times = asked.map(|due| due.at).chain(self.ageing).chain(self.retry);
+        let next = times.min().map_or(IDLE, |at| {
+            at.saturating_duration_since(Instant::now()).min(IDLE)
+        });
+        let next = self
+            .shelf
+            .until_stale(now())
+            .map_or(next, |it| next.min(it));
+        if self.retired.is_empty() {
+            next
+        } else {
+            next.min(RETIRED_INTERVAL)
+        }
+    }
+
+    /// Reads the configuration again, and everything that it names.
+    fn reload(&mut self) -> Result<String, String> {
+        let config = match Config::read(&self.config.file) {
+            Ok(config) => config,
+            Err(error) => return Err(self.refuse(&error.to_string().replace('\n', "; "))),
+        };
+        if let Some(why) = self.unreadable_own(&config) {
+            return Err(self.refuse(&why));
+        }
+        let old = core::mem::replace(&mut self.config, config);
+        if self.config.admin != old.admin {
+            warn!("[admin]: takes effect when the agent is started again");
+        }
+        let fixed = self.config.agent.changed(&old.agent);
+        if !fixed.is_empty() {
+            let fixed = fixed.join(", ");
+            warn!("[agent] {fixed}: takes effect when the agent is started again");
+        }
+        if let Some(folder) = touches(&self.config).shut_off() {
+            let folder = folder.display();
+            warn!(%folder, "{folder} was shut off at the start; start the agent again to have it read");
+        }
+        self.shelf
+            .adopt(lists(&self.config), self.config.reputation.cache.clone());
+        let reputation = &self.config.reputation;
+        self.databases
+            .adopt(reputation.asn.as_ref(), reputation.country.as_ref());
+        self.follow();
+        self.shelf.read_copies(now(), &self.aside);
+        self.read_files(true);
+        self.plan();
+        let at = Instant::now();
+        self.due.values_mut().for_each(|due| due.hurry(at));
+        if !self.publish_or_say() {
+            return Err("no new table, the last good one stays; the log says why".to_owned());
+        }
+        self.reloaded()
+    }
+
+    /// Says that a configuration is not used, in the words that are returned.
+    fn refuse(&self, why: &str) -> String {
+        self.update(|status| status.bad_configurations += 1);
+        let line = format!("configuration not used, the last good one stays: {why}");
+        warn!("{line}");
+        line
+    }
+
+    /// A list of one's own that the configuration names for the first time and that is not good: most
+    /// likely its path is misspelt, and what it replaces must not be lost for that.
+    fn unreadable_own(&self, config: &Config) -> Option<String> {
+        let own = lists(config).into_iter();
+        let own = own.filter(|list| list.role != Role::Feed && !self.shelf.has(list));
+        let mut wrong = own.filter_map(|list| {
+            let Place::Path(path) = &list.feed.place else {
+                return None;
+            };
+            let error = load::read_aside(&self.aside, &list.feed, path, now()).err()?;
+            Some(format!("{}: {error}", list.title()))
+        });
+        wrong.next()
+    }
+
+    /// Watches the files that are in use now.
+    fn follow(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        let files: Vec<PathBuf> = self.shelf.files().cloned().collect();
+        watch.follow(files.iter().chain(self.databases.files()));
+    }
+
+    /// Reads files; whether there is something new.
+    fn read_files(&mut self, all: bool) -> bool {
+        let mut outcomes = self.shelf.read_files(all, now(), &self.aside);
+        outcomes.extend(self.databases.read(all, &self.aside));
+        self.retry = self.shelf.has_untried().then(|| Instant::now() + RETRY);
+        let is_new = outcomes.iter().any(|outcome| outcome.is_new);
+        for outcome in outcomes {
+            self.heed(outcome);
+        }
+        is_new
+    }
+
+    fn heed(&mut self, outcome: Outcome) {
+        // Shown together with what is wrong.
+        self.refusals += u64::from(outcome.is_refused);
+        let notes = [outcome.note, outcome.remark, outcome.of_copy];
+        for note in notes.iter().flatten() {
+            note.log();
+        }
+    }
+}
+
+fn start_watch(sender: &Sender<Event>) -> Option<Watch> {
+    let sender = sender.clone();
+    // The engine ends with the process.
+    let touched = move || drop(sender.send(Event::Touched));
+    let watch = Watch::start(touched);
+    if let Err(error) = &watch {
+        warn!("files cannot be watched ({error}); SIGHUP and intervals still work");
+    }
+    watch.ok()
+}

@@ -1,0 +1,121 @@
+//! Lists that are asked for: when, and what becomes of the answers.
+
+use core::time::Duration;
+use std::thread;
+use std::time::Instant;
+
+use super::super::aside::Aside;
+use super::super::fetch::{self, Fetch};
+use super::super::lists::List;
+use super::super::load::{LoadError, contained};
+use super::super::once::{Answered, ask_missing};
+use super::super::schedule::Due;
+use super::{Engine, Event, IDLE};
+use crate::config::Place;
+use crate::host::now;
+
+impl Engine {
+    /// Asks every URL of which there is nothing, and waits.
+    pub(super) fn fetch_missing(&mut self) {
+        for (list, answered) in ask_missing(&mut self.shelf) {
+            self.heed_answer(&list, answered);
+        }
+    }
+
+    /// Notes when each list is to be asked for, if that is not known yet.
+    pub(super) fn plan(&mut self) {
+        let (at, clock) = (Instant::now(), now());
+        let mut old = core::mem::take(&mut self.due);
+        for kept in &self.shelf.kept {
+            let Some(interval) = kept.list.feed.interval else {
+                continue;
+            };
+            let key = kept.list.key();
+            let age = kept.last_success.map(|last| clock.saturating_sub(last));
+            let age = age.map_or(interval, |age| Duration::from_secs(age.into()));
+            let fresh = self.dice.near(interval).saturating_sub(age);
+            let due = old.remove(&key);
+            let due = due.unwrap_or_else(|| Due::first(at + fresh));
+            self.due.insert(key, due);
+        }
+    }
+
+    /// Asks for what is due: URLs on threads of their own.
+    pub(super) fn ask_due(&mut self) {
+        let at = Instant::now();
+        let is_due = |due: &Due| !due.is_asked && due.at <= at;
+        let mut files_due = false;
+        for kept in &self.shelf.kept {
+            let Some(due) = self.due.get_mut(&kept.list.key()).filter(|due| is_due(due)) else {
+                continue;
+            };
+            if matches!(kept.list.feed.place, Place::Path(_)) {
+                files_due = true;
+                let interval = kept.list.feed.interval.unwrap_or(IDLE);
+                due.succeeded(self.dice.near(interval), at);
+                continue;
+            }
+            let (list, known, sender) = (kept.list.clone(), kept.meta.clone(), self.sender.clone());
+            let ask = move || {
+                // A transfer is not worth it, what is done with it is.
+                let aside = Aside::start();
+                let ask = || fetch::fetch(&list.feed, known.as_ref(), now(), &aside);
+                let result = contained(ask);
+                // The engine ends with the process.
+                let _ = sender.send(Event::Fetched(Box::new((list, result))));
+            };
+            let spawned = thread::Builder::new().name("fetch".into()).spawn(ask);
+            due.is_asked = spawned.is_ok();
+            if spawned.is_err() {
+                due.failed(IDLE, None, at);
+            }
+        }
+        if files_due && self.read_files(false) {
+            self.publish_or_say();
+        }
+    }
+
+    pub(super) fn fetched(&mut self, list: &List, result: Result<Fetch, LoadError>) {
+        let is_new = self.take(list, result);
+        if is_new {
+            self.publish_or_say();
+        } else if !self.shelf.kept.is_empty() {
+            self.refresh();
+        }
+    }
+
+    /// Takes what came of asking a URL; whether there is something new.
+    pub(super) fn take(&mut self, list: &List, result: Result<Fetch, LoadError>) -> bool {
+        let retry_after = result.as_ref().err().and_then(LoadError::retry_after);
+        let Some(outcome) = self.shelf.fetched(list, result, now(), &self.aside) else {
+            // It was asked on other terms than there are now.
+            if let Some(due) = self.due.get_mut(&list.key()) {
+                *due = Due::first(Instant::now());
+            }
+            return false;
+        };
+        let answered = Answered {
+            outcome,
+            retry_after,
+        };
+        self.heed_answer(list, answered)
+    }
+
+    pub(super) fn heed_answer(&mut self, list: &List, answered: Answered) -> bool {
+        let Answered {
+            outcome,
+            retry_after,
+        } = answered;
+        let interval = self.dice.near(list.feed.interval.unwrap_or(IDLE));
+        let at = Instant::now();
+        let due = self.due.entry(list.key()).or_insert_with(|| Due::first(at));
+        if outcome.is_refused {
+            due.failed(interval, retry_after, at);
+        } else {
+            due.succeeded(interval, at);
+        }
+        let is_new = outcome.is_new;
+        self.heed(outcome);
+        is_new
+    }
+}

@@ -1,0 +1,109 @@
+//! Which lists a configuration wants, its own among them, in the order in which they lead.
+
+use core::time::Duration;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::{Config, Feed, OwnList, Place, Specifics};
+use ip_reputation::formats::{Columns, Options};
+use ip_reputation::{Confidence, Role};
+
+/// A list that is read from somewhere.
+#[derive(Debug, Clone, PartialEq)]
+pub struct List {
+    /// What it is to the table.
+    pub role: Role,
+    /// Where it comes from and how it is read.
+    pub feed: Feed,
+}
+
+/// The largest file of one's own, in bytes.
+const OWN_SIZE_MAX: u64 = 512 << 20;
+
+/// The files of `[allow]`, those of `[deny]`, the feeds.
+#[must_use]
+pub fn lists(config: &Config) -> Vec<List> {
+    let own = |role, list: &OwnList| {
+        let name: Arc<str> = own_name(role).into();
+        let files = list.files.iter();
+        let own = files.map(move |path| List {
+            role,
+            feed: own_file(&name, path),
+        });
+        own.collect::<Vec<_>>()
+    };
+    let feeds = config.feeds.iter().map(|feed| List {
+        role: Role::Feed,
+        feed: feed.clone(),
+    });
+    let mut lists = own(Role::Allow, &config.allow);
+    lists.extend(own(Role::Deny, &config.deny));
+    lists.extend(feeds);
+    lists
+}
+
+/// The name under which a list of one's own answers.
+pub(super) const fn own_name(role: Role) -> &'static str {
+    match role {
+        Role::Allow => "allow",
+        Role::Deny => "deny",
+        Role::Guard => "private",
+        Role::Feed => "feed",
+    }
+}
+
+/// A file of `[allow]` or `[deny]`: it counts fully, may be empty, and may shrink.
+fn own_file(name: &Arc<str>, path: &Path) -> Feed {
+    let options = Options::default();
+    Feed {
+        line: 0,
+        name: Arc::clone(name),
+        place: Place::Path(path.to_owned()),
+        format: None,
+        weight: 1.0,
+        confidence: Confidence::FULL,
+        half_life: None,
+        category: None,
+        dry_run: false,
+        interval: None,
+        timeout: Duration::from_secs(30),
+        size_max: OWN_SIZE_MAX,
+        shrink_max: 1.0,
+        wrong_max: options.wrong_max,
+        stale_after: None,
+        allow_empty: true,
+        ca_file: None,
+        headers: Vec::new(),
+        specifics: Specifics {
+            polarity: None,
+            number_max: options.number_max,
+            columns: Columns::default(),
+            categories: None,
+            sets: Vec::new(),
+            rules: Vec::new(),
+        },
+    }
+}
+
+impl List {
+    /// What tells it apart from other lists: the role and name, and for files of one's own the path.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match (&self.feed.place, self.role) {
+            (_, Role::Feed) => format!("feed {}", self.feed.name),
+            (Place::Path(path), _) => format!("{} {}", self.feed.name, path.display()),
+            (Place::Url(_), _) => format!("{} by url", self.feed.name),
+        }
+    }
+
+    /// How people call it: `feed "x"`, or the file.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match (&self.feed.place, self.role) {
+            (Place::Path(path), Role::Allow | Role::Deny) => {
+                format!("{} list {}", self.feed.name, path.display())
+            }
+            _ => format!("feed \"{}\"", self.feed.name),
+        }
+    }
+}

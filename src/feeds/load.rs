@@ -1,0 +1,304 @@
+//! From the bytes of a list to its data, and the guards in between: nothing that cannot be read, is
+//! empty by accident or has shrunk too much gets past here.
+
+use core::fmt;
+use core::ops::ControlFlow;
+use core::time::Duration;
+use std::io::BufRead;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::aside::Aside;
+use super::source::{File, Input, SourceError, Stamp, TRIES_MAX};
+use crate::config::{Feed, Place};
+use ip_reputation::formats::{
+    self, Categories, Contents, Format, Options, Refused, Report, Unrecognised,
+};
+use ip_reputation::{FeedData, FeedDataBuilder};
+
+/// A list that was read and is good.
+#[derive(Debug, Clone)]
+pub struct Good {
+    /// Its entries.
+    pub data: Arc<FeedData>,
+    /// The format that it is in.
+    pub format: Format,
+    /// What reading it has shown.
+    pub report: Report,
+    /// When its data was made, in seconds since 1970: what it says itself, else when the file was
+    /// written or the URL fetched.
+    pub as_of: Option<u32>,
+}
+
+/// Why a list is not used.
+#[derive(Debug)]
+pub enum LoadError {
+    /// Its bytes cannot be had.
+    Source(SourceError),
+    /// Nobody knows its format.
+    Format(Unrecognised),
+    /// They are no list, or not a good one.
+    Refused(Refused),
+    /// The file with Suricata's categories.
+    Categories(Box<Self>),
+    /// Entries with too many different things to say.
+    TooVaried,
+    /// Whoever read it panicked, with these words.
+    Bug(String),
+    /// Much less than the last good one.
+    Shrunk {
+        /// Entries of the last good one.
+        from: usize,
+        /// Entries now.
+        to: usize,
+        /// The share that may be missing.
+        max: f64,
+    },
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(error) => error.fmt(f),
+            Self::Format(error) => error.fmt(f),
+            Self::Refused(error) => error.fmt(f),
+            Self::Categories(error) => write!(f, "its categories: {error}"),
+            Self::TooVaried => f.write_str(
+                "its entries have too many different numbers, categories and times; \
+                 leave the times out",
+            ),
+            Self::Bug(why) => write!(f, "reading it met a bug, which is not its fault: {why}"),
+            Self::Shrunk { from, to, max } => write!(
+                f,
+                "{to} entries where {from} were: more is missing than shrink-max = {max} allows; \
+                 raise it if that is right"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for LoadError {}
+
+impl LoadError {
+    /// Whether the fault is none of the list's, so that the same file may be good a moment later.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Source(error) => error.may_pass(),
+            Self::Refused(Refused::Io(error)) => error.raw_os_error().is_some(),
+            Self::Categories(error) => error.may_pass(),
+            _ => false,
+        }
+    }
+
+    /// When the server wants to be asked again, if it said so.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Source(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}
+
+impl From<SourceError> for LoadError {
+    fn from(error: SourceError) -> Self {
+        Self::Source(error)
+    }
+}
+
+/// Reads a list from a file: again, if somebody wrote to it meanwhile.
+///
+/// # Errors
+/// Why it is not used.
+pub fn read_file(feed: &Feed, path: &Path, now: u32) -> Result<(Good, Stamp), LoadError> {
+    for _ in 0..TRIES_MAX {
+        let file = File::open(path, feed.size_max)?;
+        let mut input = file.input(feed.size_max)?;
+        let read = read(feed, &mut input, file.modified(), now);
+        if file.is_unchanged() {
+            return read.map(|good| (good, file.stamp()));
+        }
+    }
+    let path = path.to_owned();
+    Err(SourceError::Changing { path }.into())
+}
+
+/// The same on the thread that makes way.
+pub(super) fn read_aside(
+    aside: &Aside,
+    feed: &Feed,
+    path: &Path,
+    now: u32,
+) -> Result<(Good, Stamp), LoadError> {
+    let (feed, path) = (feed.clone(), path.to_owned());
+    aside.run(move || read_file(&feed, &path, now))
+}
+
+/// Reads a list that was fetched.
+///
+/// # Errors
+/// Why it is not used.
+pub fn read_bytes(feed: &Feed, bytes: &[u8], as_of: u32, now: u32) -> Result<Good, LoadError> {
+    let path = Path::new("");
+    let unreadable = |error| SourceError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    let mut input = Input::new(bytes, feed.size_max).map_err(unreadable)?;
+    read(feed, &mut input, Some(as_of), now)
+}
+
+/// The last part of a path or URL, without the ending that says that it is packed.
+fn name(place: &Place) -> &str {
+    let path = match place {
+        Place::Path(path) => path.to_str().unwrap_or_default(),
+        Place::Url(url) => url.split(['?', '#']).next().unwrap_or_default(),
+    };
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.strip_suffix(".gz").unwrap_or(name)
+}
+
+/// Takes what others have made. A panic in there costs this list, and not the thread that reads all of
+/// them.
+pub fn contained<T>(take: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
+    panic::catch_unwind(AssertUnwindSafe(take)).unwrap_or_else(|why| {
+        let text = why.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| why.downcast_ref::<String>().map(String::as_str));
+        Err(LoadError::Bug(
+            text.unwrap_or("no words").replace('\n', " "),
+        ))
+    })
+}
+
+fn read(
+    feed: &Feed,
+    input: &mut Input<'_>,
+    as_of: Option<u32>,
+    now: u32,
+) -> Result<Good, LoadError> {
+    contained(|| read_entries(feed, input, as_of, now))
+}
+
+fn read_entries(
+    feed: &Feed,
+    input: &mut Input<'_>,
+    as_of: Option<u32>,
+    now: u32,
+) -> Result<Good, LoadError> {
+    let options = options(feed, as_of.unwrap_or(now))?;
+    let reader = input.reader();
+    let format = match feed.format {
+        Some(format) => format,
+        None => detect(reader, feed)?,
+    };
+    let mut builder = FeedDataBuilder::new();
+    let mut is_too_varied = false;
+    let report = formats::read(format, reader, &options, &mut |entry| {
+        is_too_varied = builder.add(entry).is_err();
+        if is_too_varied {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    if is_too_varied {
+        return Err(LoadError::TooVaried);
+    }
+    let report = report.map_err(LoadError::Refused)?;
+    Ok(Good {
+        data: Arc::new(builder.finish()),
+        format,
+        as_of: report.as_of.or(as_of),
+        report,
+    })
+}
+
+fn detect(reader: &mut dyn BufRead, feed: &Feed) -> Result<Format, LoadError> {
+    let unreadable = |error| LoadError::Refused(Refused::Io(error));
+    let head = reader.fill_buf().map_err(unreadable)?;
+    match formats::detect(head, name(&feed.place)) {
+        Ok(format) => Ok(format),
+        // Of an address in a list of one's own no number says more.
+        Err(Unrecognised::Semicolons(_)) if feed.is_own() => Ok(Format::Plain),
+        Err(Unrecognised::Unfit(Contents::Nothing) | Unrecognised::Comments)
+            if feed.allow_empty =>
+        {
+            Ok(Format::Plain)
+        }
+        Err(Unrecognised::Unfit(Contents::Nothing)) => Err(LoadError::Refused(Refused::Empty)),
+        Err(error) => Err(LoadError::Format(error)),
+    }
+}
+
+fn options(feed: &Feed, now: u32) -> Result<Options, LoadError> {
+    let specifics = &feed.specifics;
+    let mut options = Options {
+        now,
+        confidence: feed.confidence,
+        polarity: specifics.polarity,
+        number_max: specifics.number_max,
+        columns: specifics.columns,
+        categories: Categories::default(),
+        sets: specifics.sets.clone(),
+        rules: specifics.rules.clone(),
+        wrong_max: feed.wrong_max,
+        allow_empty: feed.allow_empty,
+    };
+    if let Some(path) = &specifics.categories {
+        let read = categories(path, &options);
+        options.categories = read.map_err(|error| LoadError::Categories(Box::new(error)))?;
+    }
+    Ok(options)
+}
+
+/// The most bytes of a file with categories. There are at most 60 of them.
+const CATEGORIES_SIZE_MAX: u64 = 1 << 20;
+
+fn categories(path: &Path, options: &Options) -> Result<Categories, LoadError> {
+    let file = File::open(path, CATEGORIES_SIZE_MAX)?;
+    let mut input = file.input(CATEGORIES_SIZE_MAX)?;
+    let read = Categories::read(input.reader(), options);
+    read.map(|(categories, _)| categories)
+        .map_err(LoadError::Refused)
+}
+
+/// Whether a list may take the place of the last good one.
+///
+/// # Errors
+/// If too much is missing that nobody says is meant to be.
+pub fn guard(feed: &Feed, last: Option<&Good>, next: &Good) -> Result<(), LoadError> {
+    let (from, to) = (last.map_or(0, |last| last.data.len()), next.data.len());
+    let is_meant = next.report.emptied || (to == 0 && feed.allow_empty);
+    #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
+    let wanted = from as f64 * (1.0 - feed.shrink_max);
+    #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
+    let is_enough = to as f64 >= wanted;
+    if is_enough || is_meant {
+        return Ok(());
+    }
+    Err(LoadError::Shrunk {
+        from,
+        to,
+        max: feed.shrink_max,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_costs_a_list_and_no_more() {
+        let place = "byte 7";
+        let error = contained::<()>(|| panic!("out of bounds at {place}")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "reading it met a bug, which is not its fault: out of bounds at byte 7"
+        );
+        let error = contained::<()>(|| panic!("plain")).unwrap_err();
+        assert!(error.to_string().ends_with("plain"), "{error}");
+        assert!(contained(|| Ok(())).is_ok());
+    }
+}

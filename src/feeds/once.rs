@@ -1,0 +1,144 @@
+//! Everything that a configuration names, read once: for a check, and to look addresses up.
+
+use std::sync::Arc;
+use std::thread;
+
+use super::aside::Aside;
+use super::databases::Databases;
+use super::fetch;
+use super::lists::{List, lists};
+use super::load::{Good, LoadError};
+use super::outcome::Outcome;
+use super::shelf::Shelf;
+use super::snapshot::{self, MakeError};
+use crate::config::{Config, Place};
+use crate::host::now;
+use crate::policy::Policy;
+use ip_reputation::{Role, Table};
+
+/// Which URLs are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asking {
+    /// All of them.
+    All,
+    /// Those of which there is no copy on disk.
+    Missing,
+    /// None.
+    Nothing,
+}
+
+/// What a configuration comes to now.
+#[derive(Debug)]
+pub struct Once {
+    /// The policy.
+    pub policy: Policy,
+    /// The table, if the source is feeds.
+    pub table: Option<Arc<Table>>,
+    /// Each list, in the order of the configuration.
+    pub findings: Vec<Finding>,
+    /// What is wrong with the databases.
+    pub database_errors: Vec<String>,
+}
+
+/// What was found of one list.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// How people call the list.
+    pub title: String,
+    /// What it is to the table.
+    pub role: Role,
+    /// What was read, if it is good.
+    pub good: Option<Good>,
+    /// Why it is not.
+    pub error: Option<String>,
+    /// Whether this is the copy on disk.
+    pub from_cache: bool,
+    /// Whether it is older than its `stale-after`.
+    pub stale: bool,
+    /// The share of its lines that may be wrong.
+    pub wrong_max: f64,
+}
+
+impl Once {
+    /// Reads everything and makes a policy of it. Nothing is written, not even the cache.
+    ///
+    /// # Errors
+    /// If no policy can be made of it.
+    pub fn read(config: &Config, asking: Asking) -> Result<Self, MakeError> {
+        let (mut shelf, here) = (Shelf::default(), Aside::default());
+        let cache = config.reputation.cache.clone();
+        shelf.adopt(lists(config), cache.filter(|_| asking != Asking::All));
+        shelf.read_copies(now(), &here);
+        shelf.forget_cache();
+        shelf.read_files(true, now(), &here);
+        if asking != Asking::Nothing {
+            ask_missing(&mut shelf);
+        }
+        let mut databases = Databases::default();
+        let reputation = &config.reputation;
+        databases.adopt(reputation.asn.as_ref(), reputation.country.as_ref());
+        let notes = databases.read(true, &here);
+        let made = snapshot::make(config, &shelf, &databases, now(), &here)?;
+        let is_asked = |list: &List| match list.feed.place {
+            Place::Path(_) => true,
+            Place::Url(_) => asking != Asking::Nothing,
+        };
+        let findings = shelf.kept.into_iter().map(|kept| Finding {
+            title: kept.list.title(),
+            role: kept.list.role,
+            stale: kept.stale_from().is_some_and(|from| from <= now()),
+            error: kept.error.or_else(|| {
+                let is_missing = kept.good.is_none() && !is_asked(&kept.list);
+                is_missing.then(|| "not asked, and there is no copy".to_owned())
+            }),
+            good: kept.good,
+            from_cache: kept.from_cache,
+            wrong_max: kept.list.feed.wrong_max,
+        });
+        Ok(Self {
+            policy: made.policy,
+            table: made.table,
+            findings: findings.collect(),
+            database_errors: notes
+                .into_iter()
+                .filter_map(|it| it.note)
+                .map(|note| note.text)
+                .collect(),
+        })
+    }
+}
+
+/// Asks every URL of which there is nothing, all at once, and waits. What came of each.
+pub(super) fn ask_missing(shelf: &mut Shelf) -> Vec<(List, Answered)> {
+    let missing = shelf.urls().filter(|kept| kept.good.is_none());
+    let missing: Vec<List> = missing.map(|kept| kept.list.clone()).collect();
+    let results: Vec<_> = thread::scope(|scope| {
+        let ask = |list: List| {
+            scope.spawn(move || {
+                let result = fetch::fetch(&list.feed, None, now(), &Aside::default());
+                (list, result)
+            })
+        };
+        let asked: Vec<_> = missing.into_iter().map(ask).collect();
+        let answers = asked.into_iter().filter_map(|thread| thread.join().ok());
+        answers.collect()
+    });
+    let taken = results.into_iter().map(|(list, result)| {
+        let retry_after = result.as_ref().err().and_then(LoadError::retry_after);
+        let outcome = shelf.fetched(&list, result, now(), &Aside::default());
+        let answered = Answered {
+            outcome: outcome?,
+            retry_after,
+        };
+        Some((list, answered))
+    });
+    taken.flatten().collect()
+}
+
+/// What came of asking one URL.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) outcome: Outcome,
+    /// When the server wants to be asked again.
+    pub(super) retry_after: Option<core::time::Duration>,
+}

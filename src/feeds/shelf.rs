@@ -1,0 +1,377 @@
+//! The lists that the table is made of, each with the last good one and why a later one was not.
+//!
+//! In scope: which list is kept and why. Out of scope: when to look for another
+//! ([`engine`](super::engine)).
+
+mod ageing;
+mod notes;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::aside::Aside;
+use super::fetch::Fetch;
+use super::lists::List;
+use super::load::{self, Good, LoadError};
+use super::note::Note;
+use super::outcome::Outcome;
+use super::source::Stamp;
+use super::source::cache::{Copy, Meta};
+use super::status::FeedStatus;
+use crate::config::Place;
+use ip_reputation::Role;
+
+/// One list.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) list: List,
+    pub(super) good: Option<Good>,
+    /// What to ask a URL with.
+    pub(super) meta: Option<Meta>,
+    /// When it was last read or confirmed, in seconds since 1970.
+    pub(super) last_success: Option<u32>,
+    pub(super) from_cache: bool,
+    pub(super) failures: u64,
+    pub(super) error: Option<String>,
+    /// Why its copy is not on disk.
+    uncopied: Option<String>,
+    /// Whether people know that it is stale.
+    is_known_stale: bool,
+    /// The file as it was when it was last tried.
+    tried: Option<Stamp>,
+    /// Whether it could not be read for a reason that has nothing to do with it.
+    may_pass: bool,
+}
+
+/// All lists, in the order of the configuration.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    pub(super) kept: Vec<Kept>,
+    cache: Option<PathBuf>,
+}
+
+impl Shelf {
+    /// Takes the lists of a configuration. Those that it had before keep their last good ones; one that
+    /// is read in another way from now on has to be read again.
+    pub(super) fn adopt(&mut self, lists: Vec<List>, cache: Option<PathBuf>) {
+        self.cache = cache;
+        let mut old: HashMap<String, Kept> = self
+            .kept
+            .drain(..)
+            .map(|kept| (kept.list.key(), kept))
+            .collect();
+        // One that comes from elsewhere now keeps what it had until that is good.
+        let lists = lists.into_iter().map(|list| match old.remove(&list.key()) {
+            None => Kept::new(list),
+            Some(kept) => kept.with(list),
+        });
+        self.kept = lists.collect();
+    }
+
+    /// From now on nothing is written to disk.
+    pub(super) fn forget_cache(&mut self) {
+        self.cache = None;
+    }
+
+    /// Whether it has a list that is good.
+    pub(super) fn has(&self, list: &List) -> bool {
+        let is_good = |kept: &Kept| kept.good.is_some() && kept.list.key() == list.key();
+        self.kept.iter().any(is_good)
+    }
+
+    /// Every file that a list is read from.
+    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.kept.iter().flat_map(|kept| {
+            let file = match &kept.list.feed.place {
+                Place::Path(path) => Some(path),
+                Place::Url(_) => None,
+            };
+            file.into_iter().chain(kept.categories())
+        })
+    }
+
+    /// Reads the files that have changed since they were last tried, or all of them.
+    pub(super) fn read_files(&mut self, all: bool, now: u32, aside: &Aside) -> Vec<Outcome> {
+        let kept = self.kept.iter_mut();
+        kept.filter_map(|kept| kept.read_file(all, now, aside))
+            .collect()
+    }
+
+    /// Takes the copies of URLs that an earlier process has left.
+    pub(super) fn read_copies(&mut self, now: u32, aside: &Aside) {
+        let Some(folder) = self.cache.clone() else {
+            return;
+        };
+        for kept in self.kept.iter_mut().filter(|kept| kept.good.is_none()) {
+            kept.read_copy(&folder, now, aside);
+        }
+    }
+
+    /// Takes what came of asking a URL. `None`: nobody wants it on these terms any more.
+    pub(super) fn fetched(
+        &mut self,
+        list: &List,
+        result: Result<Fetch, LoadError>,
+        now: u32,
+        aside: &Aside,
+    ) -> Option<Outcome> {
+        let folder = self.cache.clone();
+        // The configuration may be another one by now.
+        let kept = self.kept.iter_mut().find(|kept| kept.list == *list)?;
+        Some(match result {
+            Ok(Fetch::NotModified) => kept.confirm(folder.as_deref(), now),
+            Ok(Fetch::New { good, bytes, meta }) => {
+                let outcome = kept.take(Ok(*good), now, aside);
+                if outcome.is_new {
+                    kept.keep_copy(folder.as_deref(), &bytes, &meta, outcome)
+                } else {
+                    outcome
+                }
+            }
+            Err(error) => kept.take(Err(error), now, aside),
+        })
+    }
+
+    /// The files that are not used as they are, and why.
+    pub(super) fn unused_files(&self) -> impl Iterator<Item = String> {
+        let files = self.kept.iter();
+        let files = files.filter(|kept| matches!(kept.list.feed.place, Place::Path(_)));
+        files.filter_map(|kept| Some(format!("{}: {}", kept.list.title(), kept.error.as_ref()?)))
+    }
+
+    /// Whether a file could not be read for a reason that has nothing to do with it.
+    pub(super) fn has_untried(&self) -> bool {
+        let is_untried =
+            |kept: &Kept| matches!(kept.list.feed.place, Place::Path(_)) && kept.may_pass;
+        self.kept.iter().any(is_untried)
+    }
+
+    /// The lists that come from URLs.
+    pub(super) fn urls(&self) -> impl Iterator<Item = &Kept> {
+        let is_url = |kept: &&Kept| matches!(kept.list.feed.place, Place::Url(_));
+        self.kept.iter().filter(is_url)
+    }
+}
+
+impl Kept {
+    fn new(list: List) -> Self {
+        Self {
+            list,
+            good: None,
+            meta: None,
+            last_success: None,
+            from_cache: false,
+            failures: 0,
+            error: None,
+            uncopied: None,
+            is_known_stale: false,
+            tried: None,
+            may_pass: false,
+        }
+    }
+
+    /// The same on other terms.
+    fn with(self, list: List) -> Self {
+        let is_same = self.list == list;
+        Self {
+            meta: self.meta.filter(|_| is_same),
+            tried: self.tried.filter(|_| is_same),
+            list,
+            ..self
+        }
+    }
+
+    fn categories(&self) -> Option<&PathBuf> {
+        self.list.feed.specifics.categories.as_ref()
+    }
+
+    fn read_file(&mut self, all: bool, now: u32, aside: &Aside) -> Option<Outcome> {
+        let Place::Path(path) = self.list.feed.place.clone() else {
+            return None;
+        };
+        let stamp = Stamp::at(&path);
+        // One with categories depends on another file too.
+        let is_known = self.tried.is_some() && self.tried == stamp && self.categories().is_none();
+        if is_known && !all {
+            return None;
+        }
+        let read = load::read_aside(aside, &self.list.feed, &path, now);
+        self.may_pass = read.as_ref().is_err_and(LoadError::may_pass);
+        self.tried = match &read {
+            Ok((_, stamp)) => Some(*stamp),
+            // The file is as good as it was; the next look may be luckier.
+            Err(_) if self.may_pass => None,
+            Err(_) => stamp,
+        };
+        Some(self.take(read.map(|(good, _)| good), now, aside))
+    }
+
+    /// Takes a list, if it is good.
+    fn take(&mut self, read: Result<Good, LoadError>, now: u32, aside: &Aside) -> Outcome {
+        let guarded = read.and_then(|good| {
+            load::guard(&self.list.feed, self.good.as_ref(), &good)?;
+            Ok(good)
+        });
+        match guarded {
+            Ok(good) => {
+                let note = self.emptied(&good).or_else(|| self.wrong_lines(&good));
+                let remark = self.remark(&good);
+                if let Some(old) = self.good.replace(good) {
+                    aside.free(old);
+                }
+                self.from_cache = false;
+                let note = self.succeeded(now).or(note);
+                Outcome {
+                    remark,
+                    ..Outcome::new(note)
+                }
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Says that it is good again, if it was not.
+    fn succeeded(&mut self, now: u32) -> Option<Note> {
+        self.last_success = Some(now);
+        self.failures = 0;
+        self.error.take()?;
+        let entries = self.good.as_ref().map_or(0, |good| good.data.len());
+        let title = self.list.title();
+        let text = format!("{title}: good again, {entries} entries");
+        Some(Note::info(self.name(), text))
+    }
+
+    /// Says why it is not used, if that is not known yet.
+    fn failed(&mut self, error: &LoadError) -> Outcome {
+        self.failures += 1;
+        let error = error.to_string();
+        let is_known = self.error.as_ref() == Some(&error);
+        let note = (!is_known).then(|| {
+            let instead = match &self.good {
+                Some(good) => format!("the last good one stays, {} entries", good.data.len()),
+                None => "there is no earlier one".to_owned(),
+            };
+            let title = self.list.title();
+            let text = format!("{title}: not used: {error}; {instead}");
+            Note::warn(self.name(), text)
+        });
+        self.error = Some(error);
+        Outcome::refused(note)
+    }
+
+    fn copy(&self, folder: &Path) -> Option<Copy> {
+        match &self.list.feed.place {
+            Place::Url(url) => Some(Copy::new(folder, &self.list.feed.name, url)),
+            Place::Path(_) => None,
+        }
+    }
+
+    fn read_copy(&mut self, folder: &Path, now: u32, aside: &Aside) {
+        let Some(copy) = self.copy(folder).filter(Copy::exists) else {
+            return;
+        };
+        let meta = copy.meta();
+        let fetched = meta.as_ref().map(|meta| meta.fetched);
+        let read = load::read_aside(aside, &self.list.feed, copy.data(), now);
+        // One that cannot be read is as good as none: the URL is asked.
+        let Ok((mut good, _)) = read else {
+            return;
+        };
+        good.as_of = good.report.as_of.or(fetched).or(good.as_of);
+        self.good = Some(good);
+        self.last_success = fetched;
+        self.from_cache = true;
+        self.meta = meta;
+    }
+
+    /// The server has nothing newer.
+    fn confirm(&mut self, folder: Option<&Path>, now: u32) -> Outcome {
+        if let Some(meta) = &mut self.meta {
+            meta.fetched = now;
+        }
+        if let (Some(copy), Some(meta)) = (folder.and_then(|it| self.copy(it)), &self.meta) {
+            // It only matters to a process that starts later, which asks again then.
+            let _ = copy.confirm(meta);
+        }
+        self.from_cache = false;
+        Outcome {
+            note: self.succeeded(now),
+            ..Outcome::default()
+        }
+    }
+
+    fn keep_copy(
+        &mut self,
+        folder: Option<&Path>,
+        bytes: &[u8],
+        meta: &Meta,
+        outcome: Outcome,
+    ) -> Outcome {
+        self.meta = Some(meta.clone());
+        let Some(copy) = folder.and_then(|folder| self.copy(folder)) else {
+            return outcome;
+        };
+        let title = self.list.title();
+        let note = match copy.store(bytes, meta) {
+            Ok(()) => self.uncopied.take().map(|_| {
+                Note::info(
+                    self.name(),
+                    format!("{title}: its copy is written to the cache again"),
+                )
+            }),
+            Err(error) => {
+                // Asked for what is newer, the server would have nothing to send, and the disk nothing
+                // to keep once it can.
+                self.meta = None;
+                let why = error.to_string();
+                let is_known = self.uncopied.replace(why).is_some();
+                (!is_known).then(|| {
+                    let text = format!("{title}: its copy cannot be written to the cache: {error}");
+                    Note::warn(self.name(), text)
+                })
+            }
+        };
+        Outcome {
+            of_copy: note,
+            ..outcome
+        }
+    }
+
+    /// From when on it is stale, in seconds since 1970.
+    pub(super) fn stale_from(&self) -> Option<u32> {
+        let after = u32::try_from(self.list.feed.stale_after?.as_secs()).unwrap_or(u32::MAX);
+        let said = self.good.as_ref().and_then(|good| good.report.as_of);
+        let made = match self.list.feed.place {
+            Place::Path(_) => self.good.as_ref().and_then(|good| good.as_of),
+            // Of a URL we know that it still had the same when it was asked.
+            Place::Url(_) => said.or(self.last_success),
+        };
+        Some(made.map_or(0, |made| made.saturating_add(after)))
+    }
+
+    /// What it is called where a status or a log names it.
+    fn name(&self) -> String {
+        match (&self.list.feed.place, self.list.role) {
+            (Place::Path(path), Role::Allow | Role::Deny) => path.display().to_string(),
+            _ => self.list.feed.name.to_string(),
+        }
+    }
+
+    pub(super) fn status(&self, now: u32) -> FeedStatus {
+        let good = self.good.as_ref();
+        FeedStatus {
+            name: self.name(),
+            format: good.map(|good| good.format),
+            v4: good.map_or(0, |good| good.data.v4()),
+            v6: good.map_or(0, |good| good.data.v6()),
+            wrong: good.map_or(0, |good| good.report.wrong),
+            as_of: good.and_then(|good| good.as_of),
+            last_success: self.last_success,
+            stale_from: self.stale_from(),
+            stale: self.stale_from().is_some_and(|from| from <= now),
+            from_cache: self.from_cache,
+            failures: self.failures,
+            error: self.error.clone(),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! A policy out of a configuration and the lists that it wants.
+
+use core::fmt;
+use std::sync::Arc;
+
+use super::aside::Aside;
+use super::databases::Databases;
+use super::lists::own_name;
+use super::shelf::{Kept, Shelf};
+use crate::config::{Combining, Config, OwnList, Source};
+use crate::policy::{self, Policy, PolicyError, PolicyTerms};
+use ip_reputation::{
+    Combine, Entry, FeedData, FeedDataBuilder, FeedTerms, PAYLOAD_BYTES_MAX, PayloadError,
+    PayloadRules, Role, Table, TableBuilder, TableFull, private_space,
+};
+
+/// Why no policy can be made.
+#[derive(Debug)]
+pub enum MakeError {
+    /// The table has no room.
+    Table(TableFull),
+    /// The messages or actions make no sense.
+    Policy(PolicyError),
+    /// The payload rules make no sense.
+    Payload(PayloadError),
+}
+
+impl fmt::Display for MakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(error) => error.fmt(f),
+            Self::Policy(error) => error.fmt(f),
+            Self::Payload(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for MakeError {}
+
+/// A policy, and the table in it if it has one.
+pub(super) struct Made {
+    pub(super) policy: Policy,
+    pub(super) table: Option<Arc<Table>>,
+}
+
+pub(super) fn make(
+    config: &Config,
+    shelf: &Shelf,
+    databases: &Databases,
+    now: u32,
+    aside: &Aside,
+) -> Result<Made, MakeError> {
+    let table = match config.source() {
+        Source::Random => None,
+        Source::Feeds => Some(Arc::new(
+            table(config, shelf, now, aside).map_err(MakeError::Table)?,
+        )),
+    };
+    let unknown = config.reputation.unknown_score;
+    let source = match &table {
+        None => policy::Source::Random,
+        Some(table) => policy::Source::Table {
+            table: Arc::clone(table),
+            unknown,
+        },
+    };
+    let terms = PolicyTerms {
+        messages: config.messages.iter().map(|it| it.rules.clone()).collect(),
+        source,
+        asn: databases.asn.data.clone(),
+        country: databases.country.data.clone(),
+        payload: payload(config, aside)?,
+        actions: config.reputation.actions.clone(),
+        stale_from: stale_from(shelf),
+    };
+    let policy = Policy::new(terms).map_err(MakeError::Policy)?;
+    Ok(Made { policy, table })
+}
+
+/// When the first list is older than it may be.
+pub(super) fn stale_from(shelf: &Shelf) -> Option<u32> {
+    shelf.kept.iter().filter_map(Kept::stale_from).min()
+}
+
+fn payload(config: &Config, aside: &Aside) -> Result<Option<Arc<PayloadRules>>, MakeError> {
+    if config.payload.is_empty() {
+        return Ok(None);
+    }
+    let rules: Vec<_> = config.payload.iter().map(|it| it.rule.clone()).collect();
+    let bytes_max = config.payload_bytes_max.unwrap_or(PAYLOAD_BYTES_MAX);
+    let made = aside.run(move || PayloadRules::new(rules.clone(), bytes_max));
+    Ok(Some(Arc::new(made.map_err(MakeError::Payload)?)))
+}
+
+/// The table of all lists that there are.
+fn table(config: &Config, shelf: &Shelf, now: u32, aside: &Aside) -> Result<Table, TableFull> {
+    let combine = match config.reputation.combine {
+        Combining::NoisyOr => Combine::NoisyOr,
+        Combining::Worst => Combine::Worst,
+    };
+    let mut builder = TableBuilder::new(combine, config.reputation.unknown_score);
+    for (role, own) in [(Role::Allow, &config.allow), (Role::Deny, &config.deny)] {
+        if !own.prefixes.is_empty() {
+            builder.feed(FeedTerms::new(own_name(role), role), Arc::new(data(own)));
+        }
+    }
+    if config.reputation.guard_private {
+        let terms = FeedTerms::new(own_name(Role::Guard), Role::Guard);
+        builder.feed(terms, Arc::new(private_space()));
+    }
+    for kept in &shelf.kept {
+        let Some(good) = &kept.good else { continue };
+        let feed = &kept.list.feed;
+        let terms = FeedTerms {
+            name: Arc::clone(&feed.name),
+            role: kept.list.role,
+            weight: feed.weight,
+            half_life: feed.half_life,
+            category: feed.category.clone(),
+            dry_run: feed.dry_run,
+            as_of: good.as_of,
+        };
+        builder.feed(terms, Arc::clone(&good.data));
+    }
+    aside.run(move || builder.clone().build(now))
+}
+
+fn data(own: &OwnList) -> FeedData {
+    let mut builder = FeedDataBuilder::new();
+    for prefix in &own.prefixes {
+        // All entries have the same evidence: there is room for it.
+        let _ = builder.add(Entry::bad(*prefix));
+    }
+    builder.finish()
+}

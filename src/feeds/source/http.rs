@@ -1,0 +1,335 @@
+//! A feed behind a URL: one conditional request, within bounds of size and time.
+//!
+//! Redirects are followed here and not by the client, so that the headers with secrets go to nobody
+//! but the host that the configuration names.
+
+use core::time::Duration;
+use std::fs;
+use std::io::{self, ErrorKind, Read as _};
+use std::path::Path;
+
+use ureq::http::{HeaderMap, HeaderValue, Uri, header};
+use ureq::{Agent, Body};
+
+use super::cache::Meta;
+use super::{SourceError, tls};
+use crate::config::{Feed, Secret};
+
+/// The most redirects that are followed.
+const REDIRECTS_MAX: usize = 5;
+/// The shortest and the longest that a server may ask us to wait.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_hours(24);
+/// The longest value of a header from a file or the environment, in bytes.
+const SECRET_MAX: u64 = 8 * 1024;
+/// The longest ETag or Last-Modified that is kept, in bytes.
+const VALIDATOR_MAX: usize = 1024;
+/// What is made room for at once, whatever the server says is to come.
+const FIRST_ROOM: u64 = 1 << 20;
+
+/// What a server answered.
+#[derive(Debug)]
+pub enum Answer {
+    /// Nothing new since the copy.
+    NotModified,
+    /// New bytes, and what to ask with the next time.
+    Fetched {
+        /// The bytes, packed or not.
+        bytes: Vec<u8>,
+        /// ETag and Last-Modified.
+        meta: Meta,
+    },
+}
+
+/// The client takes any end of a connection for the end of such an answer, one that TLS does not
+/// vouch for as well: half a list would be a whole one.
+const WITHOUT_END: &str = "the answer says neither its length nor where it ends, so that nobody could \
+    tell a part from the whole; have the server send Content-Length or chunks";
+
+/// Whether one can tell that an answer has come to its end.
+fn says_its_end(body: &Body, headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_chunked = |value: &HeaderValue| {
+        let text = value.to_str().unwrap_or_default();
+        text.to_ascii_lowercase().contains("chunked")
+    };
+    body.content_length().is_some() || codings.any(is_chunked)
+}
+
+/// A request's target.
+struct Target {
+    url: String,
+    /// Whether this is the host of the configuration.
+    is_trusted: bool,
+}
+
+/// Asks for a feed. `known` is what it last gave, if that is still there.
+///
+/// # Errors
+/// Whatever the server does other than to send a whole answer in time.
+pub fn fetch(
+    feed: &Feed,
+    url: &str,
+    known: Option<&Meta>,
+    now: u32,
+) -> Result<Answer, SourceError> {
+    let config = Agent::config_builder()
+        .timeout_global(Some(feed.timeout))
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .max_idle_connections(0)
+        .user_agent(concat!("spoa/", env!("CARGO_PKG_VERSION")))
+        .accept_encoding("identity")
+        .tls_config(tls::trust(feed)?)
+        .build();
+    let agent = Agent::new_with_config(config);
+    let secrets = secrets(feed)?;
+    let is_conditional =
+        known.is_some_and(|meta| meta.etag.is_some() || meta.last_modified.is_some());
+    let mut target = Target {
+        url: url.to_owned(),
+        is_trusted: true,
+    };
+    for _ in 0..=REDIRECTS_MAX {
+        let mut request = agent.get(&target.url);
+        let validators = [
+            (
+                header::IF_NONE_MATCH,
+                known.and_then(|meta| meta.etag.as_ref()),
+            ),
+            (
+                header::IF_MODIFIED_SINCE,
+                known.and_then(|meta| meta.last_modified.as_ref()),
+            ),
+        ];
+        for (name, value) in validators {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
+        for (name, value) in secrets.iter().filter(|_| target.is_trusted) {
+            request = request.header(*name, value.clone());
+        }
+        let answer = request
+            .call()
+            .map_err(|error| failed(&error, feed.ca_file.as_deref()))?;
+        let (parts, body) = answer.into_parts();
+        match parts.status.as_u16() {
+            200 if target.is_tls() && !says_its_end(&body, &parts.headers) => {
+                return Err(SourceError::Http(WITHOUT_END.into()));
+            }
+            200 => return receive(body, &parts.headers, feed.size_max, now),
+            304 if is_conditional => return Ok(Answer::NotModified),
+            301 | 302 | 303 | 307 | 308 => target = target.redirected(&parts.headers)?,
+            status => {
+                return Err(SourceError::Status {
+                    status,
+                    retry_after: retry_after(&parts.headers, now),
+                });
+            }
+        }
+    }
+    let what = format!("more than {REDIRECTS_MAX} redirects");
+    Err(SourceError::Http(what))
+}
+
+/// Reads an answer to its end.
+fn receive(
+    body: Body,
+    headers: &HeaderMap,
+    size_max: u64,
+    now: u32,
+) -> Result<Answer, SourceError> {
+    let declared = body.content_length();
+    if declared.is_some_and(|len| len > size_max) {
+        return Err(SourceError::TooBig { max: size_max });
+    }
+    let room = declared.unwrap_or(0).min(FIRST_ROOM);
+    let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
+    let mut reader = body.into_reader().take(size_max.saturating_add(1));
+    reader
+        .read_to_end(&mut bytes)
+        .map_err(|error| match error.kind() {
+            _ if is_timeout(&error) => {
+                SourceError::Http("no whole answer within the timeout".into())
+            }
+            _ => SourceError::Http(format!("the answer broke off: {error}")),
+        })?;
+    let len = bytes.len() as u64;
+    if len > size_max {
+        return Err(SourceError::TooBig { max: size_max });
+    }
+    if let Some(declared) = declared.filter(|declared| *declared != len) {
+        let what = format!("the answer broke off after {len} of {declared} bytes");
+        return Err(SourceError::Http(what));
+    }
+    let kept = |name| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        let value = value.filter(|value| !value.is_empty() && value.len() <= VALIDATOR_MAX);
+        value.map(ToOwned::to_owned)
+    };
+    let meta = Meta {
+        fetched: now,
+        etag: kept(header::ETAG),
+        last_modified: kept(header::LAST_MODIFIED),
+    };
+    Ok(Answer::Fetched { bytes, meta })
+}
+
+impl Target {
+    fn is_tls(&self) -> bool {
+        self.url.starts_with("https://")
+    }
+
+    /// Where the answer sends us.
+    fn redirected(&self, headers: &HeaderMap) -> Result<Self, SourceError> {
+        let bad = |why: &str| SourceError::Http(format!("a redirect {why}"));
+        let location = headers
+            .get(header::LOCATION)
+            .and_then(|value| value.to_str().ok());
+        let location = location.ok_or_else(|| bad("to nowhere"))?;
+        let here: Uri = self.url.parse().map_err(|_| bad("from no URL"))?;
+        let scheme = here.scheme_str().unwrap_or("http");
+        let authority = here.authority().map_or("", |authority| authority.as_str());
+        let url = if location.starts_with("http://") || location.starts_with("https://") {
+            location.to_owned()
+        } else if location.starts_with("//") {
+            format!("{scheme}:{location}")
+        } else if location.starts_with('/') {
+            format!("{scheme}://{authority}{location}")
+        } else if location.contains("://") {
+            return Err(bad("to another protocol than http and https"));
+        } else {
+            let folder = here
+                .path()
+                .rsplit_once('/')
+                .map_or("", |(folder, _)| folder);
+            format!("{scheme}://{authority}{folder}/{location}")
+        };
+        let there: Uri = url.parse().map_err(|_| bad("to no URL"))?;
+        if scheme == "https" && there.scheme_str() != Some("https") {
+            return Err(bad("from https to http; not followed"));
+        }
+        let is_same = there.authority() == here.authority();
+        Ok(Self {
+            url,
+            is_trusted: self.is_trusted && is_same,
+        })
+    }
+}
+
+/// The headers whose values are secret. They are read each time, so that a new key needs no reload.
+fn secrets(feed: &Feed) -> Result<Vec<(&str, HeaderValue)>, SourceError> {
+    let headers = feed.headers.iter().map(|header| {
+        let failed = |why: String| SourceError::Header {
+            name: header.name.clone(),
+            why,
+        };
+        let text = match &header.value {
+            Secret::Env(variable) => std::env::var(variable)
+                .map_err(|_| failed(format!("the environment has no {variable}")))?,
+            Secret::File(path) => {
+                let about = |error| failed(format!("{}: {error}", path.display()));
+                let found = fs::metadata(path).map_err(about)?;
+                if !found.is_file() || found.len() > SECRET_MAX {
+                    return Err(failed(format!("{} is no short file", path.display())));
+                }
+                fs::read_to_string(path).map_err(about)?
+            }
+        };
+        let first = text.lines().next().unwrap_or_default().trim();
+        let value = HeaderValue::from_str(first)
+            .ok()
+            .filter(|it| !it.is_empty());
+        let mut value =
+            value.ok_or_else(|| failed("its value is empty, or no value of a header".into()))?;
+        value.set_sensitive(true);
+        Ok((header.name.as_str(), value))
+    });
+    headers.collect()
+}
+
+/// Whether it took too long, in the client's words or in those of a socket.
+fn is_timeout(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    error.kind() == ErrorKind::TimedOut || matches!(inner, Some(ureq::Error::Timeout(_)))
+}
+
+/// What the client says, without what it was asked for.
+fn failed(error: &ureq::Error, ca_file: Option<&Path>) -> SourceError {
+    let why = match error {
+        ureq::Error::Io(error) if let Some(error) = tls::beneath(error) => {
+            tls::explained(error, ca_file)
+        }
+        ureq::Error::Rustls(error) => tls::explained(error, ca_file),
+        ureq::Error::Timeout(_) => "no whole answer within the timeout".to_owned(),
+        ureq::Error::HostNotFound => "the name of the host is not known".to_owned(),
+        ureq::Error::Io(error) => format!("the server cannot be reached: {error}"),
+        ureq::Error::BadUri(_) => "this is no URL that can be asked".to_owned(),
+        other => format!("the server cannot be understood: {other}"),
+    };
+    SourceError::Http(why)
+}
+
+/// `Retry-After` of a server that has had enough: seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: u32) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = match text.parse::<u64>() {
+        Ok(seconds) => seconds,
+        Err(_) => seconds_until(text, now)?,
+    };
+    Some(Duration::from_secs(seconds).clamp(RETRY_MIN, RETRY_MAX))
+}
+
+/// The seconds from now until a date such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7).
+fn seconds_until(date: &str, now: u32) -> Option<u64> {
+    let moment = jiff::fmt::rfc2822::DateTimeParser::new()
+        .parse_timestamp(date)
+        .ok()?;
+    let seconds = moment.as_second().saturating_sub(i64::from(now));
+    u64::try_from(seconds.max(0)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn a_server_may_ask_for_time_within_bounds() {
+        let after = |text: &str| retry_after(&headers(header::RETRY_AFTER, text), 784_111_000);
+        assert_eq!(after("120"), Some(Duration::from_mins(2)));
+        assert_eq!(after("0"), Some(RETRY_MIN));
+        assert_eq!(after("99999999999"), Some(RETRY_MAX));
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        assert_eq!(after(date), Some(Duration::from_secs(777)));
+        assert_eq!(after("soon"), None);
+    }
+
+    #[test]
+    fn secrets_stay_with_their_host() {
+        let from = |url: &str, to: &str| {
+            let target = Target {
+                url: url.into(),
+                is_trusted: true,
+            };
+            let target = target.redirected(&headers(header::LOCATION, to)).ok()?;
+            Some((target.url, target.is_trusted))
+        };
+        for (to, url, is_trusted) in [
+            ("/x?y", "http://192.0.2.1:80/x?y", true),
+            ("x", "http://192.0.2.1:80/a/x", true),
+            ("//192.0.2.2/x", "http://192.0.2.2/x", false),
+            ("https://192.0.2.1/x", "https://192.0.2.1/x", false),
+        ] {
+            let found = from("http://192.0.2.1:80/a/b?c", to);
+            assert_eq!(found, Some((url.to_owned(), is_trusted)), "{to}");
+        }
+        assert_eq!(from("https://192.0.2.1/", "http://192.0.2.1/"), None);
+        assert_eq!(from("http://192.0.2.1/", "file:///etc/passwd"), None);
+    }
+}

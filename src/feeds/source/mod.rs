@@ -1,0 +1,23 @@
+//! Where the bytes of a feed come from: a file, a URL, or the copy on disk of what a URL last gave.
+//!
+//! ```text
+//!  file ──────────────┐
+//!  URL ──▶ in memory ─┼──▶ at most size-max bytes ──▶ gunzip, if it is gzip ──▶ at most size-max
+//!  copy on disk ──────┘
+//! ```
+//!
+//! In scope: to get the bytes, whatever stands at the path or answers at the URL, within bounds of
+//! size and time. Out of scope: what they say ([`formats`](ip_reputation::formats)).
+
+pub mod cache;
+mod error;
+mod file;
+#[cfg(feature = "http")]
+pub mod http;
+mod input;
+#[cfg(feature = "http")]
+pub mod tls;
+
+pub use error::SourceError;
+pub use file::{File, Stamp, TRIES_MAX};
+pub use input::Input;

@@ -1,0 +1,355 @@
+//! The handler over a published policy.
+//!
+//! ```text
+//!  message ──▶ its rules ─┬─ the score is all that is asked ──▶ address, table, one action
+//!                         └─ anything else ──▶ findings, once ──▶ an action for each answer
+//! ```
+
+use core::net::IpAddr;
+
+use super::prepared::Prepared;
+use super::published::Reader;
+use super::tally::Tally;
+use super::{Policy, Published, Source, Value};
+use haproxy_spoa::Handler;
+use haproxy_spop::{Ack, FrameFull, Message, Notify, TypedData};
+use ip_reputation::{PayloadMatch, Prefix, Random, Reputation as _, Score, Verdict};
+
+/// The longest reason, in bytes. A longer name of a feed is cut; the prefix never is.
+pub const REASON_LEN_MAX: usize = 128;
+
+/// Answers with the policy that is in force. Each worker has its own.
+///
+/// A NOTIFY is answered with one policy from its first message to its last. Per NOTIFY it takes one
+/// atomic load and, once warm, no lock and no memory. The clock is read only if an answer depends on
+/// the time, and then once.
+#[derive(Debug)]
+pub struct Judge {
+    policy: Reader,
+    random: Random,
+    clock: fn() -> u32,
+    /// Where a string is put together.
+    text: Vec<u8>,
+    tally: Tally,
+}
+
+impl Judge {
+    /// A handler over what is published. `random` is asked if the policy's source is
+    /// [`Source::Random`]; `clock` returns the seconds since 1970.
+    #[must_use]
+    pub fn new(published: &Published, random: Random, clock: fn() -> u32) -> Self {
+        Self {
+            policy: published.reader(),
+            random,
+            clock,
+            text: Vec::with_capacity(REASON_LEN_MAX),
+            tally: Tally::default(),
+        }
+    }
+}
+
+impl Handler for Judge {
+    #[inline]
+    fn notify(&mut self, notify: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull> {
+        let policy: &Policy = self.policy.load();
+        self.tally.follow(policy);
+        let mut desk = Desk {
+            policy,
+            tally: &mut self.tally,
+            random: &mut self.random,
+            clock: Clock {
+                read: self.clock,
+                now: None,
+            },
+            text: &mut self.text,
+        };
+        for message in notify.messages() {
+            for (place, prepared) in policy.messages.iter().enumerate() {
+                if !is_same(prepared.rules.name.as_bytes(), message.name()) {
+                    continue;
+                }
+                desk.tally.message(place);
+                match &prepared.score_only {
+                    Some(variable) => {
+                        if let Some(address) = address(&message, prepared.rules.argument.as_deref())
+                        {
+                            let (score, _) = desk.look_up(address);
+                            ack.set(variable, u32::from(score.value()))?;
+                        }
+                    }
+                    None => desk.answer(prepared, &message, ack)?,
+                }
+                if prepared.is_last {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of a policy that is no longer in force.
+    fn refresh(&mut self) {
+        self.tally.follow(self.policy.load());
+    }
+
+    fn tally(&self, tell: &mut dyn FnMut(&'static str, &str, u64)) {
+        self.tally.tell(tell);
+    }
+}
+
+/// What one NOTIFY is answered with.
+struct Desk<'a> {
+    policy: &'a Policy,
+    tally: &'a mut Tally,
+    random: &'a mut Random,
+    clock: Clock,
+    text: &'a mut Vec<u8>,
+}
+
+/// What is known about what a message asks.
+struct Findings<'a> {
+    address: Option<IpAddr>,
+    /// `None` if no address was asked about.
+    score: Option<Score>,
+    found: Option<Found<'a>>,
+    is_payload_asked: bool,
+    payload: Option<PayloadMatch<'a>>,
+}
+
+/// A verdict, and when it is looked at; any time will do for one that never changes.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    verdict: Verdict<'a>,
+    now: u32,
+}
+
+/// What becomes of a variable.
+enum Outcome<'a> {
+    Set(TypedData<'a>),
+    Unset,
+    /// It was not asked.
+    Leave,
+}
+
+impl<'a> Desk<'a> {
+    /// Looks an address up, and counts what it finds.
+    #[inline]
+    fn look_up(&mut self, address: IpAddr) -> (Score, Option<Found<'a>>) {
+        match &self.policy.source {
+            Source::Random => (self.random.score(address), None),
+            Source::Table { table, unknown } => match table.lookup(address) {
+                None => (*unknown, None),
+                Some(verdict) => {
+                    let expires = verdict.expires();
+                    let now = expires.map_or(0, |_| self.clock.now());
+                    let (score, label) = verdict.score_and_label(now);
+                    self.tally.verdict(label);
+                    (score, Some(Found { verdict, now }))
+                }
+            },
+        }
+    }
+
+    #[inline(never)]
+    fn answer(
+        &mut self,
+        prepared: &Prepared,
+        message: &Message<'_>,
+        ack: &mut Ack<'_>,
+    ) -> Result<(), FrameFull> {
+        let findings = self.look(prepared, message);
+        for (variable, value) in &prepared.answers {
+            match self.outcome(*value, &findings) {
+                Outcome::Set(value) => ack.set(variable, value)?,
+                Outcome::Unset => ack.unset(variable)?,
+                Outcome::Leave => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks up once what the message asks about, and no more than its variables need.
+    fn look(&mut self, prepared: &Prepared, message: &Message<'_>) -> Findings<'a> {
+        let mut findings = Findings {
+            address: None,
+            score: None,
+            found: None,
+            is_payload_asked: false,
+            payload: None,
+        };
+        if prepared.needs_address
+            && let Some(address) = address(message, prepared.rules.argument.as_deref())
+        {
+            findings.address = Some(address);
+            if prepared.needs_verdict {
+                let (score, found) = self.look_up(address);
+                (findings.score, findings.found) = (Some(score), found);
+            }
+        }
+        if prepared.needs_payload
+            && let Some(bytes) = payload(message, prepared.rules.payload_argument.as_deref())
+        {
+            findings.is_payload_asked = true;
+            let rules = self.policy.payload.as_deref();
+            findings.payload = rules.and_then(|rules| rules.first_match(bytes));
+        }
+        findings
+    }
+
+    fn outcome<'b>(&'b mut self, value: Value, findings: &Findings<'b>) -> Outcome<'b>
+    where
+        'a: 'b,
+    {
+        let Some(address) = findings.address else {
+            return self.without_address(value, findings);
+        };
+        let found = findings.found;
+        let set = match value {
+            Value::Score => findings.score.map(score),
+            Value::ShadowScore => {
+                let shadow = found.map(|it| it.verdict.shadow_score(it.now));
+                shadow.or(findings.score).map(score)
+            }
+            Value::Known => Some(found.is_some_and(|it| it.verdict.is_known(it.now)).into()),
+            Value::Category => found
+                .and_then(|it| it.verdict.category(it.now))
+                .map(Into::into),
+            Value::Feed => found.and_then(|it| it.verdict.feed(it.now)).map(Into::into),
+            Value::Reason => match found.and_then(|it| it.verdict.reason(it.now, address)) {
+                None => None,
+                Some((feed, prefix)) => Some(TypedData::String(reason(self.text, feed, prefix))),
+            },
+            Value::Asn => {
+                let asn = self.policy.asn.as_deref();
+                asn.and_then(|it| it.asn(address)).map(Into::into)
+            }
+            Value::Country => {
+                let country = self.policy.country.as_deref();
+                let code = country.and_then(|it| it.country(address));
+                code.map(|code| TypedData::String(letters(self.text, code)))
+            }
+            _ => return self.without_address(value, findings),
+        };
+        set.map_or(Outcome::Unset, Outcome::Set)
+    }
+
+    /// What does not depend on an address alone.
+    fn without_address<'b>(&'b mut self, value: Value, findings: &Findings<'b>) -> Outcome<'b>
+    where
+        'a: 'b,
+    {
+        let rule = findings.payload.as_ref();
+        let found = match value {
+            Value::Stale => {
+                let stale_from = self.policy.stale_from;
+                Some(
+                    stale_from
+                        .is_some_and(|from| self.clock.now() >= from)
+                        .into(),
+                )
+            }
+            Value::Payload if findings.is_payload_asked => rule.map(|rule| rule.name.into()),
+            Value::PayloadScore if findings.is_payload_asked => rule.map(|rule| score(rule.score)),
+            Value::CombinedScore if findings.is_anything_asked() => findings.combined().map(score),
+            Value::Action if findings.is_anything_asked() => {
+                let action = findings.combined().and_then(|it| self.policy.action_at(it));
+                action.map(|(place, name)| {
+                    self.tally.action(place);
+                    name.into()
+                })
+            }
+            _ => return Outcome::Leave,
+        };
+        found.map_or(Outcome::Unset, Outcome::Set)
+    }
+}
+
+impl Findings<'_> {
+    const fn is_anything_asked(&self) -> bool {
+        self.address.is_some() || self.is_payload_asked
+    }
+
+    /// The lower score of those that there are.
+    fn combined(&self) -> Option<Score> {
+        let payload = self.payload.as_ref().map(|rule| rule.score);
+        self.score.into_iter().chain(payload).min()
+    }
+}
+
+/// The time, read once and only if it is asked for.
+struct Clock {
+    read: fn() -> u32,
+    now: Option<u32>,
+}
+
+impl Clock {
+    fn now(&mut self) -> u32 {
+        *self.now.get_or_insert_with(self.read)
+    }
+}
+
+/// Whether two names are the same. Cheaper than the library call that `==` becomes.
+#[inline]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let (mut left, mut right) = (one, other);
+    while let (Some((one, ones)), Some((other, others))) = (
+        left.split_first_chunk::<8>(),
+        right.split_first_chunk::<8>(),
+    ) {
+        if one != other {
+            return false;
+        }
+        (left, right) = (ones, others);
+    }
+    match (one.last_chunk::<8>(), other.last_chunk::<8>()) {
+        (Some(one), Some(other)) => one == other,
+        _ => left.iter().zip(right).all(|(one, other)| one == other),
+    }
+}
+
+fn score<'a>(score: Score) -> TypedData<'a> {
+    u32::from(score.value()).into()
+}
+
+/// The first address that has the right name. NULL and every other type are none.
+#[inline]
+fn address(message: &Message<'_>, name: Option<&str>) -> Option<IpAddr> {
+    message.arguments().find_map(|argument| {
+        let address = argument.value.address()?;
+        let is_named = name.is_none_or(|name| is_same(name.as_bytes(), argument.name));
+        is_named.then_some(address)
+    })
+}
+
+/// The first BINARY or STRING that has the right name. An empty one is one.
+fn payload<'m>(message: &Message<'m>, name: Option<&str>) -> Option<&'m [u8]> {
+    message.arguments().find_map(|argument| {
+        let is_named = name.is_none_or(|name| name.as_bytes() == argument.name);
+        match argument.value {
+            TypedData::Binary(bytes) | TypedData::String(bytes) if is_named => Some(bytes),
+            _ => None,
+        }
+    })
+}
+
+/// Writes `feed:prefix`.
+fn reason<'a>(text: &'a mut Vec<u8>, feed: &str, prefix: Prefix) -> &'a [u8] {
+    /// As long as a prefix can be: `::ffff:255.255.255.255`-like addresses are shorter.
+    const PREFIX_LEN_MAX: usize = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128".len();
+    let room = REASON_LEN_MAX - PREFIX_LEN_MAX - 1;
+    text.clear();
+    let cut = feed.get(..feed.floor_char_boundary(room));
+    text.extend_from_slice(cut.unwrap_or(feed).as_bytes());
+    text.push(b':');
+    prefix.write(text);
+    text
+}
+
+fn letters(text: &mut Vec<u8>, code: [u8; 2]) -> &[u8] {
+    text.clear();
+    text.extend_from_slice(&code);
+    text
+}

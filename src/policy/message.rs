@@ -1,0 +1,239 @@
+//! What is asked with which `spoe-message`, and which variables answer.
+
+use core::fmt;
+use core::str::FromStr;
+
+use super::{ArgumentName, QUESTIONS};
+use haproxy_spop::Scope;
+
+/// What a variable is set to.
+///
+/// Three kinds: about the address (asked if the message has one), about the payload (asked if the
+/// message has one), and [`CombinedScore`](Self::CombinedScore) and [`Action`](Self::Action), which
+/// are asked if it has either. [`Stale`](Self::Stale) is always asked. What is not asked sets nothing;
+/// what is asked and has no value removes the variable, so that an earlier answer on the same
+/// connection does not speak for a later question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// The score of the address, UINT32, 0..=100.
+    Score,
+    /// Whether some feed or list knows the address, boolean.
+    Known,
+    /// What kind of badness the address is known for, string. None: removed.
+    Category,
+    /// The feed or list that counted most, string. None: removed.
+    Feed,
+    /// The entry that counted most, string, `feed:prefix`. None: removed.
+    Reason,
+    /// The number of the autonomous system, UINT32. None: removed.
+    Asn,
+    /// The country's two letters, string. None: removed.
+    Country,
+    /// Whether the data of some feed is older than it may be, boolean.
+    Stale,
+    /// The score with the feeds that are only tried out, UINT32, 0..=100.
+    ShadowScore,
+    /// The first action whose threshold the combined score does not exceed, string. None: removed.
+    Action,
+    /// The payload rule that matches, string. None: removed.
+    Payload,
+    /// The score of the payload rule that matches, UINT32, 0..=100. None: removed.
+    PayloadScore,
+    /// The lower one of score and payload score, UINT32, 0..=100; if there is only one, that one.
+    /// None: removed.
+    CombinedScore,
+}
+
+impl Value {
+    /// Every value, in the order in which documents list them.
+    pub const ALL: [Self; 13] = [
+        Self::Score,
+        Self::Known,
+        Self::Category,
+        Self::Feed,
+        Self::Reason,
+        Self::Asn,
+        Self::Country,
+        Self::Stale,
+        Self::ShadowScore,
+        Self::Action,
+        Self::Payload,
+        Self::PayloadScore,
+        Self::CombinedScore,
+    ];
+
+    /// The name in a configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Score => "score",
+            Self::Known => "known",
+            Self::Category => "category",
+            Self::Feed => "feed",
+            Self::Reason => "reason",
+            Self::Asn => "asn",
+            Self::Country => "country",
+            Self::Stale => "stale",
+            Self::ShadowScore => "shadow_score",
+            Self::Action => "action",
+            Self::Payload => "payload",
+            Self::PayloadScore => "payload_score",
+            Self::CombinedScore => "combined_score",
+        }
+    }
+
+    /// Whether it takes a look at the table.
+    pub(super) const fn needs_verdict(self) -> bool {
+        matches!(
+            self,
+            Self::Score
+                | Self::Known
+                | Self::Category
+                | Self::Feed
+                | Self::Reason
+                | Self::ShadowScore
+                | Self::Action
+                | Self::CombinedScore
+        )
+    }
+
+    /// Whether it takes a look at the address at all.
+    pub(super) const fn needs_address(self) -> bool {
+        self.needs_verdict() || matches!(self, Self::Asn | Self::Country)
+    }
+
+    /// Whether it takes a look at the payload.
+    pub(super) const fn needs_payload(self) -> bool {
+        matches!(
+            self,
+            Self::Payload | Self::PayloadScore | Self::CombinedScore | Self::Action
+        )
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A text that names no [`Value`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownValue;
+
+impl fmt::Display for UnknownValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no such value; there are")?;
+        for (place, value) in Value::ALL.iter().enumerate() {
+            write!(f, "{} {value}", if place == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for UnknownValue {}
+
+impl FromStr for Value {
+    type Err = UnknownValue;
+
+    fn from_str(text: &str) -> Result<Self, UnknownValue> {
+        let found = Self::ALL.into_iter().find(|value| value.name() == text);
+        found.ok_or(UnknownValue)
+    }
+}
+
+/// A variable, and what it is set to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The name of the variable, without scope and prefix.
+    pub variable: String,
+    /// What it is set to.
+    pub value: Value,
+}
+
+/// What one `spoe-message` asks, and what answers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageRules {
+    /// The name on the `spoe-message` line.
+    pub name: String,
+    /// The argument that carries the address: the first one of this name that is an address. `None`:
+    /// the first address, whatever its name.
+    pub argument: Option<String>,
+    /// The argument that carries the payload: the first BINARY or STRING one of this name. `None`:
+    /// the first BINARY or STRING, whatever its name.
+    pub payload_argument: Option<String>,
+    /// The scope of the variables.
+    pub scope: Scope,
+    /// The variables, in the order in which they are set.
+    pub answers: Vec<Answer>,
+}
+
+impl MessageRules {
+    /// The messages that are answered if nothing is configured: [`QUESTIONS`]. With payload rules,
+    /// `check-buffer` sets `payload` and `payload_score` as well.
+    #[must_use]
+    pub fn defaults(has_payload_rules: bool) -> Vec<Self> {
+        let rules = QUESTIONS.iter().map(|question| {
+            let mut answers = vec![Answer {
+                variable: question.variable.to_owned(),
+                value: Value::Score,
+            }];
+            if has_payload_rules && question.message == "check-buffer" {
+                answers.extend([Value::Payload, Value::PayloadScore].map(|value| Answer {
+                    variable: value.name().to_owned(),
+                    value,
+                }));
+            }
+            Self {
+                name: question.message.to_owned(),
+                argument: match question.argument {
+                    ArgumentName::Any => None,
+                    ArgumentName::Named(name) => Some(name.to_owned()),
+                },
+                payload_argument: None,
+                scope: question.scope,
+                answers,
+            }
+        });
+        rules.collect()
+    }
+
+    pub(super) fn needs(&self, what: impl Fn(Value) -> bool) -> bool {
+        self.answers.iter().any(|answer| what(answer.value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_is_found_by_its_name_and_nothing_else_is() {
+        for value in Value::ALL {
+            assert_eq!(value.to_string().parse(), Ok(value));
+        }
+        assert_eq!("Score".parse::<Value>(), Err(UnknownValue));
+        let said = UnknownValue.to_string();
+        assert!(said.contains("are score, known,"), "{said}");
+    }
+
+    #[test]
+    fn the_defaults_are_the_questions() {
+        let defaults = MessageRules::defaults(false);
+        assert_eq!(defaults.len(), QUESTIONS.len());
+        for (rules, question) in defaults.iter().zip(QUESTIONS) {
+            assert_eq!(rules.name, question.message);
+            let [Answer { variable, value }] = &rules.answers[..] else {
+                panic!("{rules:?}")
+            };
+            assert_eq!((&variable[..], *value), (question.variable, Value::Score));
+        }
+        let with = MessageRules::defaults(true);
+        let more: Vec<_> = with
+            .iter()
+            .filter(|rules| rules.answers.len() == 3)
+            .collect();
+        assert_eq!(more.len(), 1);
+        assert_eq!(more[0].name, "check-buffer");
+    }
+}

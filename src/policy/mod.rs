@@ -1,0 +1,57 @@
+//! The one place where SPOP and reputation meet.
+//!
+//! In scope: which message asks, which of its arguments is the address or the payload, which
+//! variables answer. Out of scope: the score itself ([`reputation`](ip_reputation)) and the frames
+//! ([`session`](haproxy_spop::session)).
+//!
+//! Two handlers: [`IpReputation`] answers four fixed messages with a score from any [`Reputation`];
+//! [`Judge`] answers what a [`Policy`] says, which can be replaced while it runs.
+
+mod judge;
+mod message;
+mod prepared;
+mod published;
+mod question;
+mod rules;
+mod tally;
+
+pub use judge::{Judge, REASON_LEN_MAX};
+pub use message::{Answer, MessageRules, UnknownValue, Value};
+pub use published::Published;
+pub use question::{ArgumentName, QUESTIONS, Question};
+pub use rules::{ActionRule, Policy, PolicyError, PolicyTerms, Source, VARIABLE_LEN_MAX};
+
+use haproxy_spoa::Handler;
+use haproxy_spop::{Ack, FrameFull, Notify};
+use ip_reputation::Reputation;
+
+/// Answers the messages of [`QUESTIONS`] with the scores of a [`Reputation`]. Every other message is
+/// passed over.
+#[derive(Debug)]
+pub struct IpReputation<R> {
+    reputation: R,
+}
+
+impl<R: Reputation> IpReputation<R> {
+    /// A handler over this source.
+    pub const fn new(reputation: R) -> Self {
+        Self { reputation }
+    }
+}
+
+impl<R: Reputation> Handler for IpReputation<R> {
+    #[inline]
+    fn notify(&mut self, notify: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull> {
+        for message in notify.messages() {
+            let Some(question) = Question::of(&message) else {
+                continue;
+            };
+            let Some(address) = question.address(&message) else {
+                continue;
+            };
+            let score = self.reputation.score(address);
+            ack.set_var(question.scope, question.variable, u32::from(score.value()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,53 @@
+//! The rules of messages, with everything worked out that can be before the first of them comes.
+
+use std::sync::Arc;
+
+use super::{MessageRules, Value};
+use haproxy_spop::Variable;
+
+/// A message's rules, and what answering them takes.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing")]
+pub(super) struct Prepared {
+    pub(super) rules: MessageRules,
+    /// The variables of its answers, and what each is set to.
+    pub(super) answers: Vec<(Variable, Value)>,
+    /// The variable, if the score of the address is all that is asked: what nearly every message is.
+    pub(super) score_only: Option<Variable>,
+    /// No message behind this one has its name.
+    pub(super) is_last: bool,
+    pub(super) needs_address: bool,
+    pub(super) needs_verdict: bool,
+    pub(super) needs_payload: bool,
+}
+
+impl Prepared {
+    pub(super) fn all(messages: Vec<MessageRules>) -> Arc<[Self]> {
+        let mut all: Vec<_> = messages.into_iter().map(Self::new).collect();
+        let mut rest = &mut all[..];
+        while let [first, behind @ ..] = rest {
+            first.is_last = behind.iter().all(|it| it.rules.name != first.rules.name);
+            rest = behind;
+        }
+        all.into()
+    }
+
+    fn new(rules: MessageRules) -> Self {
+        let answers = rules.answers.iter();
+        let answers = answers.map(|it| (Variable::new(rules.scope, &it.variable), it.value));
+        let answers: Vec<_> = answers.collect();
+        let score_only = match &answers[..] {
+            [(variable, Value::Score)] => Some(variable.clone()),
+            _ => None,
+        };
+        Self {
+            answers,
+            score_only,
+            is_last: true,
+            needs_address: rules.needs(Value::needs_address),
+            needs_verdict: rules.needs(Value::needs_verdict),
+            needs_payload: rules.needs(Value::needs_payload),
+            rules,
+        }
+    }
+}

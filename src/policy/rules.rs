@@ -1,0 +1,368 @@
+//! A policy: everything that decides an answer, in one immutable snapshot.
+//!
+//! In scope: its parts, and which combinations of them make no sense. Out of scope: where the parts
+//! come from (the control plane reads them from a configuration and from feeds) and how a NOTIFY is
+//! answered with them ([`Judge`](super::Judge)).
+
+use core::fmt;
+use core::net::IpAddr;
+use std::sync::Arc;
+
+use super::MessageRules;
+use super::prepared::Prepared;
+use haproxy_spop::Scope;
+use ip_reputation::formats::Attributes;
+use ip_reputation::{PayloadRules, Score, Table};
+
+/// The longest name of a variable: HAProxy takes under 64 characters with scope and prefix.
+pub const VARIABLE_LEN_MAX: usize = 58;
+
+/// Where scores come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A uniform random score for every question.
+    Random,
+    /// The merged judgement of lists and feeds.
+    Table {
+        /// The table.
+        table: Arc<Table>,
+        /// The score of an address that nothing covers: the one that the table was built with.
+        unknown: Score,
+    },
+}
+
+/// A name for all scores up to a threshold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionRule {
+    /// What the variable is set to.
+    pub name: String,
+    /// The highest score that it stands for.
+    pub at_most: Score,
+}
+
+/// What a [`Policy`] is made of. The default is the agent without a configuration.
+#[derive(Debug, Clone)]
+pub struct PolicyTerms {
+    /// The messages that are answered. Empty: [`MessageRules::defaults`]. Two of the same name are
+    /// both answered, in this order.
+    pub messages: Vec<MessageRules>,
+    /// Where scores come from.
+    pub source: Source,
+    /// The database that knows autonomous systems.
+    pub asn: Option<Arc<Attributes>>,
+    /// The database that knows countries. It may be the same.
+    pub country: Option<Arc<Attributes>>,
+    /// Payload rules.
+    pub payload: Option<Arc<PayloadRules>>,
+    /// Thresholds of the action, in any order: the lowest one that a score does not exceed counts.
+    pub actions: Vec<ActionRule>,
+    /// From when on the data of some feed is older than it may be, in seconds since 1970. `None`:
+    /// never.
+    pub stale_from: Option<u32>,
+}
+
+impl Default for PolicyTerms {
+    fn default() -> Self {
+        Self {
+            messages: Vec::new(),
+            source: Source::Random,
+            asn: None,
+            country: None,
+            payload: None,
+            actions: Vec::new(),
+            stale_from: None,
+        }
+    }
+}
+
+/// Everything that decides an answer. It never changes; [`Published`](super::Published) replaces it.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub(super) messages: Arc<[Prepared]>,
+    pub(super) source: Source,
+    pub(super) asn: Option<Arc<Attributes>>,
+    pub(super) country: Option<Arc<Attributes>>,
+    pub(super) payload: Option<Arc<PayloadRules>>,
+    /// The lowest threshold first.
+    pub(super) actions: Arc<[ActionRule]>,
+    pub(super) stale_from: Option<u32>,
+}
+
+impl Policy {
+    /// A policy of these parts.
+    ///
+    /// # Errors
+    /// If a message or an action makes no sense.
+    pub fn new(terms: PolicyTerms) -> Result<Self, PolicyError> {
+        let messages = if terms.messages.is_empty() {
+            MessageRules::defaults(terms.payload.is_some())
+        } else {
+            terms.messages
+        };
+        messages.iter().try_for_each(check_message)?;
+        let mut actions = terms.actions;
+        check_actions(&mut actions)?;
+        Ok(Self {
+            messages: Prepared::all(messages),
+            source: terms.source,
+            asn: terms.asn,
+            country: terms.country,
+            payload: terms.payload,
+            actions: actions.into(),
+            stale_from: terms.stale_from,
+        })
+    }
+
+    /// The same policy, stale at another time: a feed was asked and has nothing new.
+    #[must_use]
+    pub fn stale_from(self, stale_from: Option<u32>) -> Self {
+        Self { stale_from, ..self }
+    }
+
+    /// Where its scores come from.
+    #[must_use]
+    pub const fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The number of the autonomous system of an address.
+    #[must_use]
+    pub fn asn(&self, address: IpAddr) -> Option<u32> {
+        self.asn.as_ref()?.asn(address)
+    }
+
+    /// The country of an address, two letters.
+    #[must_use]
+    pub fn country(&self, address: IpAddr) -> Option<[u8; 2]> {
+        self.country.as_ref()?.country(address)
+    }
+
+    /// The action for a score, if there is one.
+    #[must_use]
+    pub fn action(&self, score: Score) -> Option<&str> {
+        self.action_at(score).map(|(_, name)| name)
+    }
+
+    /// The same, with its place among the actions.
+    pub(super) fn action_at(&self, score: Score) -> Option<(usize, &str)> {
+        let mut actions = self.actions.iter().enumerate();
+        let found = actions.find(|(_, action)| score <= action.at_most);
+        found.map(|(place, action)| (place, &action.name[..]))
+    }
+}
+
+/// The agent without a configuration.
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            messages: Prepared::all(MessageRules::defaults(false)),
+            source: Source::Random,
+            asn: None,
+            country: None,
+            payload: None,
+            actions: Arc::new([]),
+            stale_from: None,
+        }
+    }
+}
+
+/// Why parts make no [`Policy`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyError {
+    /// A message without a name.
+    Nameless,
+    /// A message that sets no variable.
+    NoAnswer {
+        /// Its name.
+        message: String,
+    },
+    /// HAProxy would not take this name of a variable.
+    Variable {
+        /// The message that sets it.
+        message: String,
+        /// The name.
+        variable: String,
+    },
+    /// A message sets a variable twice.
+    Twice {
+        /// The message.
+        message: String,
+        /// The variable.
+        variable: String,
+        /// Its scope.
+        scope: Scope,
+    },
+    /// An action without a name.
+    NamelessAction,
+    /// Two actions with one threshold.
+    SameThreshold {
+        /// One of them.
+        first: String,
+        /// The other.
+        second: String,
+        /// Their threshold.
+        at_most: u8,
+    },
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nameless => f.write_str("a message has no name; give that of the spoe-message"),
+            Self::NoAnswer { message } => write!(
+                f,
+                "message {message} sets no variable; name at least one, or remove the message"
+            ),
+            Self::Variable { message, variable } => write!(
+                f,
+                "message {message} sets {variable:?}, which is no name of a variable: it takes \
+                 letters, digits, _ and ., and 1 to {VARIABLE_LEN_MAX} of them"
+            ),
+            Self::Twice {
+                message,
+                variable,
+                scope,
+            } => write!(
+                f,
+                "message {message} sets {scope}.{variable} twice; use two names"
+            ),
+            Self::NamelessAction => f.write_str("an action has no name; give it one"),
+            Self::SameThreshold {
+                first,
+                second,
+                at_most,
+            } => write!(
+                f,
+                "the actions {first} and {second} are both for scores of at most {at_most}; \
+                 change one"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for PolicyError {}
+
+fn check_message(rules: &MessageRules) -> Result<(), PolicyError> {
+    let message = || rules.name.clone();
+    if rules.name.is_empty() {
+        return Err(PolicyError::Nameless);
+    }
+    if rules.answers.is_empty() {
+        return Err(PolicyError::NoAnswer { message: message() });
+    }
+    for (place, answer) in rules.answers.iter().enumerate() {
+        let variable = answer.variable.clone();
+        if !is_variable(&variable) {
+            return Err(PolicyError::Variable {
+                message: message(),
+                variable,
+            });
+        }
+        let mut others = rules.answers.iter().skip(place + 1);
+        if others.any(|other| other.variable == variable) {
+            return Err(PolicyError::Twice {
+                message: message(),
+                variable,
+                scope: rules.scope,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn is_variable(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
+    (1..=VARIABLE_LEN_MAX).contains(&name.len()) && name.bytes().all(is_allowed)
+}
+
+/// Sorts the actions, and finds what is wrong with them.
+fn check_actions(actions: &mut [ActionRule]) -> Result<(), PolicyError> {
+    if actions.iter().any(|action| action.name.is_empty()) {
+        return Err(PolicyError::NamelessAction);
+    }
+    actions.sort_by_key(|action| action.at_most);
+    let same = actions.windows(2).find_map(|two| match two {
+        [first, second] if first.at_most == second.at_most => Some((first, second)),
+        _ => None,
+    });
+    match same {
+        None => Ok(()),
+        Some((first, second)) => Err(PolicyError::SameThreshold {
+            first: first.name.clone(),
+            second: second.name.clone(),
+            at_most: first.at_most.value(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Answer, Value};
+    use super::*;
+
+    fn message(variables: &[&str]) -> MessageRules {
+        let answers = variables.iter().map(|&variable| Answer {
+            variable: variable.to_owned(),
+            value: Value::Score,
+        });
+        MessageRules {
+            name: "m".to_owned(),
+            argument: None,
+            payload_argument: None,
+            scope: Scope::Session,
+            answers: answers.collect(),
+        }
+    }
+
+    fn refusal(messages: Vec<MessageRules>) -> Option<String> {
+        let terms = PolicyTerms {
+            messages,
+            ..PolicyTerms::default()
+        };
+        Policy::new(terms).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn names_that_haproxy_would_not_take_are_refused() {
+        assert_eq!(refusal(vec![message(&["ip_score", "a.b", "X9"])]), None);
+        let (longest, long) = ("x".repeat(58), "x".repeat(59));
+        assert_eq!(refusal(vec![message(&[&longest])]), None);
+        for name in ["", "ip-score", "ip score", "größe", &long] {
+            let said = refusal(vec![message(&[name])]).unwrap();
+            assert!(said.contains("letters, digits"), "{said}");
+        }
+        assert!(refusal(vec![message(&["a", "b", "a"])]).is_some());
+        assert!(refusal(vec![message(&[])]).is_some());
+        let nameless = MessageRules {
+            name: String::new(),
+            ..message(&["a"])
+        };
+        assert!(refusal(vec![nameless]).is_some());
+    }
+
+    #[test]
+    fn the_lowest_threshold_that_a_score_does_not_exceed_is_the_action() {
+        let rule = |name: &str, at_most| ActionRule {
+            name: name.to_owned(),
+            at_most: Score::new(at_most).unwrap(),
+        };
+        let policy = |actions| {
+            Policy::new(PolicyTerms {
+                actions,
+                ..PolicyTerms::default()
+            })
+        };
+        let made = policy(vec![rule("challenge", 60), rule("deny", 20)]).unwrap();
+        for (score, action) in [
+            (0, Some("deny")),
+            (20, Some("deny")),
+            (21, Some("challenge")),
+            (60, Some("challenge")),
+            (61, None),
+        ] {
+            assert_eq!(made.action(Score::new(score).unwrap()), action, "{score}");
+        }
+        assert!(policy(vec![rule("a", 9), rule("b", 9)]).is_err());
+        assert!(policy(vec![rule("", 9)]).is_err());
+    }
+}
