@@ -1,10 +1,10 @@
-//! What is wrong with a list of payload rules.
+//! Why a list of payload rules is invalid.
 
 use core::fmt;
 
 use super::PAYLOAD_RULES_MAX;
 
-/// Why rules cannot be used. It names the rule by its place, counted from 0, and its name.
+/// Why rules cannot be used. It names the rule by its index, counted from 0, and its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PayloadError {
     /// More than [`PAYLOAD_RULES_MAX`].
@@ -14,29 +14,29 @@ pub enum PayloadError {
     },
     /// A rule without a name.
     Nameless {
-        /// Its place.
-        place: usize,
+        /// Its index.
+        index: usize,
     },
     /// A prefix of no bytes, which every payload has.
     EmptyPrefix {
-        /// Its place.
-        place: usize,
+        /// Its index.
+        index: usize,
         /// Its name.
         name: String,
     },
     /// A pattern that is no regular expression over bytes.
     Syntax {
-        /// Its place.
-        place: usize,
+        /// Its index.
+        index: usize,
         /// Its name.
         name: String,
         /// What is wrong with it.
         what: String,
     },
-    /// A pattern whose table would be too large: a long repetition that may begin anywhere.
+    /// A pattern whose program would be too large, such as a repetition of a repetition.
     TooLarge {
-        /// Its place.
-        place: usize,
+        /// Its index.
+        index: usize,
         /// Its name.
         name: String,
     },
@@ -51,8 +51,8 @@ impl fmt::Display for PayloadError {
                     "{rules} payload rules; at most {PAYLOAD_RULES_MAX} can be used"
                 )
             }
-            Self::Nameless { place } => {
-                write!(f, "payload rule {} has no name; give it one", place + 1)
+            Self::Nameless { index } => {
+                write!(f, "payload rule {} has no name; give it one", index + 1)
             }
             Self::EmptyPrefix { name, .. } => write!(
                 f,
@@ -67,8 +67,7 @@ impl fmt::Display for PayloadError {
             }
             Self::TooLarge { name, .. } => write!(
                 f,
-                "payload rule {name}: the pattern is too large for a table; \
-                 begin it with ^, or make its repetitions shorter"
+                "payload rule {name}: the pattern is too large; make its repetitions shorter"
             ),
         }
     }
