@@ -101,6 +101,34 @@ fn a_folder_that_is_replaced_counts() {
     scores(&mut peer, 0);
 }
 
+#[cfg(feature = "admin")]
+#[test]
+fn reloads_that_wait_are_merged_and_each_gets_the_result() {
+    let scratch = Scratch::new();
+    let own: String = (0..60_000)
+        .map(|number| format!("10.{}.{}.1\n", number / 256, number % 256))
+        .collect();
+    scratch.write("own.txt", own);
+    let config = scratch.write("spoa.toml", CONFIG);
+    let socket = scratch.bind("admin");
+    let agent = Program::configured(&config, &["--admin", &socket]);
+    thread::scope(|scope| {
+        for _ in 0..60 {
+            scope.spawn(|| {
+                let args = ["ctl", "--admin", &socket, "reload"];
+                let ended = Program::run(&args);
+                assert_eq!(ended.code, Some(0), "{ended:?}");
+                assert!(ended.stdout.starts_with("reloaded: "), "{ended:?}");
+            });
+        }
+    });
+    let status = agent.status("reputation ");
+    let (_, reloads) = status.split_once(" reloads=").unwrap();
+    let (reloads, _) = reloads.split_once(' ').unwrap();
+    let reloads: u32 = reloads.parse().unwrap();
+    assert!((1..=30).contains(&reloads), "{status}");
+}
+
 #[test]
 fn a_slow_writer_is_waited_for() {
     let scratch = Scratch::new();

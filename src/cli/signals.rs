@@ -58,13 +58,15 @@ impl Signals {
                 SIGUSR1 => drop(reporter.try_send(Wanted)),
                 SIGHUP => {
                     supervisor::reloading();
-                    // It says itself what came of it.
-                    let _ = certificates::renew(control);
-                    let reloads = remote.map(Remote::reload);
-                    if reloads.is_none() {
-                        supervisor::ready("reloaded");
-                    }
-                    if reloads == Some(false) {
+                    let certificates = certificates::renew(control);
+                    let Some(remote) = remote else {
+                        supervisor::reloaded(&certificates);
+                        continue;
+                    };
+                    let is_running = remote.reload(Box::new(move |lists| {
+                        supervisor::reloaded(certificates.iter().chain([&lists]));
+                    }));
+                    if !is_running {
                         error!("SIGHUP: the control thread has ended, which is a bug; start again");
                     }
                 }

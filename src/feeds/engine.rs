@@ -10,8 +10,9 @@
 mod asking;
 mod publishing;
 
+use core::iter;
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -36,7 +37,6 @@ use super::watch::Watch;
 use crate::config::touches;
 use crate::config::{Config, Place};
 use crate::host::now;
-use crate::host::supervisor;
 use crate::policy::{Policy, Published};
 use ip_reputation::Role;
 
@@ -55,7 +55,7 @@ pub type Done = Box<dyn FnOnce(Result<String, String>) + Send>;
 
 /// What happens to the engine.
 enum Event {
-    Reload(Option<Done>),
+    Reload(Done),
     Touched,
     Fetched(Box<(List, Result<Fetch, LoadError>)>),
 }
@@ -74,6 +74,8 @@ pub struct Engine {
     status: SharedStatus,
     sender: Sender<Event>,
     events: Receiver<Event>,
+    /// Events that were received while reloads were merged, in order.
+    queued: VecDeque<Event>,
     watch: Option<Watch>,
     due: HashMap<String, Due>,
     dice: Dice,
@@ -107,17 +109,12 @@ impl core::fmt::Debug for Remote {
 }
 
 impl Remote {
-    /// Reads the configuration and everything in it again, as SIGHUP asks for. Whether the control
-    /// thread is there to do it.
-    #[must_use]
-    pub fn reload(&self) -> bool {
-        self.sender.send(Event::Reload(None)).is_ok()
-    }
-
-    /// The same; `done` is called, on the engine's thread, once it is over. URLs are asked after that.
-    pub fn reload_then(&self, done: Done) {
-        // Without a control thread `done` is dropped, which tells as well.
-        let _ = self.sender.send(Event::Reload(Some(done)));
+    /// Reads the configuration and everything in it again, as SIGHUP asks for. `done` is called on the
+    /// control thread when the reload is over; URLs are fetched after that. Reloads that are requested
+    /// while one waits are merged into it. Returns whether the control thread runs; without it `done`
+    /// is dropped.
+    pub fn reload(&self, done: Done) -> bool {
+        self.sender.send(Event::Reload(done)).is_ok()
     }
 
     /// How things are.
@@ -160,6 +157,7 @@ impl Engine {
             status: SharedStatus::default(),
             sender,
             events,
+            queued: VecDeque::new(),
             watch,
             due: HashMap::new(),
             dice: Dice::new(),
@@ -224,16 +222,19 @@ impl Engine {
         // of those that it starts.
         let _ = nice(NICENESS);
         loop {
-            let event = self.events.recv_timeout(self.wait());
+            let event = match self.queued.pop_front() {
+                Some(event) => Ok(event),
+                None => self.events.recv_timeout(self.wait()),
+            };
             // Before there is more to be kept.
             self.let_go();
             match event {
                 Ok(Event::Reload(done)) => {
-                    let came = self.reload();
+                    let merged = self.waiting_reloads();
+                    let result = self.reload();
                     self.show();
-                    supervisor::ready("reloaded");
-                    if let Some(done) = done {
-                        done(came);
+                    for done in iter::once(done).chain(merged) {
+                        done(result.clone());
                     }
                 }
                 Ok(Event::Touched) => {
@@ -262,6 +263,20 @@ impl Engine {
             }
             self.show();
         }
+    }
+
+    /// Takes the reloads that wait. They were requested before the next one starts, so its result is
+    /// theirs. The order of the other events stays.
+    fn waiting_reloads(&mut self) -> Vec<Done> {
+        let mut reloads = Vec::new();
+        let queued = core::mem::take(&mut self.queued);
+        for event in queued.into_iter().chain(self.events.try_iter()) {
+            match event {
+                Event::Reload(done) => reloads.push(done),
+                other => self.queued.push_back(other),
+            }
+        }
+        reloads
     }
 
     /// The time until something has to be done.

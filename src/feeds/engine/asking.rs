@@ -65,8 +65,9 @@ impl Engine {
                 let _ = sender.send(Event::Fetched(Box::new((list, result))));
             };
             let spawned = thread::Builder::new().name("fetch".into()).spawn(ask);
-            due.is_asked = spawned.is_ok();
-            if spawned.is_err() {
+            if spawned.is_ok() {
+                due.started(at);
+            } else {
                 due.failed(IDLE, None, at);
             }
         }
