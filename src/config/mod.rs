@@ -20,7 +20,6 @@ pub mod values;
 
 use core::ops::Range;
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -32,6 +31,7 @@ pub use feed::{Feed, Header, Place, Secret, Specifics};
 pub use policy::{Combining, MessageOption, OwnList, PayloadOption, ReputationOptions, Source};
 pub use touches::touches;
 
+use crate::host::file::read_small;
 use crate::policy::Value;
 
 /// The longest configuration, in bytes. Lists belong in files of their own.
@@ -110,15 +110,7 @@ impl Config {
     /// Everything that is wrong with it, with lines.
     pub fn read(file: &Path) -> Result<Self, ConfigError> {
         let unreadable = |error| ConfigError::unreadable(file, &error);
-        let about = fs::metadata(file).map_err(unreadable)?;
-        if !about.is_file() {
-            return Err(ConfigError::of_file(file, "is not a regular file".into()));
-        }
-        if about.len() > FILE_MAX {
-            let what = format!("has {} bytes; {FILE_MAX} are the most", about.len());
-            return Err(ConfigError::of_file(file, what));
-        }
-        let bytes = fs::read(file).map_err(unreadable)?;
+        let bytes = read_small(file, FILE_MAX).map_err(unreadable)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| ConfigError::of_file(file, "is not UTF-8 text".into()))?;
         Self::checked(file, &text, true)

@@ -14,6 +14,7 @@
 pub mod certificates;
 mod clock;
 pub mod confine;
+pub mod file;
 pub mod identity;
 pub mod log;
 pub mod lookout;
