@@ -7,6 +7,7 @@ mod support;
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use support::{Answer, Peer, Program, Scratch, Server, Signal, until};
 
@@ -55,6 +56,25 @@ fn a_url_is_asked_whether_it_has_something_newer() {
     agent.signal(Signal::SIGHUP);
     until("the new list", || score(&agent) == 100);
     agent.shows("reputation ", "refusals=0 ");
+}
+
+#[test]
+fn redirects_share_the_time_of_a_fetch() {
+    let scratch = Scratch::new();
+    let server = Server::start(Answer::ok(BAD));
+    let agent = Program::configured(&config(&scratch, &server, "timeout = \"1s\""), &[]);
+    assert_eq!(score(&agent), 0);
+    let location = format!("Location: {}", server.url("/next"));
+    let redirect = Answer::new("302 Found", &[&location], "");
+    let Answer::Raw(bytes) = redirect else {
+        unreachable!("it is made of bytes")
+    };
+    server.answers(Answer::Late(Duration::from_millis(700), bytes));
+    let before = server.requests().len();
+    agent.signal(Signal::SIGHUP);
+    agent.says("no whole answer within the timeout");
+    // The third hop would begin after the timeout.
+    assert_eq!(server.requests().len() - before, 2);
 }
 
 #[test]
