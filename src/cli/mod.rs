@@ -128,7 +128,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
     surroundings.say();
     serve_signals(&agent, signals, engine.map(|(remote, _)| remote))?;
     supervisor::ready(&print::listening(&agent));
-    agent.join().map_err(Failure::Panicked)
+    agent.join().map_err(Failure::Worker)
 }
 
 /// Starts the threads that act on signals and feed the watchdog.
