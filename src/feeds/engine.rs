@@ -12,7 +12,7 @@ mod publishing;
 
 use core::iter;
 use core::time::Duration;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -26,7 +26,7 @@ use tracing::{error, warn};
 use super::aside::Aside;
 use super::databases::Databases;
 use super::fetch::Fetch;
-use super::lists::{List, lists};
+use super::lists::{List, Selection, lists};
 use super::load::{self, LoadError};
 use super::outcome::Outcome;
 use super::schedule::{Dice, Due};
@@ -56,7 +56,10 @@ pub type Done = Box<dyn FnOnce(Result<String, String>) + Send>;
 /// What happens to the engine.
 enum Event {
     Reload(Done),
-    Touched,
+    /// A file is worth reading; these have changed too, and are not worth reading yet.
+    Touched {
+        unsettled: HashSet<PathBuf>,
+    },
     Fetched(Box<(List, Result<Fetch, LoadError>)>),
 }
 
@@ -167,7 +170,7 @@ impl Engine {
         };
         engine.follow();
         engine.shelf.read_copies(now(), &engine.aside);
-        engine.read_files(true);
+        engine.read_files(Selection::All);
         engine.fetch_missing();
         engine.plan();
         engine.publish()?;
@@ -237,9 +240,9 @@ impl Engine {
                         done(result.clone());
                     }
                 }
-                Ok(Event::Touched) => {
+                Ok(Event::Touched { unsettled }) => {
                     self.follow();
-                    if self.read_files(false) {
+                    if self.read_files(Selection::Settled(&unsettled)) {
                         self.publish_or_say();
                     }
                 }
@@ -252,7 +255,9 @@ impl Engine {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.ask_due();
-            if self.retry.is_some_and(|at| at <= Instant::now()) && self.read_files(false) {
+            if self.retry.is_some_and(|at| at <= Instant::now())
+                && self.read_files(Selection::Changed)
+            {
                 self.publish_or_say();
             }
             if self.ageing.is_some_and(|at| at <= Instant::now()) {
@@ -326,7 +331,7 @@ impl Engine {
             .adopt(reputation.asn.as_ref(), reputation.country.as_ref());
         self.follow();
         self.shelf.read_copies(now(), &self.aside);
-        self.read_files(true);
+        self.read_files(Selection::All);
         self.plan();
         let at = Instant::now();
         self.due.values_mut().for_each(|due| due.hurry(at));
@@ -367,9 +372,9 @@ impl Engine {
     }
 
     /// Reads files; whether there is something new.
-    fn read_files(&mut self, all: bool) -> bool {
-        let mut outcomes = self.shelf.read_files(all, now(), &self.aside);
-        outcomes.extend(self.databases.read(all, &self.aside));
+    fn read_files(&mut self, selection: Selection<'_>) -> bool {
+        let mut outcomes = self.shelf.read_files(selection, now(), &self.aside);
+        outcomes.extend(self.databases.read(selection, &self.aside));
         self.retry = self.shelf.has_untried().then(|| Instant::now() + RETRY);
         let is_new = outcomes.iter().any(|outcome| outcome.is_new);
         for outcome in outcomes {
@@ -391,7 +396,7 @@ impl Engine {
 fn start_watch(sender: &Sender<Event>) -> Option<Watch> {
     let sender = sender.clone();
     // The engine ends with the process.
-    let touched = move || drop(sender.send(Event::Touched));
+    let touched = move |unsettled| drop(sender.send(Event::Touched { unsettled }));
     let watch = Watch::start(touched);
     if let Err(error) = &watch {
         warn!("files cannot be watched ({error}); SIGHUP and intervals still work");

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::super::aside::Aside;
 use super::super::fetch::{self, Fetch};
-use super::super::lists::List;
+use super::super::lists::{List, Selection};
 use super::super::load::{LoadError, contained};
 use super::super::once::{Answered, ask_missing};
 use super::super::schedule::Due;
@@ -71,7 +71,7 @@ impl Engine {
                 due.failed(IDLE, None, at);
             }
         }
-        if files_due && self.read_files(false) {
+        if files_due && self.read_files(Selection::Changed) {
             self.publish_or_say();
         }
     }
