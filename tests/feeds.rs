@@ -18,7 +18,7 @@ const GOOD: &str = "192.0.2.2\n198.51.100.1\n";
 fn config(scratch: &Scratch, server: &Server, more: &str) -> PathBuf {
     let url = server.url("/list.txt");
     let text = format!(
-        "[reputation]\ncache = \"cache\"\n[[feed]]\nname = \"web\"\nurl = \"{url}\"\n{more}\n"
+        "[reputation]\ncache-dir = \"cache\"\n[[feed]]\nname = \"web\"\nurl = \"{url}\"\n{more}\n"
     );
     scratch.write("spoa.toml", text)
 }
@@ -56,6 +56,22 @@ fn a_url_is_asked_whether_it_has_something_newer() {
     agent.signal(Signal::SIGHUP);
     until("the new list", || score(&agent) == 100);
     agent.shows("reputation ", "refusals=0 ");
+}
+
+#[test]
+fn a_signal_during_the_start_ends_it_at_once() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let scratch = Scratch::new();
+        let server = Server::start(Answer::Stalls);
+        let config = config(&scratch, &server, "fetch-timeout = \"1h\"");
+        let config = config.to_str().unwrap();
+        let args = ["-n", "1", "-b", "127.0.0.1:0", "-f", config];
+        let agent = Program::spawn(Program::command(&args));
+        until("asked", || server.requests().len() == 1);
+        agent.signal(signal);
+        let ended = agent.wait();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
 }
 
 #[test]

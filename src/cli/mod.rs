@@ -79,7 +79,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
     let limits = args.limits();
     limits::raise_descriptors();
     // Before anything listens, so that no signal finds the agent half made.
-    let signals = Signals::new(config.is_some() || has_tls(&binds))?;
+    let mut signals = Signals::new(config.is_some() || has_tls(&binds))?;
 
     let seed = args
         .seed
@@ -105,7 +105,10 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
         }
         Some(config) => {
             // The lists before the addresses: whoever shares them is not kept waiting.
-            let mut engine = Engine::start(config).map_err(Failure::engine)?;
+            let Some(engine) = signals.during(|| Engine::start(config))? else {
+                return Ok(());
+            };
+            let mut engine = engine.map_err(Failure::engine)?;
             let listening = surroundings.listen(builder, args)?;
             let published = engine.published();
             let started = listening.spawn(|worker| {
