@@ -22,7 +22,6 @@ mod surroundings;
 use std::process::ExitCode;
 #[cfg(feature = "trace")]
 use std::sync::Arc;
-use std::thread;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 use haproxy_spoa::{Agent, Bind, Builder};
@@ -30,7 +29,7 @@ use ip_reputation::Random;
 use iprep_spoa::config::{self, AgentOptions, Config};
 use iprep_spoa::feeds::{Engine, Remote};
 use iprep_spoa::host::log::LogDial;
-use iprep_spoa::host::{self, lookout, supervisor};
+use iprep_spoa::host::{self, lookout, supervisor, vital};
 use iprep_spoa::policy::{IpReputation, Judge};
 use tracing::info;
 
@@ -43,6 +42,7 @@ use surroundings::Surroundings;
 /// Does what the command line says.
 pub(crate) fn run() -> Result<ExitCode, Failure> {
     failure::keep_panics();
+    vital::flush_with(log::flush);
     #[cfg(feature = "documents")]
     if let Some(folder) = documents::wanted() {
         let written = documents::write(&folder);
@@ -140,9 +140,11 @@ fn serve_signals(agent: &Agent, signals: Signals, remote: Option<Remote>) -> Res
     let watched = supervisor::watch(control.clone());
     watched.map_err(Failure::thread)?;
     lookout::start(control.clone()).map_err(Failure::thread)?;
-    let serve = move || signals.serve(&control, remote.as_ref());
-    let serving = thread::Builder::new().name("signals".into()).spawn(serve);
-    serving.map(drop).map_err(|error| Failure::signals(&error))
+    let serve = move || {
+        signals.serve(&control, remote.as_ref());
+        Ok(())
+    };
+    vital::spawn("signals", serve).map_err(|error| Failure::signals(&error))
 }
 
 /// Whether there are certificates to be renewed.

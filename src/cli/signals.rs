@@ -12,7 +12,7 @@ use iprep_spoa::feeds::Remote;
 use iprep_spoa::host::{certificates, supervisor};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::low_level::signal_name;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::failure::Failure;
 use super::print;
@@ -111,12 +111,9 @@ impl Signals {
                         supervisor::reloaded(&certificates);
                         continue;
                     };
-                    let is_running = remote.reload(Box::new(move |lists| {
+                    remote.reload(Box::new(move |lists| {
                         supervisor::reloaded(certificates.iter().chain([&lists]));
                     }));
-                    if !is_running {
-                        error!("SIGHUP: the control thread has ended, which is a bug; start again");
-                    }
                 }
                 _ if stopping => process::exit(ENDED_BY_SIGNAL + signal),
                 _ => {

@@ -13,15 +13,13 @@ mod publishing;
 use core::iter;
 use core::time::Duration;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::Instant;
 use std::{io, path::PathBuf};
 
 use rustix::process::nice;
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::aside::Aside;
 use super::databases::Databases;
@@ -36,7 +34,7 @@ use super::status::{SharedStatus, Status};
 use super::watch::Watch;
 use crate::config::touches;
 use crate::config::{Config, Place};
-use crate::host::now;
+use crate::host::{now, vital};
 use crate::policy::{Policy, Published};
 use ip_reputation::Role;
 
@@ -114,10 +112,10 @@ impl core::fmt::Debug for Remote {
 impl Remote {
     /// Reads the configuration and everything in it again, as SIGHUP asks for. `done` is called on the
     /// control thread when the reload is over; URLs are fetched after that. Reloads that are requested
-    /// while one waits are merged into it. Returns whether the control thread runs; without it `done`
-    /// is dropped.
-    pub fn reload(&self, done: Done) -> bool {
-        self.sender.send(Event::Reload(done)).is_ok()
+    /// while one waits are merged into it.
+    pub fn reload(&self, done: Done) {
+        // The process ends with the control thread.
+        let _ = self.sender.send(Event::Reload(done));
     }
 
     /// How things are.
@@ -196,17 +194,10 @@ impl Engine {
     /// If there is no thread to be had.
     pub fn spawn(self) -> io::Result<Remote> {
         let remote = self.remote();
-        thread::Builder::new()
-            .name("control".into())
-            .spawn(move || {
-                if panic::catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
-                    // Answers go on, from what has been published.
-                    error!(
-                        "the control thread met a bug and has ended: lists stay as they are until the \
-                         agent is started again"
-                    );
-                }
-            })?;
+        vital::spawn("control", move || {
+            self.run();
+            Ok(())
+        })?;
         Ok(remote)
     }
 

@@ -16,7 +16,6 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -26,6 +25,8 @@ use tracing::{info, warn};
 
 use settle::{Kind, Settle, Settled};
 use trail::trail;
+
+use crate::host::vital;
 
 /// The names that matter in each folder that is watched, and the files whose paths lead over each name.
 type Names = HashMap<WatchDescriptor, HashMap<OsString, HashSet<PathBuf>>>;
@@ -50,9 +51,7 @@ impl Watch {
         let inotify = Arc::new(Inotify::init(flags)?);
         let names = Arc::<Mutex<Names>>::default();
         let (events, wanted) = (Arc::clone(&inotify), Arc::clone(&names));
-        thread::Builder::new()
-            .name("watch".into())
-            .spawn(move || look(&events, &wanted, &touched))?;
+        vital::spawn("watch", move || look(&events, &wanted, &touched))?;
         Ok(Self {
             inotify,
             names,
@@ -112,7 +111,14 @@ const EVENTS: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
     .union(AddWatchFlags::IN_ONLYDIR);
 
 /// Waits for events, and for the quiet after them.
-fn look(inotify: &Inotify, names: &Mutex<Names>, touched: &impl Fn(HashSet<PathBuf>)) {
+///
+/// # Errors
+/// If the kernel does not let it wait.
+fn look(
+    inotify: &Inotify,
+    names: &Mutex<Names>,
+    touched: &impl Fn(HashSet<PathBuf>),
+) -> io::Result<()> {
     let mut settle = Settle::default();
     // Files that were read while a writer had them open. Each is logged once until it settles.
     let mut restless = HashSet::new();
@@ -127,8 +133,7 @@ fn look(inotify: &Inotify, names: &Mutex<Names>, touched: &impl Fn(HashSet<PathB
         let mut ready = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
         match poll(&mut ready, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
-            // Nothing that this thread could mend; SIGHUP and intervals are left.
-            Err(_) => return,
+            Err(error) => return Err(error.into()),
         }
         for event in inotify.read_events().unwrap_or_default() {
             for (file, kind) in relevant(&event, names) {

@@ -20,5 +20,6 @@ pub mod log;
 pub mod lookout;
 pub mod sockets;
 pub mod supervisor;
+pub mod vital;
 
 pub use clock::now;

@@ -3,10 +3,16 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Peer, Program, until};
+use crate::support::{Peer, Program, Scratch, until};
+use crate::{BAD, CONFIG, GOOD};
 
 /// An agent with one worker, some of whose system calls fail.
 fn injected(fault: &str) -> Option<Program> {
+    injected_with(fault, &[]).map(Program::started)
+}
+
+/// The command for one with these further arguments.
+fn injected_with(fault: &str, args: &[&str]) -> Option<Command> {
     let mut probe = Command::new("strace");
     probe.args(["-D", "-f", "-o", "/dev/null", "true"]);
     let probe = probe.stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -19,7 +25,8 @@ fn injected(fault: &str) -> Option<Program> {
     command.arg(format!("inject={fault}"));
     command.arg(env!("CARGO_BIN_EXE_spoa"));
     command.args(["-n", "1", "-b", "127.0.0.1:0"]);
-    Some(Program::started(command))
+    command.args(args);
+    Some(command)
 }
 
 #[test]
@@ -33,6 +40,24 @@ fn a_worker_that_cannot_wait_for_events_says_why() {
     let ended = agent.wait();
     assert_eq!(ended.code, Some(70), "{ended:?}");
     let line = "worker 0 cannot wait for events: Invalid argument";
+    assert!(ended.stderr.iter().any(|it| it.contains(line)), "{ended:?}");
+}
+
+#[test]
+fn a_watch_that_ends_ends_the_agent() {
+    let scratch = Scratch::new();
+    scratch.write("own.txt", BAD);
+    let config = scratch.write("spoa.toml", CONFIG);
+    let args = ["-f", config.to_str().unwrap()];
+    let Some(agent) = injected_with("poll:error=EBADF:when=2+", &args) else {
+        return;
+    };
+    let agent = Program::started(agent);
+    // The event ends the first call.
+    scratch.replace("own.txt", GOOD);
+    let ended = agent.wait();
+    assert_eq!(ended.code, Some(70), "{ended:?}");
+    let line = "a thread ended; the agent ends: watch: ";
     assert!(ended.stderr.iter().any(|it| it.contains(line)), "{ended:?}");
 }
 
