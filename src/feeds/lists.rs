@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{Config, Feed, OwnList, Place, Specifics};
+use crate::host::log::Printable;
 use ip_reputation::formats::{Columns, Options};
 use ip_reputation::{Confidence, Role};
 
@@ -124,9 +125,10 @@ impl List {
     pub fn title(&self) -> String {
         match (&self.feed.place, self.role) {
             (Place::Path(path), Role::Allow | Role::Deny) => {
-                format!("{} list {}", self.feed.name, path.display())
+                let path = path.display().to_string();
+                format!("{} list {}", self.feed.name, Printable(&path))
             }
-            _ => format!("feed \"{}\"", self.feed.name),
+            _ => format!("feed \"{}\"", Printable(&self.feed.name)),
         }
     }
 }
