@@ -138,7 +138,7 @@ fn write_finding(to: &mut Vec<u8>, finding: &Finding) -> io::Result<()> {
         writeln!(to, "  {count} prefixes have host bits, which were dropped")?;
     }
     for note in &report.notes {
-        writeln!(to, "  {}", Printable(&note.to_string()))?;
+        writeln!(to, "  {}", Printable(note))?;
     }
     if report.wrong > 0 {
         let (wrong, lines, unit) = (report.wrong, report.lines, report.unit());

@@ -78,15 +78,19 @@ struct Document {
 
 /// What is wrong, as it is found.
 pub(crate) struct Problems<'a> {
-    text: &'a str,
+    /// Where each line but the first begins, in bytes.
+    line_starts: &'a [usize],
     found: Vec<Problem>,
     /// Whether what a file that is named has in it is a problem too.
     looks_at_files: bool,
 }
 
 impl Problems<'_> {
+    /// Returns the number of the line in which a span begins, from 1.
     fn line(&self, span: Range<usize>) -> usize {
-        error::line_at(self.text, &span)
+        1 + self
+            .line_starts
+            .partition_point(|start| *start <= span.start)
     }
 
     fn add(&mut self, span: Range<usize>, what: impl Into<String>) {
@@ -128,8 +132,9 @@ impl Config {
         let document: Document =
             toml::from_str(text).map_err(|error| ConfigError::of_toml(file, text, &error))?;
         let folder = file.parent().unwrap_or_else(|| Path::new(""));
+        let line_starts: Vec<_> = text.match_indices('\n').map(|(at, _)| at + 1).collect();
         let mut problems = Problems {
-            text,
+            line_starts: &line_starts,
             found: Vec::new(),
             looks_at_files,
         };

@@ -167,7 +167,7 @@ fn relevant(event: &InotifyEvent, names: &Mutex<Names>) -> Vec<(PathBuf, Kind)> 
             .map(|file| (file.clone(), Kind::Done))
             .collect();
     }
-    let named = event
+    let affected = event
         .name
         .as_ref()
         .and_then(|name| names.get(&event.wd)?.get(name));
@@ -176,6 +176,6 @@ fn relevant(event: &InotifyEvent, names: &Mutex<Names>) -> Vec<(PathBuf, Kind)> 
     } else {
         Kind::Done
     };
-    let files = named.into_iter().flatten();
+    let files = affected.into_iter().flatten();
     files.map(|file| (file.clone(), kind)).collect()
 }
