@@ -105,9 +105,8 @@ fn a_folder_that_is_replaced_counts() {
 #[test]
 fn reloads_that_wait_are_merged_and_each_gets_the_result() {
     let scratch = Scratch::new();
-    let own: String = (0..60_000)
-        .map(|number| format!("10.{}.{}.1\n", number / 256, number % 256))
-        .collect();
+    let lines = (0..60_000).map(|number| format!("10.{}.{}.1\n", number / 256, number % 256));
+    let own = lines.collect::<Vec<_>>().concat();
     scratch.write("own.txt", own);
     let config = scratch.write("spoa.toml", CONFIG);
     let socket = scratch.bind("admin");
