@@ -10,8 +10,8 @@ use std::io::{BufReader, Cursor};
 use std::ops::ControlFlow;
 
 use ip_reputation::formats::{
-    Attributes, Categories, Format, MmdbMatch, MmdbRule, NAMED_MAX, Options, Polarity, Report,
-    detect, read,
+    Attributes, Categories, Column, Columns, Format, MmdbMatch, MmdbRule, NAMED_MAX, Options,
+    Polarity, Report, detect, read,
 };
 use ip_reputation::{Confidence, Entry, Prefix};
 
@@ -82,6 +82,13 @@ pub(crate) fn lenient() -> Options {
     Options {
         now: 1_796_083_200,
         polarity: Some(Polarity::HighIsBad),
+        columns: Columns {
+            number: Some(Column::Index(1)),
+            category: Some(Column::Index(2)),
+            expires: Some(Column::Index(3)),
+            ..Columns::default()
+        },
+        regex: Some(r"(?<prefix>[0-9a-fA-F:./-]{7,}) ?(?<category>\w*)".to_owned()),
         rules: vec![
             rule(MmdbMatch::Flag("is_tor_exit_node".to_owned())),
             rule(MmdbMatch::Asn(64_496)),

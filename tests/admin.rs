@@ -21,7 +21,7 @@ actions = [{ name = \"deny\", at-most = 20 }]
 [[feed]]
 name = \"bad \\\"<b>\\\\\"
 path = \"bad.txt\"
-category = \"worm\"
+default-category = \"worm\"
 [[message]]
 name = \"check-client-ip\"
 set = [{ variable = \"ip_score\", value = \"score\" }, { variable = \"action\", value = \"action\" }]

@@ -13,8 +13,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use ip_reputation::formats::{
-    Attributes, Categories, Format, MmdbMatch, MmdbRule, Options, Polarity, Refused, Report,
-    detect, read,
+    Attributes, Categories, Column, Columns, Format, MmdbMatch, MmdbRule, Options, Polarity,
+    Refused, Report, detect, read,
 };
 use ip_reputation::{Confidence, Entry};
 use mmdb::{Database, Value};
@@ -54,6 +54,12 @@ fn options() -> Options {
         polarity: Some(Polarity::HighIsBad),
         categories: Categories::read(&mut file, &Options::default()).unwrap().0,
         wrong_max: 0.2,
+        columns: Columns {
+            number: Some(Column::Index(1)),
+            category: Some(Column::Index(2)),
+            expires: Some(Column::Index(3)),
+            ..Columns::default()
+        },
         ..Options::default()
     }
 }
