@@ -70,7 +70,7 @@ fn a_clock_that_is_stepped_moves_what_goes_by_dates_and_nothing_else() {
         format!(
             "[reputation]\ncache = \"cache\"\n\
              [[feed]]\nname = \"own\"\npath = \"own.csv\"\nformat = \"csv\"\npolarity = \"high-is-bad\"\n\
-             columns = { number = 1, category = 2, expires = 3, seen = 4 }\n\
+             columns = {{ number = 1, category = 2, expires = 3, seen = 4 }}\n\
              stale-after = \"2h\"\nhalf-life = \"365d\"\n\
              [[feed]]\nname = \"web\"\nurl = \"{url}\"\ninterval = \"1s\"\nstale-after = \"2h\"\n"
         ),

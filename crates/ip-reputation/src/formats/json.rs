@@ -184,6 +184,7 @@ impl Reading<'_, '_> {
             duration: duration.as_deref().map(str::as_bytes),
         };
         match self.addresses(item) {
+            Ok(items) if items.is_empty() => self.output.skip(),
             Ok(items) => items.into_iter().for_each(|item| self.give(item, fields)),
             Err(expected) => self.wrong(&item.to_string(), expected),
         }

@@ -108,7 +108,7 @@ impl<'a> Pattern<'a> {
 impl LineFormat for Pattern<'_> {
     fn line(&mut self, line: Text<'_>, output: &mut Output<'_>) -> Result<(), Expected> {
         let mut input = regex_automata::Input::new(line.text);
-        let mut has_match = false;
+        let mut has_entry = false;
         while input.start() <= input.end() {
             self.regex.search_captures(&input, &mut self.captures);
             let Some(whole) = self.captures.get_match() else {
@@ -123,7 +123,6 @@ impl LineFormat for Pattern<'_> {
             let Some(prefix) = group("prefix") else {
                 continue;
             };
-            has_match = true;
             let value = self.has_value.then(|| group("value").unwrap_or_default());
             let fields = Fields {
                 value,
@@ -135,9 +134,10 @@ impl LineFormat for Pattern<'_> {
             if let Some(item) = self.options.addresses(prefix)? {
                 let evidence = self.options.evidence(fields, &mut output.report)?;
                 output.give(line.number, item, evidence)?;
+                has_entry = true;
             }
         }
-        if !has_match {
+        if !has_entry {
             output.skip();
         }
         Ok(())
