@@ -10,8 +10,8 @@ use std::io::{BufReader, Cursor};
 use std::ops::ControlFlow;
 
 use ip_reputation::formats::{
-    Attributes, Categories, Column, Columns, Format, MmdbMatch, MmdbRule, NAMED_MAX, Options,
-    Polarity, Report, detect, read,
+    Attributes, Categories, Column, Columns, Format, HigherIs, MmdbMatch, MmdbRule, NAMED_MAX,
+    Options, Report, detect, read,
 };
 use ip_reputation::{Confidence, Entry, Prefix};
 
@@ -81,7 +81,7 @@ pub(crate) fn lenient() -> Options {
     };
     Options {
         now: 1_796_083_200,
-        polarity: Some(Polarity::HighIsBad),
+        higher_is: Some(HigherIs::Worse),
         columns: Columns {
             number: Some(Column::Index(1)),
             category: Some(Column::Index(2)),
@@ -94,7 +94,7 @@ pub(crate) fn lenient() -> Options {
             rule(MmdbMatch::Asn(64_496)),
             rule(MmdbMatch::Country(*b"ZZ")),
         ],
-        wrong_max: 1.0,
+        max_invalid_ratio: 1.0,
         allow_empty: true,
         ..Options::default()
     }
@@ -102,7 +102,7 @@ pub(crate) fn lenient() -> Options {
 
 fn strict() -> Options {
     Options {
-        wrong_max: 0.05,
+        max_invalid_ratio: 0.05,
         allow_empty: false,
         ..lenient()
     }

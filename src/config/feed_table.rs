@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::error::nearest;
 use super::specifics::{
-    self, ColumnsTable, Given, PolarityName, RuleTable, StripName, Texts, Wanted,
+    self, ColumnsTable, Given, HigherIsName, RuleTable, StripName, Texts, Wanted,
 };
 use super::typed::{Bytes, Name, Ratio, Time};
 use super::values::MaybeDuration;
@@ -36,8 +36,8 @@ pub(super) struct FeedTable {
     path: Option<Spanned<PathBuf>>,
     url: Option<Spanned<String>>,
     format: Option<Spanned<String>>,
-    polarity: Option<PolarityName>,
-    number_max: Option<Spanned<f64>>,
+    higher_is: Option<HigherIsName>,
+    max_value: Option<Spanned<f64>>,
     columns: Option<Spanned<ColumnsTable>>,
     items: Option<Texts>,
     prefix: Option<Texts>,
@@ -58,16 +58,16 @@ pub(super) struct FeedTable {
     #[serde(default)]
     sets: Vec<String>,
     weight: Option<Ratio>,
-    confidence: Option<Ratio>,
+    default_confidence: Option<Ratio>,
     half_life: Option<Time>,
     default_category: Option<Name>,
     #[serde(default)]
-    dry_run: bool,
-    interval: Option<Spanned<Time>>,
-    timeout: Option<Time>,
-    size_max: Option<Bytes>,
-    shrink_max: Option<Ratio>,
-    wrong_max: Option<Ratio>,
+    shadow: bool,
+    refresh_interval: Option<Spanned<Time>>,
+    fetch_timeout: Option<Time>,
+    max_size: Option<Bytes>,
+    max_shrink_ratio: Option<Ratio>,
+    max_invalid_ratio: Option<Ratio>,
     stale_after: Option<MaybeDuration>,
     #[serde(default)]
     allow_empty: bool,
@@ -107,11 +107,11 @@ impl FeedTable {
         let place = self.place(folder, problems);
         let format = self.format(problems);
         if let Some(interval) = self
-            .interval
+            .refresh_interval
             .as_ref()
             .filter(|it| it.get_ref().0 < INTERVAL_MIN)
         {
-            problems.add(interval.span(), "interval: expected 1s or more");
+            problems.add(interval.span(), "refresh-interval: expected 1s or more");
         }
         let headers = self.headers.iter();
         let headers = headers
@@ -120,8 +120,8 @@ impl FeedTable {
         let own_ca_file = self.ca_file(folder, problems);
         let specifics = specifics::check(
             Given {
-                polarity: self.polarity,
-                number_max: self.number_max,
+                higher_is: self.higher_is,
+                max_value: self.max_value,
                 columns: self.columns,
                 keys: Keys {
                     items: self.items.map_or_else(Vec::new, Vec::from),
@@ -147,22 +147,22 @@ impl FeedTable {
         );
         let place = place?;
         let from_url = matches!(place, Place::Url(_));
-        let interval = self.interval.map(|time| time.into_inner().0);
+        let interval = self.refresh_interval.map(|time| time.into_inner().0);
         Some(Feed {
             line,
             name,
             place,
             format,
             weight: self.weight.map_or(1.0, |ratio| ratio.0),
-            confidence: Confidence::ratio(self.confidence.map_or(1.0, |ratio| ratio.0)),
+            confidence: Confidence::ratio(self.default_confidence.map_or(1.0, |ratio| ratio.0)),
             half_life: self.half_life.map(|time| time.0),
             category: self.default_category.map(|name| name.0.into()),
-            dry_run: self.dry_run,
+            shadow: self.shadow,
             interval: interval.or_else(|| from_url.then_some(INTERVAL)),
-            timeout: self.timeout.map_or(TIMEOUT, |time| time.0),
-            size_max: self.size_max.map_or(SIZE_MAX, |size| size.0),
-            shrink_max: self.shrink_max.map_or(SHRINK_MAX, |ratio| ratio.0),
-            wrong_max: self.wrong_max.map_or(WRONG_MAX, |ratio| ratio.0),
+            timeout: self.fetch_timeout.map_or(TIMEOUT, |time| time.0),
+            max_size: self.max_size.map_or(SIZE_MAX, |size| size.0),
+            max_shrink_ratio: self.max_shrink_ratio.map_or(SHRINK_MAX, |ratio| ratio.0),
+            max_invalid_ratio: self.max_invalid_ratio.map_or(WRONG_MAX, |ratio| ratio.0),
             stale_after: self.stale_after.and_then(|time| time.0),
             allow_empty: self.allow_empty,
             headers,
@@ -227,9 +227,9 @@ impl FeedTable {
             problems.add(format.span(), what);
             return None;
         };
-        if self.reads_value(known) && self.polarity.is_none() {
+        if self.reads_value(known) && self.higher_is.is_none() {
             let what = format!(
-                "format \"{known}\" needs polarity = \"high-is-bad\" or \"high-is-good\": its \
+                "format \"{known}\" needs higher-is = \"worse\" or \"better\": its \
                  numbers do not say which they are"
             );
             problems.add(format.span(), what);
@@ -252,7 +252,7 @@ impl FeedTable {
             Format::HaproxyMap => true,
             Format::Csv => {
                 let columns = self.columns.as_ref().map(Spanned::get_ref);
-                columns.is_some_and(|columns| columns.number.is_some())
+                columns.is_some_and(|columns| columns.value.is_some())
             }
             Format::Json => self.value.is_some(),
             Format::Lines => {

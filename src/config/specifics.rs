@@ -10,7 +10,7 @@ use super::typed::{Name, Ratio};
 use super::{Problems, Specifics};
 use ip_reputation::Confidence;
 use ip_reputation::formats::{
-    Column, Columns, Keys, MmdbMatch, MmdbRule, Options, Polarity, Strip, check_regex,
+    Column, Columns, HigherIs, Keys, MmdbMatch, MmdbRule, Options, Strip, check_regex,
 };
 
 /// A feed that lists more than this at once is a mistake.
@@ -20,9 +20,9 @@ const MIN_PREFIX_V6: u8 = 16;
 /// What a high number in a feed means.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum PolarityName {
-    HighIsBad,
-    HighIsGood,
+pub(super) enum HigherIsName {
+    Worse,
+    Better,
 }
 
 /// What stands where in a line of CSV. The first column is 0.
@@ -36,10 +36,10 @@ pub(super) struct ColumnsTable {
     length: Option<ColumnName>,
     netmask: Option<ColumnName>,
     count: Option<ColumnName>,
-    pub(super) number: Option<ColumnName>,
+    pub(super) value: Option<ColumnName>,
     category: Option<ColumnName>,
     expires: Option<ColumnName>,
-    seen: Option<ColumnName>,
+    last_seen: Option<ColumnName>,
     duration: Option<ColumnName>,
 }
 
@@ -120,8 +120,8 @@ pub(super) struct RuleTable {
 
 /// The keys as they are written.
 pub(super) struct Given {
-    pub(super) polarity: Option<PolarityName>,
-    pub(super) number_max: Option<Spanned<f64>>,
+    pub(super) higher_is: Option<HigherIsName>,
+    pub(super) max_value: Option<Spanned<f64>>,
     pub(super) columns: Option<Spanned<ColumnsTable>>,
     pub(super) keys: Keys,
     pub(super) conditions: BTreeMap<String, Wanted>,
@@ -140,11 +140,11 @@ pub(super) fn check(given: Given, problems: &mut Problems<'_>) -> Specifics {
     let rules = given.rules.into_iter();
     let rules = rules.filter_map(|rule| rule_of(rule, problems)).collect();
     Specifics {
-        polarity: given.polarity.map(|polarity| match polarity {
-            PolarityName::HighIsBad => Polarity::HighIsBad,
-            PolarityName::HighIsGood => Polarity::HighIsGood,
+        higher_is: given.higher_is.map(|higher_is| match higher_is {
+            HigherIsName::Worse => HigherIs::Worse,
+            HigherIsName::Better => HigherIs::Better,
         }),
-        number_max: number_max(given.number_max, problems),
+        max_value: max_value(given.max_value, problems),
         columns: given
             .columns
             .map_or_else(Columns::default, |columns| columns_of(columns, problems)),
@@ -203,14 +203,14 @@ fn min_prefix(
     len.into_inner()
 }
 
-fn number_max(given: Option<Spanned<f64>>, problems: &mut Problems<'_>) -> f64 {
+fn max_value(given: Option<Spanned<f64>>, problems: &mut Problems<'_>) -> f64 {
     let Some(number) = given else {
-        return Options::default().number_max;
+        return Options::default().max_value;
     };
     if !(number.get_ref().is_finite() && *number.get_ref() > 0.0) {
         problems.add(
             number.span(),
-            "number-max: expected a number above 0, such as 100.0",
+            "max-value: expected a number above 0, such as 100.0",
         );
     }
     number.into_inner()
@@ -250,10 +250,10 @@ fn columns_of(given: Spanned<ColumnsTable>, problems: &mut Problems<'_>) -> Colu
         length: table.length.map(Column::from),
         netmask: table.netmask.map(Column::from),
         count: table.count.map(Column::from),
-        number: table.number.map(Column::from),
+        number: table.value.map(Column::from),
         category: table.category.map(Column::from),
         expires: table.expires.map(Column::from),
-        seen: table.seen.map(Column::from),
+        seen: table.last_seen.map(Column::from),
         duration: table.duration.map(Column::from),
     }
 }

@@ -69,8 +69,8 @@ fn a_clock_that_is_stepped_moves_what_goes_by_dates_and_nothing_else() {
         "spoa.toml",
         format!(
             "[reputation]\ncache = \"cache\"\n\
-             [[feed]]\nname = \"own\"\npath = \"own.csv\"\nformat = \"csv\"\npolarity = \"high-is-bad\"\n\
-             columns = {{ number = 1, category = 2, expires = 3, seen = 4 }}\n\
+             [[feed]]\nname = \"own\"\npath = \"own.csv\"\nformat = \"csv\"\nhigher-is = \"worse\"\n\
+             columns = {{ value = 1, category = 2, expires = 3, last-seen = 4 }}\n\
              stale-after = \"2h\"\nhalf-life = \"365d\"\n\
              [[feed]]\nname = \"web\"\nurl = \"{url}\"\ninterval = \"1s\"\nstale-after = \"2h\"\n"
         ),

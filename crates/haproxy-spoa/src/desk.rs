@@ -55,7 +55,7 @@ impl<H> Desk<H> {
             handler,
             counters: Counters::default(),
             refusals: Refusals::default(),
-            latency: Latency::new(limits.processing_budget),
+            latency: Latency::new(limits.slow_threshold),
             limits,
             drain: None,
             earliest: None,

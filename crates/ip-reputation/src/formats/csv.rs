@@ -54,7 +54,7 @@ impl<'a> Csv<'a> {
     /// Fails if the numbers may mean one thing or the opposite.
     pub(super) fn new(options: &'a Options) -> Result<Self, Refused> {
         if options.columns.number.is_some() {
-            options.stated_polarity()?;
+            options.stated_direction()?;
         }
         let fields = Fields::default();
         Ok(Self {
@@ -317,11 +317,11 @@ mod tests {
     use crate::formats::options::Strip;
     use crate::formats::record::{CATEGORY, VALUE};
     use crate::formats::tests::{outcome, parts, refusal};
-    use crate::formats::{Format, Polarity};
+    use crate::formats::{Format, HigherIs};
 
-    fn stated(polarity: Polarity) -> Options {
+    fn stated(higher_is: HigherIs) -> Options {
         Options {
-            polarity: Some(polarity),
+            higher_is: Some(higher_is),
             columns: Columns {
                 number: Some(Column::Index(1)),
                 category: Some(Column::Index(2)),
@@ -345,7 +345,7 @@ mod tests {
             203.0.113.7,12.5\n\
             # comment\n\
             203.0.113.8,50,,9999-12-31T23:59:59Z\n";
-        let (entries, wrong) = read(&stated(Polarity::HighIsBad), feed);
+        let (entries, wrong) = read(&stated(HigherIs::Worse), feed);
         assert_eq!(wrong, [""; 0]);
         assert_eq!(
             entries,
@@ -358,19 +358,19 @@ mod tests {
                 "203.0.113.8 0.5",
             ]
         );
-        let (entries, _) = read(&stated(Polarity::HighIsGood), feed);
+        let (entries, _) = read(&stated(HigherIs::Better), feed);
         assert_eq!(entries[0], "203.0.113.0/24 0.85 scanner until 1796083200");
         assert_eq!(entries[1], "2001:db8::1 1 until 1796083200");
         assert!(
             refusal(
                 Format::Csv,
                 &Options {
-                    polarity: None,
-                    ..stated(Polarity::HighIsBad)
+                    higher_is: None,
+                    ..stated(HigherIs::Worse)
                 },
                 feed
             )
-            .contains("polarity")
+            .contains("higher_is")
         );
     }
 
@@ -398,7 +398,7 @@ mod tests {
     fn wrong_fields_are_named() {
         let feed = "203.0.113.2,-1\n203.0.113.3,NaN\n203.0.113.4\n203.0.113.5,\n\
             203.0.113.6,1,a\x07b\n\"203.0.113.9,1\n\"203.0.113.9\"x,1\n";
-        let (entries, wrong) = read(&stated(Polarity::HighIsBad), feed);
+        let (entries, wrong) = read(&stated(HigherIs::Worse), feed);
         assert_eq!(entries, [""; 0]);
         let expected = [VALUE, VALUE, VALUE, VALUE, CATEGORY, QUOTE, QUOTE];
         assert_eq!(wrong.len(), expected.len());
@@ -410,7 +410,7 @@ mod tests {
     #[test]
     fn a_value_too_high_is_clamped_and_a_bad_time_costs_the_time() {
         let feed = b"203.0.113.1,101\n203.0.113.7,1,a,tomorrow\n203.0.113.8,1,a,1796083200000\n";
-        let (entries, report) = outcome(Format::Csv, &stated(Polarity::HighIsBad), feed).unwrap();
+        let (entries, report) = outcome(Format::Csv, &stated(HigherIs::Worse), feed).unwrap();
         assert_eq!(
             entries,
             ["203.0.113.1 1", "203.0.113.7 0.01 a", "203.0.113.8 0.01 a"]
@@ -531,21 +531,18 @@ mod tests {
     #[test]
     fn only_the_first_line_may_be_a_header() {
         let (entries, wrong) = read(
-            &stated(Polarity::HighIsBad),
+            &stated(HigherIs::Worse),
             "# of ours\nip,score\n203.0.113.1,1\nip,score\n",
         );
         assert_eq!((entries.len(), wrong.len()), (1, 1));
-        let (_, wrong) = read(
-            &stated(Polarity::HighIsBad),
-            "example.com,1\n203.0.113.1,1\n",
-        );
+        let (_, wrong) = read(&stated(HigherIs::Worse), "example.com,1\n203.0.113.1,1\n");
         assert_eq!(wrong.len(), 1);
     }
 
     #[test]
     fn columns_without_end_cost_nothing() {
         let feed = format!("203.0.113.1,1{}", ",".repeat(4000));
-        let (entries, wrong) = read(&stated(Polarity::HighIsBad), &feed);
+        let (entries, wrong) = read(&stated(HigherIs::Worse), &feed);
         assert_eq!((entries.len(), wrong.len()), (1, 0));
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn read(
 ) -> Result<(), Refused> {
     text::sniff(lines)?;
     if options.keys.value.is_some() {
-        options.stated_polarity()?;
+        options.stated_direction()?;
     }
     output.report.has_records = true;
     let paths: Vec<Vec<Step>> = options

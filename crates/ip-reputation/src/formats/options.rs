@@ -7,11 +7,11 @@ use crate::Confidence;
 
 /// Which end of a feed's numbers is the bad one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Polarity {
+pub enum HigherIs {
     /// The highest number is the worst address, 0 is a good one.
-    HighIsBad,
+    Worse,
     /// 0 is the worst address, the highest number a good one.
-    HighIsGood,
+    Better,
 }
 
 /// What [`read`](super::read) has to know besides the bytes. The default suits the formats without
@@ -24,9 +24,9 @@ pub struct Options {
     /// What an entry without a number says.
     pub confidence: Confidence,
     /// CSV and HAProxy maps: there is no default, since half of the feeds mean the opposite.
-    pub polarity: Option<Polarity>,
+    pub higher_is: Option<HigherIs>,
     /// CSV and HAProxy maps: the highest number there is. 0 is the lowest.
-    pub number_max: f64,
+    pub max_value: f64,
     /// CSV: what stands where.
     pub columns: Columns,
     /// Suricata: the names of the categories.
@@ -54,7 +54,7 @@ pub struct Options {
     pub rules: Vec<MmdbRule>,
     /// The share of wrong lines, 0 to 1, above which the feed is refused if they are more than
     /// [`WRONG_FEW`](super::WRONG_FEW) or half of it. With 0 no line may be wrong.
-    pub wrong_max: f64,
+    pub max_invalid_ratio: f64,
     /// Whether a feed without entries is taken for what it is.
     pub allow_empty: bool,
 }
@@ -64,8 +64,8 @@ impl Default for Options {
         Self {
             now: 0,
             confidence: Confidence::FULL,
-            polarity: None,
-            number_max: 100.0,
+            higher_is: None,
+            max_value: 100.0,
             columns: Columns::default(),
             categories: Categories::default(),
             sets: Vec::new(),
@@ -78,7 +78,7 @@ impl Default for Options {
             min_prefix_v4: 0,
             min_prefix_v6: 0,
             rules: Vec::new(),
-            wrong_max: 0.05,
+            max_invalid_ratio: 0.05,
             allow_empty: false,
         }
     }
@@ -86,22 +86,22 @@ impl Default for Options {
 
 impl Options {
     /// Fails if the numbers of the feed may mean one thing or the opposite.
-    pub(super) fn stated_polarity(&self) -> Result<Polarity, Refused> {
-        self.polarity.ok_or(Refused::Unstated(
-            "polarity: whether the highest number of the feed is the worst or the best address",
+    pub(super) fn stated_direction(&self) -> Result<HigherIs, Refused> {
+        self.higher_is.ok_or(Refused::Unstated(
+            "higher_is: whether the highest number of the feed is the worst or the best address",
         ))
     }
 
     /// Returns the confidence that a feed's number stands for, unless it is negative. One above
-    /// `number_max` counts as that.
-    pub(super) fn confidence_of(&self, number: f64, polarity: Polarity) -> Option<Confidence> {
+    /// `max_value` counts as that.
+    pub(super) fn confidence_of(&self, number: f64, higher_is: HigherIs) -> Option<Confidence> {
         if number.is_nan() || number < 0.0 {
             return None;
         }
-        let ratio = number.min(self.number_max) / self.number_max;
-        Some(Confidence::ratio(match polarity {
-            Polarity::HighIsBad => ratio,
-            Polarity::HighIsGood => 1.0 - ratio,
+        let ratio = number.min(self.max_value) / self.max_value;
+        Some(Confidence::ratio(match higher_is {
+            HigherIs::Worse => ratio,
+            HigherIs::Better => 1.0 - ratio,
         }))
     }
 }
@@ -146,7 +146,7 @@ pub struct Columns {
     pub netmask: Option<Column>,
     /// Instead of the last address: how many addresses there are; for IPv6 the length of the prefix.
     pub count: Option<Column>,
-    /// A number from 0 to [`Options::number_max`]; every line must have one.
+    /// A number from 0 to [`Options::max_value`]; every line must have one.
     pub number: Option<Column>,
     /// A word; may be empty or missing.
     pub category: Option<Column>,
@@ -186,7 +186,7 @@ pub struct Keys {
     pub items: Vec<String>,
     /// Addresses. Empty: `prefix`.
     pub prefix: Vec<String>,
-    /// A number from 0 to [`Options::number_max`]; every item must have one.
+    /// A number from 0 to [`Options::max_value`]; every item must have one.
     pub value: Option<String>,
     /// A word.
     pub category: Option<String>,

@@ -94,7 +94,7 @@ impl<'a> Pattern<'a> {
         let regex = compile(regex).map_err(Refused::Regex)?;
         let has_value = names(&regex).any(|name| name == "value");
         if has_value {
-            options.stated_polarity()?;
+            options.stated_direction()?;
         }
         Ok(Self {
             options,
@@ -148,7 +148,7 @@ impl LineFormat for Pattern<'_> {
 mod tests {
     use super::*;
     use crate::formats::tests::{parts, refusal};
-    use crate::formats::{Format, Polarity};
+    use crate::formats::{Format, HigherIs};
 
     fn options(regex: &str) -> Options {
         Options {
@@ -182,7 +182,7 @@ mod tests {
         let feed = "192.0.2.1 50 bots\n";
         assert!(refusal(Format::Lines, &options(regex), feed).contains("worst"));
         let stated = Options {
-            polarity: Some(Polarity::HighIsBad),
+            higher_is: Some(HigherIs::Worse),
             ..options(regex)
         };
         assert_eq!(

@@ -35,12 +35,12 @@ impl Options {
         fields: Fields<'a>,
         report: &mut Report,
     ) -> Result<Evidence<'a>, Expected> {
-        let confidence = match (fields.value, self.polarity) {
-            (Some(text), Some(polarity)) => {
+        let confidence = match (fields.value, self.higher_is) {
+            (Some(text), Some(higher_is)) => {
                 let number = str::from_utf8(text).ok().and_then(|text| text.parse().ok());
                 let number = number.ok_or(VALUE)?;
-                let confidence = self.confidence_of(number, polarity).ok_or(VALUE)?;
-                report.clamped += u64::from(number > self.number_max);
+                let confidence = self.confidence_of(number, higher_is).ok_or(VALUE)?;
+                report.clamped += u64::from(number > self.max_value);
                 confidence
             }
             _ => self.confidence,

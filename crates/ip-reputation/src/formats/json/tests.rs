@@ -1,5 +1,5 @@
 use super::*;
-use crate::formats::options::{Keys, Polarity};
+use crate::formats::options::{HigherIs, Keys};
 use crate::formats::tests::{outcome, parts, refusal};
 use crate::formats::{Format, Strip};
 
@@ -76,7 +76,7 @@ fn without_a_path_every_string_is_an_address() {
 fn what_an_item_says_is_read_by_key() {
     let options = Options {
         now: 1000,
-        polarity: Some(Polarity::HighIsBad),
+        higher_is: Some(HigherIs::Worse),
         keys: Keys {
             items: vec!["new[]".to_owned()],
             prefix: vec!["value".to_owned()],
@@ -111,7 +111,7 @@ fn what_an_item_says_is_read_by_key() {
     );
     assert_eq!(wrong.len(), 2, "{wrong:?}");
     let loose = Options {
-        wrong_max: 1.0,
+        max_invalid_ratio: 1.0,
         ..options
     };
     let (_, report) = outcome(Format::Json, &loose, feed.as_bytes()).unwrap();
