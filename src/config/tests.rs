@@ -171,7 +171,7 @@ const WRONG: &[(&str, usize, &str)] = &[
     (
         "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"csv\"\ncolumns = { value = 1 }",
         4,
-        "needs higher_is",
+        "needs higher-is",
     ),
     (
         "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"netsset\"",
@@ -322,7 +322,7 @@ const WRONG: &[(&str, usize, &str)] = &[
     (
         "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"json\"\nvalue = \"score\"",
         4,
-        "needs higher_is",
+        "needs higher-is",
     ),
     (
         "[[feed]]\nname = \"a\"\npath = \"x\"\ncolumns = { last = 1 }",

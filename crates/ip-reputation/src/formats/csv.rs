@@ -370,7 +370,7 @@ mod tests {
                 },
                 feed
             )
-            .contains("higher_is")
+            .contains("higher-is")
         );
     }
 

@@ -76,6 +76,6 @@ mod tests {
         );
         assert_eq!(wrong.len(), 4);
         let unstated = refusal(Format::HaproxyMap, &Options::default(), feed);
-        assert!(unstated.contains("higher_is"));
+        assert!(unstated.contains("higher-is"));
     }
 }

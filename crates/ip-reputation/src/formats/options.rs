@@ -88,7 +88,7 @@ impl Options {
     /// Fails if the numbers of the feed may mean one thing or the opposite.
     pub(super) fn stated_direction(&self) -> Result<HigherIs, Refused> {
         self.higher_is.ok_or(Refused::Unstated(
-            "higher_is: whether the highest number of the feed is the worst or the best address",
+            "higher-is: whether the highest number of the feed is the worst or the best address",
         ))
     }
 
