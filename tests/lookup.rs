@@ -15,7 +15,7 @@ fn config(scratch: &Scratch) -> PathBuf {
     scratch.write("weak", "192.0.2.1\n198.51.100.1\n10.1.1.1\n");
     scratch.write(
         "spoa.toml",
-        "[reputation]\nactions = [{ name = \"deny\", at-most = 30 }]\n\
+        "[reputation]\nactions = [{ name = \"deny\", max-score = 30 }]\n\
          [[feed]]\nname = \"strong\"\npath = \"strong\"\nweight = 0.8\ndefault-category = \"scanner\"\n\
          [[feed]]\nname = \"weak\"\npath = \"weak\"\nweight = 0.5\n\
          [[feed]]\nname = \"trial\"\npath = \"weak\"\nshadow = true\n\
