@@ -1,6 +1,7 @@
 #[cfg(feature = "http")]
 use core::time::Duration;
 use std::path::Path;
+use std::time::Instant;
 
 use super::*;
 #[cfg(feature = "http")]
@@ -8,6 +9,18 @@ use ip_reputation::Pattern;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(Path::new("/etc/spoa/spoa.toml"), text)
+}
+
+#[test]
+fn the_lines_of_many_errors_are_found_in_no_time() {
+    let begun = Instant::now();
+    let prefixes = "\"x\",\n".repeat(100_000);
+    let text = format!("[deny]\nprefixes = [\n{prefixes}]\n");
+    let error = Config::parse(Path::new("spoa.toml"), &text).unwrap_err();
+    let lines: Vec<_> = error.problems.iter().map(|it| it.line).collect();
+    assert_eq!(lines.len(), 100_000);
+    assert_eq!((lines[0], lines[99_999]), (Some(3), Some(100_002)));
+    assert!(begun.elapsed().as_secs() < 10);
 }
 
 #[test]

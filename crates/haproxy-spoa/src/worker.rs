@@ -165,7 +165,7 @@ impl<H: Handler> Worker<H> {
                     let both = Interest::READABLE | Interest::WRITABLE;
                     let registry = self.poll.registry();
                     if connection.stream.reregister(registry, token, both).is_err() {
-                        self.close(place, Gone::Reset);
+                        self.close(place, Gone::Unregistered);
                     }
                 }
             }
@@ -183,6 +183,7 @@ impl<H: Handler> Worker<H> {
             Gone::Ended => {}
             Gone::Eof => counters.eof += 1,
             Gone::Reset => counters.reset += 1,
+            Gone::Unregistered => counters.register_failed += 1,
         }
         #[cfg(feature = "trace")]
         if let Some(trace) = &self.desk.trace {
@@ -291,7 +292,7 @@ impl<H: Handler> Worker<H> {
             .register(registry, token, Interest::READABLE)
             .is_err()
         {
-            self.close(place, Gone::Reset);
+            self.close(place, Gone::Unregistered);
         }
     }
 
