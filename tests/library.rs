@@ -8,16 +8,15 @@ use std::time::{Duration, Instant};
 
 use haproxy_spoa::Agent;
 use haproxy_spoa::{BindAddress, Builder, Limits, StartError, WorkerPanicked, WorkerReport};
+use haproxy_spoa::{Handler, Scope, TypedData, handler};
+use haproxy_spop::FrameType;
 use haproxy_spop::session::Terms;
-use haproxy_spop::{Ack, FrameFull, FrameType, Notify, Scope};
 
 use support::{PATIENCE, Peer, frames, own_loopback, until};
 
 /// Answers every NOTIFY with this score.
-fn always(
-    score: u32,
-) -> impl FnMut(&Notify<'_>, &mut Ack<'_>) -> Result<(), FrameFull> + Send + 'static {
-    move |_: &Notify<'_>, ack: &mut Ack<'_>| ack.set_var(Scope::Session, "ip_score", score)
+fn always(score: u32) -> impl Handler + Send + 'static {
+    handler(move |_, mut reply| reply.set_var(Scope::Session, "ip_score", score))
 }
 
 fn builder() -> Builder {
@@ -79,34 +78,36 @@ fn a_closure_is_an_agent() {
 }
 
 #[test]
-fn a_handler_that_fails_still_gets_its_ack_sent() {
-    let handler = |_| {
-        |_: &Notify<'_>, ack: &mut Ack<'_>| -> Result<(), FrameFull> {
-            ack.set_var(Scope::Session, "ip_score", 1_u32)?;
-            Err(FrameFull)
-        }
+fn an_action_that_does_not_fit_is_left_out_and_counted() {
+    let greedy = |_| {
+        handler(|_, mut reply| {
+            let large = TypedData::Binary(&[7; 20_000]);
+            reply.set_var(Scope::Session, "large", large);
+            reply.set_var(Scope::Session, "ip_score", 1_u32);
+        })
     };
-    let agent = builder().spawn(handler).unwrap();
+    let agent = builder().spawn(greedy).unwrap();
     let mut peer = Peer::greeted(&agent.addresses()[0]);
     peer.send(&frames::notify(3, 4));
     let ack = peer.frame();
     assert_eq!(
-        (ack.kind, ack.ids, ack.payload.len()),
-        (FrameType::ACK, (3, 4), 0)
+        (ack.kind, ack.ids, ack.score()),
+        (FrameType::ACK, (3, 4), 1)
     );
+    let report = agent.control().report(PATIENCE);
+    assert_eq!(report.workers[0].counters.actions_dropped, 1);
     drop(peer);
     stop(agent);
 }
 
 #[test]
 fn a_handler_that_panics_ends_the_agent_with_its_workers_number() {
-    let handler = |worker: usize| {
-        move |notify: &Notify<'_>, _: &mut Ack<'_>| -> Result<(), FrameFull> {
+    let panics = |worker: usize| {
+        handler(move |notify, _| {
             assert!(worker != 1 || notify.frame_id != 2, "a bug in the handler");
-            Ok(())
-        }
+        })
     };
-    let agent = builder().workers(2).spawn(handler).unwrap();
+    let agent = builder().workers(2).spawn(panics).unwrap();
     let (address, control) = (agent.addresses()[0].clone(), agent.control());
     let mut peers = [Peer::greeted(&address), Peer::greeted(&address)];
     for peer in &mut peers {

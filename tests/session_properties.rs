@@ -15,8 +15,9 @@ mod laws;
 mod values;
 
 use bytes::BytesMut;
+use haproxy_spoa::{Notify, Replies, Reply, Scope};
+use haproxy_spop::Status;
 use haproxy_spop::session::{Session, Terms};
-use haproxy_spop::{Ack, FrameFull, Notify, Scope, Status};
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any};
 use proptest::sample::select;
@@ -57,8 +58,8 @@ fn conversation() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Says how many messages there were.
-fn count(notify: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull> {
-    ack.set_var(Scope::Request, "messages", notify.messages().count() as u64)
+fn count(notify: &Notify<'_>, mut reply: Reply<'_>) {
+    reply.set_var(Scope::Request, "messages", notify.messages().count() as u64);
 }
 
 proptest! {
@@ -89,7 +90,7 @@ proptest! {
         let input = [&laws::hello(300), &bytes[..]].concat();
         let receive = |output: &mut BytesMut| {
             let mut session = Session::new(Terms::default());
-            let step = session.receive(&input, output, &mut count);
+            let step = Replies::detached().serve(&mut session, &input, output, &mut count);
             session.disconnect(Status::IO, output);
             step
         };
@@ -105,6 +106,7 @@ proptest! {
         turns in vec((0..2_usize, 1..200_usize), 0..30),
     ) {
         let mut sessions = [Session::new(Terms::default()), Session::new(Terms::default())];
+        let mut replies = Replies::detached();
         let mut rest = [&conversations[0][..], &conversations[1]];
         let mut outputs = [BytesMut::new(), BytesMut::new()];
         let mut tails = [Vec::new(), Vec::new()];
@@ -113,12 +115,18 @@ proptest! {
             let (now, later) = rest[which].split_at(len.min(rest[which].len()));
             rest[which] = later;
             tails[which].extend_from_slice(now);
-            let step = sessions[which].receive(&tails[which], &mut outputs[which], &mut count);
+            let step = replies.serve(
+                &mut sessions[which],
+                &tails[which],
+                &mut outputs[which],
+                &mut count,
+            );
             tails[which].drain(..step.consumed);
         }
         for (conversation, output) in conversations.iter().zip(outputs) {
             let mut alone = BytesMut::new();
-            Session::new(Terms::default()).receive(conversation, &mut alone, &mut count);
+            let mut session = Session::new(Terms::default());
+            replies.serve(&mut session, conversation, &mut alone, &mut count);
             prop_assert_eq!(alone, output);
         }
     }
