@@ -315,8 +315,9 @@ impl Connection {
         }
         if deferred > 0 {
             // Not earlier than the deadline of the first of them.
-            let deadline = desk.replies.deadline_from(read_at);
-            deadline.into_iter().for_each(|at| desk.watch(at));
+            if let Some(deadline) = desk.replies.deadline_from(read_at) {
+                desk.watch(deadline);
+            }
         }
     }
 
