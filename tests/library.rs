@@ -4,13 +4,14 @@
 
 mod support;
 
+use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use haproxy_spoa::Agent;
 use haproxy_spoa::{BindAddress, Builder, Limits, StartError, WorkerPanicked, WorkerReport};
 use haproxy_spoa::{Handler, Scope, TypedData, handler};
-use haproxy_spop::FrameType;
 use haproxy_spop::session::Terms;
+use haproxy_spop::{Frame, FrameType};
 
 use support::{PATIENCE, Peer, frames, own_loopback, until};
 
@@ -212,6 +213,72 @@ fn an_answer_does_not_wait_for_the_one_before_to_be_acknowledged() {
     // The machine may be slow now and then; the delay would be in every round.
     let mut quick = |id: u64| round(2 * id) < Duration::from_millis(20);
     assert!((0..200).any(&mut quick));
+    drop(peer);
+    stop(agent);
+}
+
+/// `HAProxy` 3.2 resets a connection whose AGENT-HELLO arrives in two segments. What is written at once
+/// is read at once over the loopback.
+#[test]
+fn the_hello_and_what_came_with_it_are_answered_with_one_write() {
+    let agent = builder().spawn(|_| always(5)).unwrap();
+    for notifies in [0, 1, 8] {
+        let mut input = frames::hello().to_vec();
+        for id in 0..notifies {
+            input.extend_from_slice(&frames::notify(1, id));
+        }
+        for _ in 0..20 {
+            let mut peer = Peer::connect(&agent.addresses()[0]);
+            peer.send(&input);
+            let mut bytes = [0; 4096];
+            let read = peer.socket.read(&mut bytes).unwrap();
+            let (mut rest, mut kinds) = (&bytes[..read], Vec::new());
+            while let Some((frame, behind)) = Frame::split_first(rest, 16_380).unwrap() {
+                kinds.push(frame.kind);
+                rest = behind;
+            }
+            assert!(rest.is_empty(), "a frame in two pieces");
+            assert_eq!(kinds[0], FrameType::AGENT_HELLO);
+            assert_eq!(kinds.len() as u64, 1 + notifies);
+        }
+    }
+    stop(agent);
+}
+
+#[test]
+fn an_error_is_a_sentence_also_where_main_returns_it() {
+    let error = Agent::bind("localhost").unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.starts_with("cannot listen on \"localhost\": "),
+        "{text}"
+    );
+    assert_eq!(format!("{error:?}"), text);
+    let taken = builder().spawn(|_| always(1)).unwrap();
+    let address = taken.addresses()[0].to_string();
+    let error = Agent::bind(&address).unwrap().run(|_, _| {}).unwrap_err();
+    let text = format!("{error:?}");
+    assert_eq!(text, format!("{address} is in use by another process"));
+    stop(taken);
+}
+
+#[test]
+fn an_empty_ack_is_filled_if_it_is_asked_for() {
+    let builder = builder().fill_empty_acks(Scope::Response, "none");
+    let agent = builder.spawn(|_| {
+        handler(|notify, reply| {
+            if notify.frame_id == 2 {
+                drop(reply.defer());
+            }
+        })
+    });
+    let agent = agent.unwrap();
+    let mut peer = Peer::greeted(&agent.addresses()[0]);
+    for id in 1..3 {
+        peer.send(&frames::empty_notifies(id..id + 1));
+        let ack = peer.frame();
+        assert_eq!(ack.payload, b"\x02\x02\x04\x04none");
+    }
     drop(peer);
     stop(agent);
 }
