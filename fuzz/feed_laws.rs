@@ -10,7 +10,7 @@ use std::io::{BufReader, Cursor};
 use std::ops::ControlFlow;
 
 use ip_reputation::formats::{
-    Attributes, Categories, Format, MmdbMatch, MmdbRule, NAMED_MAX, Options, Polarity, Report,
+    Attributes, Categories, Format, HigherIs, MmdbMatch, MmdbRule, NAMED_MAX, Options, Report,
     detect, read,
 };
 use ip_reputation::{Confidence, Entry, Prefix};
@@ -81,13 +81,13 @@ pub(crate) fn lenient() -> Options {
     };
     Options {
         now: 1_796_083_200,
-        polarity: Some(Polarity::HighIsBad),
+        higher_is: Some(HigherIs::Worse),
         rules: vec![
             rule(MmdbMatch::Flag("is_tor_exit_node".to_owned())),
             rule(MmdbMatch::Asn(64_496)),
             rule(MmdbMatch::Country(*b"ZZ")),
         ],
-        wrong_max: 1.0,
+        max_invalid_ratio: 1.0,
         allow_empty: true,
         ..Options::default()
     }
@@ -95,7 +95,7 @@ pub(crate) fn lenient() -> Options {
 
 fn strict() -> Options {
     Options {
-        wrong_max: 0.05,
+        max_invalid_ratio: 0.05,
         allow_empty: false,
         ..lenient()
     }

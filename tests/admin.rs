@@ -17,14 +17,14 @@ use support::{Endpoint, Habit, Load, Metrics, Peer, Program, Scratch, frames, un
 const LIST: &str = "192.0.2.0/24\n198.51.100.7\n";
 const CONFIG: &str = "\
 [reputation]
-actions = [{ name = \"deny\", at-most = 20 }]
+actions = [{ name = \"deny\", max-score = 20 }]
 [[feed]]
 name = \"bad \\\"<b>\\\\\"
 path = \"bad.txt\"
 category = \"worm\"
 [[message]]
 name = \"check-client-ip\"
-set = [{ variable = \"ip_score\", value = \"score\" }, { variable = \"action\", value = \"action\" }]
+vars = [{ name = \"ip_score\", value = \"score\" }, { name = \"action\", value = \"action\" }]
 ";
 const TOKEN: &str = "0123456789abcdef-0123456789abcdef";
 

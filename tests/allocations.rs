@@ -235,7 +235,7 @@ fn judge() -> Judge {
         payload: Some(Arc::new(payload)),
         actions: vec![ActionRule {
             name: "deny".to_owned(),
-            at_most: Score::WORST,
+            max_score: Score::WORST,
         }],
         stale_from: Some(500),
     });

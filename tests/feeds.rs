@@ -61,7 +61,7 @@ fn a_url_is_asked_whether_it_has_something_newer() {
 fn whatever_a_server_does_the_last_good_list_stays() {
     let scratch = Scratch::new();
     let server = Server::start(Answer::ok(BAD));
-    let more = "timeout = \"3s\"\nsize-max = \"1MiB\"\nshrink-max = 0.4";
+    let more = "fetch-timeout = \"3s\"\nsize-max = \"1MiB\"\nshrink-max = 0.4";
     let agent = Program::configured(&config(&scratch, &server, more), &[]);
     assert_eq!(score(&agent), 0);
     let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n192.0.2.2\n".to_vec();
@@ -84,16 +84,16 @@ fn whatever_a_server_does_the_last_good_list_stays() {
         (Answer::new("304 Not Modified", &[], ""), "status 304"),
         (Answer::ok("<html><body>Sign in</body></html>"), "HTML"),
         (Answer::ok(""), "no entry"),
-        (Answer::ok("198.51.100.1\n"), "shrink-max"),
+        (Answer::ok("198.51.100.1\n"), "max-shrink-ratio"),
         (Answer::Raw(cut), "broke off"),
         (Answer::Raw(chunked), "broke off"),
         (Answer::Raw(gzip.concat()), "not be read to its end"),
         (Answer::Raw(head), "cannot be understood"),
         (Answer::new("206 Partial Content", &[], GOOD), "status 206"),
         (Answer::ok("{\"error\":\"rate limit\"}\n"), "no format"),
-        (Answer::Raw(huge), "size-max"),
+        (Answer::Raw(huge), "max-size"),
         (Answer::Raw(b"SSH-2.0-x\r\n".to_vec()), ""),
-        (Answer::Endless, "size-max"),
+        (Answer::Endless, "max-size"),
         (Answer::Stalls, "within the timeout"),
         (Answer::Drips, "within the timeout"),
         (Answer::Closes, ""),
@@ -151,7 +151,7 @@ fn a_server_that_asks_for_a_second_is_asked_again_after_it() {
     let headers = ["Retry-After: 1"];
     let server = Server::start(Answer::new("503 Service Unavailable", &headers, ""));
     // Without that wish it would be half a minute.
-    let agent = Program::configured(&config(&scratch, &server, "interval = \"1s\""), &[]);
+    let agent = Program::configured(&config(&scratch, &server, "refresh-interval = \"1s\""), &[]);
     agent.shows("feed=\"web\"", "status 503");
     server.answers(Answer::ok(BAD));
     until("the list", || score(&agent) == 0);
@@ -177,7 +177,7 @@ fn a_list_that_comes_packed_is_unpacked() {
 fn the_copy_on_disk_serves_while_the_source_is_down() {
     let scratch = Scratch::new();
     let server = Server::start(Answer::new("200 OK", &["ETag: \"one\""], BAD));
-    let config = config(&scratch, &server, "interval = \"1s\"");
+    let config = config(&scratch, &server, "refresh-interval = \"1s\"");
     let agent = Program::configured(&config, &[]);
     assert_eq!(score(&agent), 0);
     agent.stop();
@@ -213,7 +213,7 @@ fn the_copy_on_disk_serves_while_the_source_is_down() {
 fn without_a_copy_a_source_that_is_down_is_said_and_asked_again() {
     let scratch = Scratch::new();
     let server = Server::start(Answer::Closes);
-    let agent = Program::configured(&config(&scratch, &server, "interval = \"1s\""), &[]);
+    let agent = Program::configured(&config(&scratch, &server, "refresh-interval = \"1s\""), &[]);
     agent.says("WARNING: feed \"web\": not used");
     agent.shows("feed=\"web\"", "state=absent");
     assert_eq!(score(&agent), 100);

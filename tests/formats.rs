@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use ip_reputation::formats::{
-    Attributes, Categories, Format, MmdbMatch, MmdbRule, Options, Polarity, Refused, Report,
+    Attributes, Categories, Format, HigherIs, MmdbMatch, MmdbRule, Options, Refused, Report,
     detect, read,
 };
 use ip_reputation::{Confidence, Entry};
@@ -51,9 +51,9 @@ fn options() -> Options {
     let mut file = &sample("iprep-categories.txt")[..];
     Options {
         now: 1_796_083_200,
-        polarity: Some(Polarity::HighIsBad),
+        higher_is: Some(HigherIs::Worse),
         categories: Categories::read(&mut file, &Options::default()).unwrap().0,
-        wrong_max: 0.2,
+        max_invalid_ratio: 0.2,
         ..Options::default()
     }
 }

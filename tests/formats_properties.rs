@@ -12,7 +12,7 @@ mod mmdb;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ip_reputation::formats::{Categories, Format, Options, Polarity};
+use ip_reputation::formats::{Categories, Format, HigherIs, Options};
 use ip_reputation::{Confidence, Prefix};
 use mmdb::{Database, Value};
 use proptest::collection::vec;
@@ -182,7 +182,7 @@ fn options() -> Options {
     let file = format!("0,{first}\n1,{second}\n2,{third}\n");
     Options {
         now: 0,
-        polarity: Some(Polarity::HighIsBad),
+        higher_is: Some(HigherIs::Worse),
         categories: Categories::read(&mut file.as_bytes(), &Options::default())
             .unwrap()
             .0,

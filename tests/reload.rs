@@ -131,7 +131,7 @@ fn a_list_that_goes_bad_never_wipes_the_last_good_one() {
     let bad: [(&str, String); 7] = [
         ("HTML", "<!DOCTYPE html><html>Bad gateway</html>".into()),
         ("no entry", String::new()),
-        ("shrink-max", hosts(40)),
+        ("max-shrink-ratio", hosts(40)),
         (
             "2 entries where 100",
             "# spoa: empty\n".to_owned() + &hosts(2),

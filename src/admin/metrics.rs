@@ -216,7 +216,7 @@ fn agent(text: &mut Exposition, figures: &Figures) {
     );
     let budget = subject.budget.as_secs_f64();
     text.one(
-        "spoa_processing_budget_seconds",
+        "spoa_slow_threshold_seconds",
         Kind::Gauge,
         "What answers are measured against.",
         budget,

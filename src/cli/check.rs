@@ -25,7 +25,7 @@ pub(crate) fn check(file: &Path, offline: bool) -> Result<ExitCode, Failure> {
         Asking::All
     };
     let once = Once::read(&config, asking).map_err(Failure::engine)?;
-    let addresses: Vec<_> = config.agent.listen.iter().flatten().collect();
+    let addresses: Vec<_> = config.agent.bind.iter().flatten().collect();
     let mut faults: Vec<_> = addresses.into_iter().filter_map(|it| fault(it)).collect();
     faults.extend(admin::faults(&config.admin));
     let mut wrong = once.database_errors.len() + faults.len();
@@ -57,12 +57,12 @@ fn fault(address: &str) -> Option<String> {
 /// Lines of other people's lists are wrong now and then, and left out; in a list of one's own, and in
 /// one that is too short for so many of them, that is a mistake.
 fn is_wrong(finding: &Finding) -> bool {
-    let wrong_max = match finding.role {
+    let max_invalid_ratio = match finding.role {
         Role::Allow | Role::Deny | Role::Guard => 0.0,
-        Role::Feed => finding.wrong_max,
+        Role::Feed => finding.max_invalid_ratio,
     };
     let report = finding.good.as_ref().map(|good| &good.report);
-    finding.error.is_some() || report.is_some_and(|report| report.exceeds(wrong_max))
+    finding.error.is_some() || report.is_some_and(|report| report.exceeds(max_invalid_ratio))
 }
 
 fn write(

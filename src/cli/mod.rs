@@ -92,7 +92,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
     surroundings.confine(args, &mut binds, endpoint.address(), files)?;
     log::print_on_a_thread().map_err(Failure::thread)?;
     let endpoint = endpoint.serve()?;
-    let budget = limits.processing_budget;
+    let budget = limits.slow_threshold;
     let builder = builder(args, binds)
         .limits(limits)
         .spare_descriptors(endpoint.descriptors());

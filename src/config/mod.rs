@@ -29,7 +29,7 @@ pub use admin::AdminKeys;
 pub use agent::AgentOptions;
 pub use error::{ConfigError, Problem};
 pub use feed::{Feed, Header, Place, Secret, Specifics};
-pub use policy::{Combining, MessageOption, OwnList, PayloadOption, ReputationOptions, Source};
+pub use policy::{Aggregation, MessageOption, OwnList, PayloadOption, ReputationOptions, Source};
 pub use touches::touches;
 
 use crate::policy::Value;
@@ -220,9 +220,9 @@ impl Config {
                     Value::Action if self.reputation.actions.is_empty() => {
                         "actions in [reputation]"
                     }
-                    Value::Asn if self.reputation.asn.is_none() => "asn in [reputation]",
-                    Value::Country if self.reputation.country.is_none() => {
-                        "country in [reputation]"
+                    Value::Asn if self.reputation.asn_db.is_none() => "asn-db in [reputation]",
+                    Value::Country if self.reputation.country_db.is_none() => {
+                        "country-db in [reputation]"
                     }
                     Value::Payload | Value::PayloadScore if self.payload.is_empty() => {
                         "a [[payload]] rule"

@@ -8,14 +8,14 @@ use toml::Spanned;
 use super::typed::{Name, Ratio};
 use super::{Problems, Specifics};
 use ip_reputation::Confidence;
-use ip_reputation::formats::{Columns, MmdbMatch, MmdbRule, Options, Polarity};
+use ip_reputation::formats::{Columns, HigherIs, MmdbMatch, MmdbRule, Options};
 
 /// What a high number in a feed means.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum PolarityName {
-    HighIsBad,
-    HighIsGood,
+pub(super) enum HigherIsName {
+    Worse,
+    Better,
 }
 
 /// What stands where in a line of CSV. The first column is 0.
@@ -24,10 +24,10 @@ pub(super) enum PolarityName {
 pub(super) struct ColumnsTable {
     separator: Option<String>,
     prefix: usize,
-    number: Option<usize>,
+    value: Option<usize>,
     category: Option<usize>,
     expires: Option<usize>,
-    seen: Option<usize>,
+    last_seen: Option<usize>,
 }
 
 /// What makes a network of a MMDB file bad.
@@ -43,8 +43,8 @@ pub(super) struct RuleTable {
 
 /// The keys as they are written.
 pub(super) struct Given {
-    pub(super) polarity: Option<PolarityName>,
-    pub(super) number_max: Option<Spanned<f64>>,
+    pub(super) higher_is: Option<HigherIsName>,
+    pub(super) max_value: Option<Spanned<f64>>,
     pub(super) columns: Option<Spanned<ColumnsTable>>,
     pub(super) categories: Option<PathBuf>,
     pub(super) sets: Vec<String>,
@@ -55,11 +55,11 @@ pub(super) fn check(given: Given, problems: &mut Problems<'_>) -> Specifics {
     let rules = given.rules.into_iter();
     let rules = rules.filter_map(|rule| rule_of(rule, problems)).collect();
     Specifics {
-        polarity: given.polarity.map(|polarity| match polarity {
-            PolarityName::HighIsBad => Polarity::HighIsBad,
-            PolarityName::HighIsGood => Polarity::HighIsGood,
+        higher_is: given.higher_is.map(|higher_is| match higher_is {
+            HigherIsName::Worse => HigherIs::Worse,
+            HigherIsName::Better => HigherIs::Better,
         }),
-        number_max: number_max(given.number_max, problems),
+        max_value: max_value(given.max_value, problems),
         columns: given
             .columns
             .map_or_else(Columns::default, |columns| columns_of(columns, problems)),
@@ -69,14 +69,14 @@ pub(super) fn check(given: Given, problems: &mut Problems<'_>) -> Specifics {
     }
 }
 
-fn number_max(given: Option<Spanned<f64>>, problems: &mut Problems<'_>) -> f64 {
+fn max_value(given: Option<Spanned<f64>>, problems: &mut Problems<'_>) -> f64 {
     let Some(number) = given else {
-        return Options::default().number_max;
+        return Options::default().max_value;
     };
     if !(number.get_ref().is_finite() && *number.get_ref() > 0.0) {
         problems.add(
             number.span(),
-            "number-max: expected a number above 0, such as 100.0",
+            "max-value: expected a number above 0, such as 100.0",
         );
     }
     number.into_inner()
@@ -96,10 +96,10 @@ fn columns_of(given: Spanned<ColumnsTable>, problems: &mut Problems<'_>) -> Colu
     Columns {
         separator,
         prefix: table.prefix,
-        number: table.number,
+        number: table.value,
         category: table.category,
         expires: table.expires,
-        seen: table.seen,
+        seen: table.last_seen,
     }
 }
 

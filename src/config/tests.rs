@@ -24,7 +24,7 @@ fn every_key_is_understood() {
     use crate::host::log::{LogFormat, LogLevel};
 
     let config = parse(include_str!("every_key.toml")).unwrap();
-    assert_eq!(config.agent.listen.as_deref().unwrap().len(), 2);
+    assert_eq!(config.agent.bind.as_deref().unwrap().len(), 2);
     assert_eq!(config.agent.unix_mode, Some(0o600));
     assert_eq!(config.agent.user.as_deref(), Some("nobody:nogroup"));
     assert_eq!(config.agent.confine, Some(values::When::Require));
@@ -32,7 +32,7 @@ fn every_key_is_understood() {
     assert_eq!(config.agent.log_format, Some(LogFormat::Json));
     assert_eq!(config.source(), Source::Feeds);
     assert_eq!(
-        config.reputation.cache.as_deref(),
+        config.reputation.cache_dir.as_deref(),
         Some(Path::new("/var/cache/spoa"))
     );
     let [file, url] = &config.feeds[..] else {
@@ -44,7 +44,7 @@ fn every_key_is_understood() {
     assert_eq!(url.place, Place::Url("https://192.0.2.1/list".into()));
     assert_eq!(url.interval, Some(Duration::from_mins(10)));
     assert_eq!(url.headers[0].value, Secret::Env("LIST_KEY".into()));
-    assert_eq!(url.size_max, 64 << 20);
+    assert_eq!(url.max_size, 64 << 20);
     assert_eq!(url.ca_file.as_deref(), Some(Path::new("/etc/spoa/ca.pem")));
     assert_eq!(file.ca_file, None, "there is nobody to ask");
     let names: Vec<_> = config
@@ -232,17 +232,17 @@ const WRONG: &[(&str, usize, &str)] = &[
     ),
     ("[[message]]\nname = \"m\"", 2, "sets nothing"),
     (
-        "[[message]]\nname = \"m\"\nset = [{ variable = \"a\", value = \"scor\" }]",
+        "[[message]]\nname = \"m\"\nset = [{ name = \"a\", value = \"scor\" }]",
         3,
         "did you mean \"score\"?",
     ),
     (
-        "[[message]]\nname = \"m\"\nset = [{ variable = \"a-b\", value = \"score\" }]",
+        "[[message]]\nname = \"m\"\nset = [{ name = \"a-b\", value = \"score\" }]",
         3,
         "letters, digits",
     ),
     (
-        "[[message]]\nname = \"m\"\nset = [{ variable = \"a\", value = \"asn\" }]",
+        "[[message]]\nname = \"m\"\nset = [{ name = \"a\", value = \"asn\" }]",
         2,
         "needs asn in [reputation]",
     ),

@@ -142,11 +142,11 @@ impl Engine {
     pub fn start(config: Config) -> Result<Self, MakeError> {
         let (sender, events) = mpsc::channel();
         let mut shelf = Shelf::default();
-        shelf.adopt(lists(&config), config.reputation.cache.clone());
+        shelf.adopt(lists(&config), config.reputation.cache_dir.clone());
         let mut databases = Databases::default();
         databases.adopt(
-            config.reputation.asn.as_ref(),
-            config.reputation.country.as_ref(),
+            config.reputation.asn_db.as_ref(),
+            config.reputation.country_db.as_ref(),
         );
         let watch = start_watch(&sender);
         let mut engine = Self {
@@ -304,11 +304,13 @@ impl Engine {
             let folder = folder.display();
             warn!(%folder, "{folder} was shut off at the start; start the agent again to have it read");
         }
-        self.shelf
-            .adopt(lists(&self.config), self.config.reputation.cache.clone());
+        self.shelf.adopt(
+            lists(&self.config),
+            self.config.reputation.cache_dir.clone(),
+        );
         let reputation = &self.config.reputation;
         self.databases
-            .adopt(reputation.asn.as_ref(), reputation.country.as_ref());
+            .adopt(reputation.asn_db.as_ref(), reputation.country_db.as_ref());
         self.follow();
         self.shelf.read_copies(now(), &self.aside);
         self.read_files(true);

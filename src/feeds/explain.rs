@@ -112,7 +112,7 @@ impl<'a> Explanation<'a> {
             None => write!(to, ", nobody knows it")?,
         }
         if self.shadow_score != self.score {
-            write!(to, ", {} with feeds in dry-run", self.shadow_score)?;
+            write!(to, ", {} with feeds in shadow", self.shadow_score)?;
         }
         for (name, value) in [("action", self.action), ("category", self.category)] {
             if let Some(value) = value {
@@ -168,7 +168,7 @@ impl<'a> Line<'a> {
                 Part::Counts => "counts",
                 Part::Outdone => "outdone",
                 Part::Overruled => "overruled",
-                Part::DryRun => "dry-run",
+                Part::Shadow => "shadow",
                 Part::Expired => "expired",
             },
             category: entry.category,

@@ -56,7 +56,7 @@ pub struct Finding {
     /// Whether it is older than its `stale-after`.
     pub stale: bool,
     /// The share of its lines that may be wrong.
-    pub wrong_max: f64,
+    pub max_invalid_ratio: f64,
 }
 
 impl Once {
@@ -66,7 +66,7 @@ impl Once {
     /// If no policy can be made of it.
     pub fn read(config: &Config, asking: Asking) -> Result<Self, MakeError> {
         let (mut shelf, here) = (Shelf::default(), Aside::default());
-        let cache = config.reputation.cache.clone();
+        let cache = config.reputation.cache_dir.clone();
         shelf.adopt(lists(config), cache.filter(|_| asking != Asking::All));
         shelf.read_copies(now(), &here);
         shelf.forget_cache();
@@ -76,7 +76,7 @@ impl Once {
         }
         let mut databases = Databases::default();
         let reputation = &config.reputation;
-        databases.adopt(reputation.asn.as_ref(), reputation.country.as_ref());
+        databases.adopt(reputation.asn_db.as_ref(), reputation.country_db.as_ref());
         let notes = databases.read(true, &here);
         let made = snapshot::make(config, &shelf, &databases, now(), &here)?;
         let is_asked = |list: &List| match list.feed.place {
@@ -93,7 +93,7 @@ impl Once {
             }),
             good: kept.good,
             from_cache: kept.from_cache,
-            wrong_max: kept.list.feed.wrong_max,
+            max_invalid_ratio: kept.list.feed.max_invalid_ratio,
         });
         Ok(Self {
             policy: made.policy,

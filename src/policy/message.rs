@@ -18,7 +18,7 @@ pub enum Value {
     /// The score of the address, UINT32, 0..=100.
     Score,
     /// Whether some feed or list knows the address, boolean.
-    Known,
+    Listed,
     /// What kind of badness the address is known for, string. None: removed.
     Category,
     /// The feed or list that counted most, string. None: removed.
@@ -48,7 +48,7 @@ impl Value {
     /// Every value, in the order in which documents list them.
     pub const ALL: [Self; 13] = [
         Self::Score,
-        Self::Known,
+        Self::Listed,
         Self::Category,
         Self::Feed,
         Self::Reason,
@@ -67,7 +67,7 @@ impl Value {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Score => "score",
-            Self::Known => "known",
+            Self::Listed => "listed",
             Self::Category => "category",
             Self::Feed => "feed",
             Self::Reason => "reason",
@@ -87,7 +87,7 @@ impl Value {
         matches!(
             self,
             Self::Score
-                | Self::Known
+                | Self::Listed
                 | Self::Category
                 | Self::Feed
                 | Self::Reason

@@ -37,7 +37,7 @@ pub struct ActionRule {
     /// What the variable is set to.
     pub name: String,
     /// The highest score that it stands for.
-    pub at_most: Score,
+    pub max_score: Score,
 }
 
 /// What a [`Policy`] is made of. The default is the agent without a configuration.
@@ -146,7 +146,7 @@ impl Policy {
     /// The same, with its place among the actions.
     pub(super) fn action_at(&self, score: Score) -> Option<(usize, &str)> {
         let mut actions = self.actions.iter().enumerate();
-        let found = actions.find(|(_, action)| score <= action.at_most);
+        let found = actions.find(|(_, action)| score <= action.max_score);
         found.map(|(place, action)| (place, &action.name[..]))
     }
 }
@@ -201,7 +201,7 @@ pub enum PolicyError {
         /// The other.
         second: String,
         /// Their threshold.
-        at_most: u8,
+        max_score: u8,
     },
 }
 
@@ -230,10 +230,10 @@ impl fmt::Display for PolicyError {
             Self::SameThreshold {
                 first,
                 second,
-                at_most,
+                max_score,
             } => write!(
                 f,
-                "the actions {first} and {second} are both for scores of at most {at_most}; \
+                "the actions {first} and {second} are both for scores of at most {max_score}; \
                  change one"
             ),
         }
@@ -280,9 +280,9 @@ fn check_actions(actions: &mut [ActionRule]) -> Result<(), PolicyError> {
     if actions.iter().any(|action| action.name.is_empty()) {
         return Err(PolicyError::NamelessAction);
     }
-    actions.sort_by_key(|action| action.at_most);
+    actions.sort_by_key(|action| action.max_score);
     let same = actions.windows(2).find_map(|two| match two {
-        [first, second] if first.at_most == second.at_most => Some((first, second)),
+        [first, second] if first.max_score == second.max_score => Some((first, second)),
         _ => None,
     });
     match same {
@@ -290,7 +290,7 @@ fn check_actions(actions: &mut [ActionRule]) -> Result<(), PolicyError> {
         Some((first, second)) => Err(PolicyError::SameThreshold {
             first: first.name.clone(),
             second: second.name.clone(),
-            at_most: first.at_most.value(),
+            max_score: first.max_score.value(),
         }),
     }
 }
@@ -342,9 +342,9 @@ mod tests {
 
     #[test]
     fn the_lowest_threshold_that_a_score_does_not_exceed_is_the_action() {
-        let rule = |name: &str, at_most| ActionRule {
+        let rule = |name: &str, max_score| ActionRule {
             name: name.to_owned(),
-            at_most: Score::new(at_most).unwrap(),
+            max_score: Score::new(max_score).unwrap(),
         };
         let policy = |actions| {
             Policy::new(PolicyTerms {

@@ -165,7 +165,7 @@ mod tests {
     fn of(action: &str, source: Source) -> Policy {
         let action = ActionRule {
             name: action.to_owned(),
-            at_most: Score::WORST,
+            max_score: Score::WORST,
         };
         Policy::new(PolicyTerms {
             actions: vec![action],

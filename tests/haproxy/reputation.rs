@@ -142,7 +142,7 @@ fn one_connection_many_clients(version: Version) {
 /// The addresses of the tests' own clients: 127.0.0.0/8 is private space, so the guard is off.
 const OWN: &str = r#"
 [reputation]
-guard-private = false
+ignore-private = false
 [[feed]]
 name = "listed"
 path = "listed.txt"

@@ -69,7 +69,7 @@ fn a_clock_that_is_stepped_moves_what_goes_by_dates_and_nothing_else() {
         "spoa.toml",
         format!(
             "[reputation]\ncache = \"cache\"\n\
-             [[feed]]\nname = \"own\"\npath = \"own.csv\"\nformat = \"csv\"\npolarity = \"high-is-bad\"\n\
+             [[feed]]\nname = \"own\"\npath = \"own.csv\"\nformat = \"csv\"\npolarity = \"worse\"\n\
              stale-after = \"2h\"\nhalf-life = \"365d\"\n\
              [[feed]]\nname = \"web\"\nurl = \"{url}\"\ninterval = \"1s\"\nstale-after = \"2h\"\n"
         ),

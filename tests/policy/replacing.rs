@@ -26,7 +26,7 @@ fn policy(number: u8) -> Policy {
         },
         actions: vec![ActionRule {
             name: number.to_string(),
-            at_most: Score::BEST,
+            max_score: Score::BEST,
         }],
         ..PolicyTerms::default()
     };

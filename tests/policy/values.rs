@@ -12,7 +12,7 @@ use Became::{Gone, Number, Truth};
 
 const ABOUT_THE_ADDRESS: [Value; 6] = [
     Value::Score,
-    Value::Known,
+    Value::Listed,
     Value::Category,
     Value::Feed,
     Value::Reason,
@@ -273,9 +273,9 @@ fn a_named_argument_is_the_only_one_that_counts() {
 
 #[test]
 fn the_action_is_that_of_the_lowest_threshold_that_holds() {
-    let rule = |name: &str, at_most| ActionRule {
+    let rule = |name: &str, max_score| ActionRule {
         name: name.to_owned(),
-        at_most: Score::new(at_most).unwrap(),
+        max_score: Score::new(max_score).unwrap(),
     };
     let mut judge = judge(PolicyTerms {
         messages: vec![message("m", &[Value::Action])],

@@ -145,7 +145,7 @@ fn ask_fixed(mut case: Case<IpReputation<Random>>) -> Case<IpReputation<Random>>
 #[library_benchmark]
 #[bench::random(random())]
 #[bench::table_score(table(&[Value::Score]))]
-#[bench::table_known_category_reason(table(&[Value::Score, Value::Known, Value::Category, Value::Reason]))]
+#[bench::table_known_category_reason(table(&[Value::Score, Value::Listed, Value::Category, Value::Reason]))]
 #[bench::payload_1kb(payload())]
 fn ask_policy(mut case: Case<Judge>) -> Case<Judge> {
     answer(black_box(&mut case));

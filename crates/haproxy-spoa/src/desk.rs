@@ -57,7 +57,7 @@ impl<H> Desk<H> {
             replies,
             counters: Counters::default(),
             refusals: Refusals::default(),
-            latency: Latency::new(limits.processing_budget),
+            latency: Latency::new(limits.slow_threshold),
             limits,
             drain: None,
             earliest: None,

@@ -29,7 +29,7 @@ pub struct Limits {
     pub linger_timeout: Duration,
     /// Answers that took longer than this are counted. Default 10 ms, the `timeout processing` of
     /// the sample configurations.
-    pub processing_budget: Duration,
+    pub slow_threshold: Duration,
     /// How long a worker that has nothing to do looks for work before it sleeps. It buys the time
     /// that the kernel takes to wake a thread, and pays with its core. Default 0: it sleeps at once.
     pub busy_poll: Duration,
@@ -56,7 +56,7 @@ impl Default for Limits {
             drain_timeout: Duration::from_secs(5),
             drain_grace: Duration::from_millis(50),
             linger_timeout: Duration::from_secs(2),
-            processing_budget: Duration::from_millis(10),
+            slow_threshold: Duration::from_millis(10),
             busy_poll: Duration::ZERO,
             deferred_per_connection: 1024,
             deferred_per_worker: 65_536,

@@ -119,7 +119,7 @@ pub fn fetch(
             200 if target.is_tls() && !says_its_end(&body, &parts.headers) => {
                 return Err(SourceError::Http(WITHOUT_END.into()));
             }
-            200 => return receive(body, &parts.headers, feed.size_max, now),
+            200 => return receive(body, &parts.headers, feed.max_size, now),
             304 if is_conditional => return Ok(Answer::NotModified),
             301 | 302 | 303 | 307 | 308 => target = target.redirected(&parts.headers)?,
             status => {
@@ -138,16 +138,16 @@ pub fn fetch(
 fn receive(
     body: Body,
     headers: &HeaderMap,
-    size_max: u64,
+    max_size: u64,
     now: u32,
 ) -> Result<Answer, SourceError> {
     let declared = body.content_length();
-    if declared.is_some_and(|len| len > size_max) {
-        return Err(SourceError::TooBig { max: size_max });
+    if declared.is_some_and(|len| len > max_size) {
+        return Err(SourceError::TooBig { max: max_size });
     }
     let room = declared.unwrap_or(0).min(FIRST_ROOM);
     let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
-    let mut reader = body.into_reader().take(size_max.saturating_add(1));
+    let mut reader = body.into_reader().take(max_size.saturating_add(1));
     reader
         .read_to_end(&mut bytes)
         .map_err(|error| match error.kind() {
@@ -157,8 +157,8 @@ fn receive(
             _ => SourceError::Http(format!("the answer broke off: {error}")),
         })?;
     let len = bytes.len() as u64;
-    if len > size_max {
-        return Err(SourceError::TooBig { max: size_max });
+    if len > max_size {
+        return Err(SourceError::TooBig { max: max_size });
     }
     if let Some(declared) = declared.filter(|declared| *declared != len) {
         let what = format!("the answer broke off after {len} of {declared} bytes");

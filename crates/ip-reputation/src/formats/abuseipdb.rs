@@ -213,7 +213,7 @@ mod tests {
             {"ipAddress":"203.0.113.8","abuseConfidenceScore":1,"lastReportedAt":"soon"}
             ]}"#;
         let options = Options {
-            wrong_max: 1.0,
+            max_invalid_ratio: 1.0,
             ..Options::default()
         };
         let (entries, report) = outcome(Format::AbuseIpdb, &options, feed.as_bytes()).unwrap();
@@ -223,7 +223,7 @@ mod tests {
         let wrong = report.first_wrong[1].to_string();
         assert!(wrong.starts_with("record 3: "), "{wrong}");
         let refused = refusal(Format::AbuseIpdb, &Options::default(), feed);
-        let start = "13 of 14 records are wrong, more than wrong-max allows; record 2: ";
+        let start = "13 of 14 records are wrong, more than max-invalid-ratio allows; record 2: ";
         assert!(refused.starts_with(start), "{refused}");
     }
 

@@ -11,7 +11,7 @@
 
 use super::item::{Expected, Item};
 use super::moment;
-use super::options::{Columns, Options, Polarity};
+use super::options::{Columns, HigherIs, Options};
 use super::output::{Evidence, Output};
 use super::text::{LineFormat, Text};
 use super::{Refused, word};
@@ -20,14 +20,14 @@ use super::{Refused, word};
 const COLUMNS_MAX: usize = 64;
 
 const QUOTE: Expected = "a quote that is closed before a separator or the end of the line";
-const NUMBER: Expected = "a number from 0 to number-max in its column";
+const NUMBER: Expected = "a number from 0 to max-value in its column";
 const WORD: Expected = "a category of at most 64 printable characters";
 const MOMENT: Expected = "a time such as 2026-12-01T00:00:00Z, or seconds since 1970,";
 
 /// The reader of columns.
 pub(super) struct Csv<'a> {
     options: &'a Options,
-    polarity: Option<Polarity>,
+    higher_is: Option<HigherIs>,
     has_begun: bool,
     fields: Fields,
 }
@@ -35,13 +35,13 @@ pub(super) struct Csv<'a> {
 impl<'a> Csv<'a> {
     /// Fails if the numbers may mean one thing or the opposite.
     pub(super) fn new(options: &'a Options) -> Result<Self, Refused> {
-        let polarity = match options.columns.number {
-            Some(_) => Some(options.stated_polarity()?),
+        let higher_is = match options.columns.number {
+            Some(_) => Some(options.stated_direction()?),
             None => None,
         };
         Ok(Self {
             options,
-            polarity,
+            higher_is,
             has_begun: false,
             fields: Fields::default(),
         })
@@ -55,12 +55,12 @@ impl<'a> Csv<'a> {
             seen,
             ..
         } = self.options.columns;
-        let confidence = match (number, self.polarity) {
-            (Some(column), Some(polarity)) => {
+        let confidence = match (number, self.higher_is) {
+            (Some(column), Some(higher_is)) => {
                 let number = str::from_utf8(self.fields.at(column)).ok();
                 let number = number.and_then(|text| text.parse().ok());
                 let confidence =
-                    number.and_then(|number| self.options.confidence_of(number, polarity));
+                    number.and_then(|number| self.options.confidence_of(number, higher_is));
                 confidence.ok_or(NUMBER)?
             }
             _ => self.options.confidence,
@@ -187,9 +187,9 @@ mod tests {
     use crate::formats::Format;
     use crate::formats::tests::{parts, refusal};
 
-    fn stated(polarity: Polarity) -> Options {
+    fn stated(higher_is: HigherIs) -> Options {
         Options {
-            polarity: Some(polarity),
+            higher_is: Some(higher_is),
             ..Options::default()
         }
     }
@@ -207,7 +207,7 @@ mod tests {
             203.0.113.7,12.5\n\
             # comment\n\
             203.0.113.8,50,,9999-12-31T23:59:59Z\n";
-        let (entries, wrong) = read(&stated(Polarity::HighIsBad), feed);
+        let (entries, wrong) = read(&stated(HigherIs::Worse), feed);
         assert_eq!(wrong, [""; 0]);
         assert_eq!(
             entries,
@@ -220,10 +220,10 @@ mod tests {
                 "203.0.113.8 0.5",
             ]
         );
-        let (entries, _) = read(&stated(Polarity::HighIsGood), feed);
+        let (entries, _) = read(&stated(HigherIs::Better), feed);
         assert_eq!(entries[0], "203.0.113.0/24 0.85 scanner until 1796083200");
         assert_eq!(entries[1], "2001:db8::1 1 until 1796083200");
-        assert!(refusal(Format::Csv, &Options::default(), feed).contains("polarity"));
+        assert!(refusal(Format::Csv, &Options::default(), feed).contains("higher_is"));
     }
 
     #[test]
@@ -253,7 +253,7 @@ mod tests {
             203.0.113.2,-1\n203.0.113.3,NaN\n203.0.113.4\n203.0.113.5,\n\
             203.0.113.6,1,a\x07b\n203.0.113.7,1,a,tomorrow\n203.0.113.8,1,a,1796083200000\n\
             \"203.0.113.9,1\n\"203.0.113.9\"x,1\n";
-        let (entries, wrong) = read(&stated(Polarity::HighIsBad), feed);
+        let (entries, wrong) = read(&stated(HigherIs::Worse), feed);
         assert_eq!(entries, [""; 0]);
         let expected = [
             NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, WORD, MOMENT, MOMENT, QUOTE, QUOTE,
@@ -267,21 +267,18 @@ mod tests {
     #[test]
     fn only_the_first_line_may_be_a_header() {
         let (entries, wrong) = read(
-            &stated(Polarity::HighIsBad),
+            &stated(HigherIs::Worse),
             "# of ours\nip,score\n203.0.113.1,1\nip,score\n",
         );
         assert_eq!((entries.len(), wrong.len()), (1, 1));
-        let (_, wrong) = read(
-            &stated(Polarity::HighIsBad),
-            "example.com,1\n203.0.113.1,1\n",
-        );
+        let (_, wrong) = read(&stated(HigherIs::Worse), "example.com,1\n203.0.113.1,1\n");
         assert_eq!(wrong.len(), 1);
     }
 
     #[test]
     fn columns_without_end_cost_nothing() {
         let feed = format!("203.0.113.1,1{}", ",".repeat(4000));
-        let (entries, wrong) = read(&stated(Polarity::HighIsBad), &feed);
+        let (entries, wrong) = read(&stated(HigherIs::Worse), &feed);
         assert_eq!((entries.len(), wrong.len()), (1, 0));
     }
 }

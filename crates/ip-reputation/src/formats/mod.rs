@@ -16,11 +16,11 @@
 //! | `netset` | the same | the feed's | category, date and number of entries in comments |
 //! | `drop-text` | `192.0.2.0/24 ; SBL000001` | the feed's | dates in comments |
 //! | `drop-json` | `{"cidr":"192.0.2.0/24"}` | the feed's | date, number of entries |
-//! | `csv` | `203.0.113.0/24,15,scanner,1796083200` | number, polarity stated | category, expiry, last seen |
+//! | `csv` | `203.0.113.0/24,15,scanner,1796083200` | number, higher_is stated | category, expiry, last seen |
 //! | `suricata-iprep` | `203.0.113.0/24,1,88` | number / 127 | category |
 //! | `abuseipdb` | `{"ipAddress":"203.0.113.5","abuseConfidenceScore":97}` | number / 100 | last seen, date |
 //! | `ipset-save` | `add bl 203.0.113.0/24 timeout 300` | the feed's | expiry |
-//! | `haproxy-map` | `203.0.113.0/24 15` | number, polarity stated | |
+//! | `haproxy-map` | `203.0.113.0/24 15` | number, higher_is stated | |
 //! | `mmdb` | none | that of a rule | category of the rule, date |
 //!
 //! A line that cannot be read is counted and named, and the others are used; a feed of which too
@@ -57,7 +57,7 @@ pub use attributes::{Attributes, NoDatabase};
 pub use contents::Contents;
 pub use detect::{Unrecognised, detect};
 pub use format::{Format, UnknownFormat};
-pub use options::{Categories, Columns, MmdbMatch, MmdbRule, Options, Polarity};
+pub use options::{Categories, Columns, HigherIs, MmdbMatch, MmdbRule, Options};
 pub use output::Sink;
 pub use refused::Refused;
 pub use report::{NAMED_MAX, Report, Wrong};
@@ -153,7 +153,7 @@ fn dispatch(
 }
 
 impl Categories {
-    /// Reads Suricata's categories file. Of the options, only `wrong_max` and `allow_empty` count.
+    /// Reads Suricata's categories file. Of the options, only `max_invalid_ratio` and `allow_empty` count.
     ///
     /// # Errors
     /// As [`read`].
@@ -180,8 +180,9 @@ fn judge(mut report: Report, options: &Options) -> Result<Report, Refused> {
 /// their share, as long as most of the list is right. Error pages and other texts are not.
 fn check_wrong(report: &Report, options: &Options) -> Result<(), Refused> {
     let right = report.lines - report.wrong;
-    let is_slip = report.wrong <= WRONG_FEW && report.wrong < right && options.wrong_max > 0.0;
-    if report.exceeds(options.wrong_max) && !is_slip {
+    let is_slip =
+        report.wrong <= WRONG_FEW && report.wrong < right && options.max_invalid_ratio > 0.0;
+    if report.exceeds(options.max_invalid_ratio) && !is_slip {
         return Err(Refused::TooManyWrong(Box::new(report.clone())));
     }
     Ok(())

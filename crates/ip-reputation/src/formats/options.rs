@@ -7,11 +7,11 @@ use crate::Confidence;
 
 /// Which end of a feed's numbers is the bad one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Polarity {
+pub enum HigherIs {
     /// The highest number is the worst address, 0 is a good one.
-    HighIsBad,
+    Worse,
     /// 0 is the worst address, the highest number a good one.
-    HighIsGood,
+    Better,
 }
 
 /// What [`read`](super::read) has to know besides the bytes. The default suits the formats without
@@ -24,9 +24,9 @@ pub struct Options {
     /// What an entry without a number says.
     pub confidence: Confidence,
     /// CSV and HAProxy maps: there is no default, since half of the feeds mean the opposite.
-    pub polarity: Option<Polarity>,
+    pub higher_is: Option<HigherIs>,
     /// CSV and HAProxy maps: the highest number there is. 0 is the lowest.
-    pub number_max: f64,
+    pub max_value: f64,
     /// CSV: what stands where.
     pub columns: Columns,
     /// Suricata: the names of the categories.
@@ -37,7 +37,7 @@ pub struct Options {
     pub rules: Vec<MmdbRule>,
     /// The share of wrong lines, 0 to 1, above which the feed is refused if they are more than
     /// [`WRONG_FEW`](super::WRONG_FEW) or half of it. With 0 no line may be wrong.
-    pub wrong_max: f64,
+    pub max_invalid_ratio: f64,
     /// Whether a feed without entries is taken for what it is.
     pub allow_empty: bool,
 }
@@ -47,13 +47,13 @@ impl Default for Options {
         Self {
             now: 0,
             confidence: Confidence::FULL,
-            polarity: None,
-            number_max: 100.0,
+            higher_is: None,
+            max_value: 100.0,
             columns: Columns::default(),
             categories: Categories::default(),
             sets: Vec::new(),
             rules: Vec::new(),
-            wrong_max: 0.05,
+            max_invalid_ratio: 0.05,
             allow_empty: false,
         }
     }
@@ -61,21 +61,21 @@ impl Default for Options {
 
 impl Options {
     /// Fails if the numbers of the feed may mean one thing or the opposite.
-    pub(super) fn stated_polarity(&self) -> Result<Polarity, Refused> {
-        self.polarity.ok_or(Refused::Unstated(
-            "polarity: whether the highest number of the feed is the worst or the best address",
+    pub(super) fn stated_direction(&self) -> Result<HigherIs, Refused> {
+        self.higher_is.ok_or(Refused::Unstated(
+            "higher_is: whether the highest number of the feed is the worst or the best address",
         ))
     }
 
-    /// The confidence that a feed's number stands for, if it is one of 0 to `number_max`.
-    pub(super) fn confidence_of(&self, number: f64, polarity: Polarity) -> Option<Confidence> {
-        if !(0.0..=self.number_max).contains(&number) {
+    /// The confidence that a feed's number stands for, if it is one of 0 to `max_value`.
+    pub(super) fn confidence_of(&self, number: f64, higher_is: HigherIs) -> Option<Confidence> {
+        if !(0.0..=self.max_value).contains(&number) {
             return None;
         }
-        let ratio = number / self.number_max;
-        Some(Confidence::ratio(match polarity {
-            Polarity::HighIsBad => ratio,
-            Polarity::HighIsGood => 1.0 - ratio,
+        let ratio = number / self.max_value;
+        Some(Confidence::ratio(match higher_is {
+            HigherIs::Worse => ratio,
+            HigherIs::Better => 1.0 - ratio,
         }))
     }
 }
@@ -92,7 +92,7 @@ pub struct Columns {
     pub separator: u8,
     /// An address, a prefix or a range.
     pub prefix: usize,
-    /// A number from 0 to [`Options::number_max`]; every line must have one.
+    /// A number from 0 to [`Options::max_value`]; every line must have one.
     pub number: Option<usize>,
     /// A word; may be empty or missing.
     pub category: Option<usize>,

@@ -55,7 +55,7 @@ impl fmt::Display for Refused {
             Self::TooManyWrong(report) => {
                 write!(
                     f,
-                    "{} of {} {}s are wrong, more than wrong-max allows",
+                    "{} of {} {}s are wrong, more than max-invalid-ratio allows",
                     report.wrong,
                     report.lines,
                     report.unit()

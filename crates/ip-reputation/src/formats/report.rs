@@ -48,10 +48,10 @@ pub struct Report {
 impl Report {
     /// Whether more than this share of its lines are wrong.
     #[must_use]
-    pub fn exceeds(&self, wrong_max: f64) -> bool {
+    pub fn exceeds(&self, max_invalid_ratio: f64) -> bool {
         #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
         let (wrong, lines) = (self.wrong as f64, self.lines as f64);
-        wrong > wrong_max * lines
+        wrong > max_invalid_ratio * lines
     }
 
     /// What it consists of: a line or a record.

@@ -92,7 +92,7 @@ mod tests {
 
     fn categories(file: &str) -> Categories {
         let options = Options {
-            wrong_max: 1.0,
+            max_invalid_ratio: 1.0,
             ..Options::default()
         };
         Categories::read(&mut file.as_bytes(), &options).unwrap().0

@@ -25,7 +25,7 @@ pub(super) fn outcome(format: Format, options: &Options, feed: &[u8]) -> Outcome
 /// The entries of a feed, and its wrong lines: `7 203.0.113.256: an address`.
 pub(super) fn parts(format: Format, options: &Options, feed: &str) -> (Vec<String>, Vec<String>) {
     let options = Options {
-        wrong_max: 1.0,
+        max_invalid_ratio: 1.0,
         allow_empty: true,
         ..options.clone()
     };
@@ -61,7 +61,7 @@ fn texts() -> impl Iterator<Item = Format> {
 
 fn stated() -> Options {
     Options {
-        polarity: Some(Polarity::HighIsBad),
+        higher_is: Some(HigherIs::Worse),
         ..Options::default()
     }
 }
@@ -125,7 +125,7 @@ fn more_wrong_lines_than_allowed_refuse_a_feed() {
     let refused = refusal(Format::Plain, &stated(), &feed(6, 94));
     assert_eq!(
         refused,
-        "6 of 100 lines are wrong, more than wrong-max allows; line 1: \"nonsense\" where an \
+        "6 of 100 lines are wrong, more than max-invalid-ratio allows; line 1: \"nonsense\" where an \
          address, a prefix or a range was expected"
     );
     let none = strict();
@@ -142,7 +142,7 @@ fn more_wrong_lines_than_allowed_refuse_a_feed() {
 
 fn strict() -> Options {
     Options {
-        wrong_max: 0.0,
+        max_invalid_ratio: 0.0,
         ..stated()
     }
 }
@@ -243,7 +243,7 @@ impl Read for Breaks<'_> {
 fn an_input_that_breaks_off_is_never_a_feed() {
     for format in Format::ALL {
         let options = Options {
-            wrong_max: 1.0,
+            max_invalid_ratio: 1.0,
             rules: vec![MmdbRule {
                 on: MmdbMatch::Asn(64_496),
                 confidence: crate::Confidence::FULL,

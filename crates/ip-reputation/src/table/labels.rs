@@ -12,7 +12,7 @@ use super::terms::Role;
 pub struct Label(u16);
 
 impl Label {
-    /// Nobody decided: all that covers the address has expired or is in dry-run.
+    /// Nobody decided: all that covers the address has expired or is in shadow.
     pub(super) const NONE: Self = Self(0);
 
     /// Where its name stands among [`Table::labels`](super::Table::labels).

@@ -117,7 +117,7 @@ fn an_entry_counts_until_it_expires_and_what_has_expired_is_not_taken() {
 #[test]
 fn contributions_say_what_became_of_each_entry() {
     let dry = FeedTerms {
-        dry_run: true,
+        shadow: true,
         ..half("dry")
     };
     let strong = FeedTerms {
@@ -140,7 +140,7 @@ fn contributions_say_what_became_of_each_entry() {
         told,
         [
             ("weak", 28, Part::Counts),
-            ("dry", 26, Part::DryRun),
+            ("dry", 26, Part::Shadow),
             ("strong", 25, Part::Leads),
             ("weak", 24, Part::Outdone),
         ]
