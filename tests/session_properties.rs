@@ -167,12 +167,9 @@ proptest! {
         }
         waiting.sort_by_key(|(order, ..)| *order);
         for (_, way, mut deferred) in waiting {
-            match way {
-                1 => drop(deferred),
-                _ => {
-                    deferred.set_var(Scope::Request, "late", true);
-                    deferred.send();
-                }
+            if way > 1 {
+                deferred.set_var(Scope::Request, "late", true);
+                deferred.send();
             }
         }
         let deferred = ways.iter().filter(|(way, _)| *way > 0).count().min(per_connection);
@@ -187,6 +184,6 @@ proptest! {
         }
         prop_assert!(bytes.is_empty());
         ids.sort_unstable();
-        prop_assert_eq!(ids, Vec::from_iter(0..ways.len() as u64));
+        prop_assert!(ids.into_iter().eq(0..ways.len() as u64));
     }
 }
