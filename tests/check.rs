@@ -208,19 +208,19 @@ fn what_the_agent_would_not_start_with_is_wrong() {
     scratch.write("short", "secret\n");
     let ended = check(
         &scratch,
-        "[agent]\nlisten = [\"127.0.0.1:0\", \"localhost\"]\n\
-         [admin]\nlisten = \"0.0.0.0:12346\"\ntoken-file = \"short\"\n",
+        "[agent]\nbind = [\"127.0.0.1:0\", \"localhost\"]\n\
+         [admin]\nbind = \"0.0.0.0:12346\"\ntoken-file = \"short\"\n",
     );
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let admin = if cfg!(feature = "admin") {
         [
-            "[admin] listen: WRONG: 0.0.0.0:12346 ",
+            "[admin] bind: WRONG: 0.0.0.0:12346 ",
             "[admin] token-file: WRONG: ",
         ]
     } else {
         ["[admin]: WRONG: ", "without the feature admin"]
     };
-    for part in admin.into_iter().chain(["listen \"localhost\": WRONG: "]) {
+    for part in admin.into_iter().chain(["bind \"localhost\": WRONG: "]) {
         assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
     }
     assert!(!ended.stdout.contains("127.0.0.1:0"), "{}", ended.stdout);

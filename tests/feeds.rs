@@ -17,7 +17,7 @@ const GOOD: &str = "192.0.2.2\n198.51.100.1\n";
 fn config(scratch: &Scratch, server: &Server, more: &str) -> PathBuf {
     let url = server.url("/list.txt");
     let text = format!(
-        "[reputation]\ncache = \"cache\"\n[[feed]]\nname = \"web\"\nurl = \"{url}\"\n{more}\n"
+        "[reputation]\ncache-dir = \"cache\"\n[[feed]]\nname = \"web\"\nurl = \"{url}\"\n{more}\n"
     );
     scratch.write("spoa.toml", text)
 }
@@ -61,7 +61,7 @@ fn a_url_is_asked_whether_it_has_something_newer() {
 fn whatever_a_server_does_the_last_good_list_stays() {
     let scratch = Scratch::new();
     let server = Server::start(Answer::ok(BAD));
-    let more = "fetch-timeout = \"3s\"\nsize-max = \"1MiB\"\nshrink-max = 0.4";
+    let more = "fetch-timeout = \"3s\"\nmax-size = \"1MiB\"\nmax-shrink-ratio = 0.4";
     let agent = Program::configured(&config(&scratch, &server, more), &[]);
     assert_eq!(score(&agent), 0);
     let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n192.0.2.2\n".to_vec();

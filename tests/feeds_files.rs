@@ -23,7 +23,7 @@ const BAD: &str = "192.0.2.1\n198.51.100.1\n";
 const GOOD: &str = "192.0.2.2\n198.51.100.1\n";
 
 /// A list in trouble, and another one beside it.
-const CONFIG: &str = "[[feed]]\nname = \"own\"\npath = \"own.txt\"\nsize-max = \"4MiB\"\n\
+const CONFIG: &str = "[[feed]]\nname = \"own\"\npath = \"own.txt\"\nmax-size = \"4MiB\"\n\
     [[feed]]\nname = \"beside\"\npath = \"beside.txt\"\n";
 
 /// What the agent may take at the most, in KiB; without any of these files it takes 20 MiB.

@@ -18,7 +18,7 @@ const GOOD: &str = "192.0.2.2\n198.51.100.1\n";
 /// A configuration with one feed from this URL, which trusts the CA in `ca.pem`.
 fn config(scratch: &Scratch, url: &str, more: &str) -> PathBuf {
     let text = format!(
-        "[reputation]\ncache = \"cache\"\n[[feed]]\nname = \"web\"\nurl = \"{url}\"\n\
+        "[reputation]\ncache-dir = \"cache\"\n[[feed]]\nname = \"web\"\nurl = \"{url}\"\n\
          ca-file = \"ca.pem\"\n{more}\n"
     );
     scratch.write("spoa.toml", text)

@@ -16,9 +16,9 @@ fn config(scratch: &Scratch) -> PathBuf {
     scratch.write(
         "spoa.toml",
         "[reputation]\nactions = [{ name = \"deny\", max-score = 30 }]\n\
-         [[feed]]\nname = \"strong\"\npath = \"strong\"\nweight = 0.8\ncategory = \"scanner\"\n\
+         [[feed]]\nname = \"strong\"\npath = \"strong\"\nweight = 0.8\ndefault-category = \"scanner\"\n\
          [[feed]]\nname = \"weak\"\npath = \"weak\"\nweight = 0.5\n\
-         [[feed]]\nname = \"trial\"\npath = \"weak\"\ndry-run = true\n\
+         [[feed]]\nname = \"trial\"\npath = \"weak\"\nshadow = true\n\
          [allow]\nprefixes = [\"192.0.2.9\"]\n[deny]\nprefixes = [\"2001:db8::/32\"]\n",
     )
 }

@@ -284,7 +284,7 @@ impl Oracle<'_> {
         let role = self.role(now, false);
         assert_eq!(verdict.ruled_by(now), role, "{address} at {now}");
         let known = matches!(role, Some(Role::Allow | Role::Deny | Role::Feed));
-        assert_eq!(verdict.is_known(now), known);
+        assert_eq!(verdict.is_listed(now), known);
         let seen = self.seen(now);
         assert_eq!(verdict.freshest(now), seen.last().copied());
         assert_eq!(verdict.oldest(now), seen.first().copied());

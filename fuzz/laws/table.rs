@@ -71,7 +71,7 @@ fn answer(verdict: Option<Verdict<'_>>, now: u32) -> Option<Answer> {
             verdict.score(now),
             verdict.shadow_score(now),
             verdict.ruled_by(now),
-            verdict.is_known(now),
+            verdict.is_listed(now),
             leading.map(|(feed, prefix)| (feed.parse().unwrap(), prefix.len())),
         )
     })

@@ -9,11 +9,6 @@ use super::exposition::{Exposition, Kind, Label};
 use super::figures::Figures;
 use haproxy_spoa::WorkerReport;
 
-/// The bounds of latencies, in microseconds: ten in each decade, from 1 us to 1 s, so that any
-/// percentile computed from them is off by a quarter at the most.
-const DECADE_US: [u64; 10] = [100, 125, 150, 200, 250, 300, 400, 500, 600, 800];
-const DECADES: u32 = 6;
-
 /// A counter that each worker has.
 type OfWorker = (&'static str, &'static str, fn(&WorkerReport) -> u64);
 
@@ -154,7 +149,7 @@ const STATES: [ByCause; 3] = [
 ];
 
 /// The kinds of things that handlers count: family, label, help.
-const TALLIES: [(&str, &str, &str, &str); 3] = [
+const TALLIES: [(&str, &str, &str, &str); 2] = [
     (
         "message",
         "spoa_messages_total",
@@ -166,12 +161,6 @@ const TALLIES: [(&str, &str, &str, &str); 3] = [
         "spoa_actions_total",
         "action",
         "Answers by the action that their score stands for.",
-    ),
-    (
-        "verdict",
-        "spoa_verdicts_total",
-        "category",
-        "Verdicts on addresses, by category; without one by who decided.",
     ),
 ];
 
@@ -209,9 +198,9 @@ fn agent(text: &mut Exposition, figures: &Figures) {
     }
     let subject = &figures.subject;
     text.one(
-        "spoa_connections_max",
+        "spoa_connections_limit",
         Kind::Gauge,
-        "The most connections at once.",
+        "The maximum number of connections at once.",
         subject.connections_max,
     );
     let budget = subject.budget.as_secs_f64();
@@ -269,8 +258,8 @@ fn workers(text: &mut Exposition, workers: &[WorkerReport]) {
             }
         }
     }
-    let help = "Connections refused for a fault of the peer, by the status code that it was told.";
-    let mut family = text.family("spoa_frames_refused_total", Kind::Counter, help);
+    let help = "Connections ended for a protocol error of the peer, by the status code sent.";
+    let mut family = text.family("spoa_connections_rejected_total", Kind::Counter, help);
     for worker in workers {
         for (status, count) in worker.refusals.by_status() {
             let labels: [Label<'_>; 3] = [
@@ -283,20 +272,14 @@ fn workers(text: &mut Exposition, workers: &[WorkerReport]) {
     }
 }
 
-/// The bounds of the histogram.
-fn bounds() -> Vec<Duration> {
-    let decade = |decade: u32| {
-        let scale = 10_u64.pow(decade);
-        // In hundredths of a microsecond, as the table has them.
-        DECADE_US.map(|step| Duration::from_nanos(step * scale * 10))
-    };
-    let mut bounds: Vec<_> = (0..DECADES).flat_map(decade).collect();
-    bounds.push(Duration::from_secs(1));
-    bounds
-}
+/// The upper bounds of the histogram's buckets, in microseconds.
+const BOUNDS_US: [u64; 15] = [
+    10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000,
+    1_000_000,
+];
 
 fn latencies(text: &mut Exposition, workers: &[WorkerReport]) {
-    let bounds = bounds();
+    let bounds = BOUNDS_US.map(Duration::from_micros);
     let names: Vec<_> = bounds
         .iter()
         .map(|it| it.as_secs_f64().to_string())
@@ -325,6 +308,16 @@ fn tallies(text: &mut Exposition, figures: &Figures) {
         for tally in tallies.iter().filter(|tally| tally.kind == kind) {
             family.sample(&[(label, &tally.name)], tally.count);
         }
+    }
+    let mut family = text.family(
+        "spoa_verdicts_total",
+        Kind::Counter,
+        "Verdicts on addresses, by what decided and by the category of a feed's entry.",
+    );
+    for tally in tallies.iter().filter(|tally| tally.kind == "verdict") {
+        let (decided_by, category) = tally.name.split_once(':').unwrap_or((&tally.name, ""));
+        let labels: [Label<'_>; 2] = [("decided_by", &decided_by), ("category", &category)];
+        family.sample(&labels, tally.count);
     }
 }
 
@@ -367,23 +360,6 @@ fn process(text: &mut Exposition, figures: &Figures) {
     for (name, help, value) in gauges {
         if let Some(value) = value {
             text.one(name, Kind::Gauge, help, value);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bounds_ascend_from_a_microsecond_to_a_second_in_small_steps() {
-        let bounds = bounds();
-        assert_eq!(bounds.first(), Some(&Duration::from_micros(1)));
-        assert_eq!(bounds.last(), Some(&Duration::from_secs(1)));
-        assert!(bounds.contains(&Duration::from_millis(10)));
-        for pair in bounds.windows(2) {
-            let ratio = pair[1].as_secs_f64() / pair[0].as_secs_f64();
-            assert!((1.1..1.4).contains(&ratio), "{pair:?}");
         }
     }
 }

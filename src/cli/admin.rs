@@ -95,7 +95,7 @@ pub(crate) fn faults(keys: &AdminKeys) -> Vec<String> {
             Ok(address) if address.is_local() => return None,
             Ok(address) => AdminError::NotLocal(address),
         };
-        Some(format!("[admin] listen: WRONG: {why}"))
+        Some(format!("[admin] bind: WRONG: {why}"))
     });
     let token = keys.token_file.as_deref().map(Token::read);
     let token = token.and_then(Result::err);

@@ -41,7 +41,7 @@ pub(crate) fn check(file: &Path, offline: bool) -> Result<ExitCode, Failure> {
 /// What keeps the agent from listening there: a word, or a file of TLS. Whether the address is free is
 /// another question, and the agent that is to be checked may have it.
 fn fault(address: &str) -> Option<String> {
-    let wrong = |why: &dyn Display| format!("listen \"{address}\": WRONG: {why}");
+    let wrong = |why: &dyn Display| format!("bind \"{address}\": WRONG: {why}");
     let bind = match Bind::parse(address, DEFAULT_PORT) {
         Ok(bind) => bind,
         Err(why) => return Some(wrong(&why)),

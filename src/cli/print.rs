@@ -29,7 +29,7 @@ pub(crate) fn trace(line: &str) {
     let (second, us) = (now.as_secs() % 86_400, now.subsec_micros());
     let (hours, minutes, seconds) = (second / 3600, second / 60 % 60, second % 60);
     let line = format!("{hours:02}:{minutes:02}:{seconds:02}.{us:06} {line}\n");
-    log::print(Level::DEBUG, "spoa.trace", &line);
+    log::print(Level::DEBUG, &line);
 }
 
 /// The line at the start: addresses, workers, cores.
@@ -80,7 +80,7 @@ pub(crate) fn report(report: &Report, status: Option<&Status>) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{status}");
     }
-    log::print(Level::INFO, "spoa.report", &text);
+    log::print(Level::INFO, &text);
 }
 
 fn report_text(report: &Report) -> String {

@@ -70,7 +70,7 @@ const WRONG: &[(&str, usize, &str)] = &[
         "unknown key \"workes\"; did you mean \"workers\"?",
     ),
     ("\n[reputaton]", 2, "did you mean \"reputation\"?"),
-    ("[agent]\ncolour = 2", 2, "known are listen, workers"),
+    ("[agent]\ncolour = 2", 2, "known are bind, workers"),
     (
         "[agent]\nworkers = 0",
         2,
@@ -109,12 +109,12 @@ const WRONG: &[(&str, usize, &str)] = &[
         "known are auto, require, off",
     ),
     (
-        "[reputation]\nunknown-score = 101",
+        "[reputation]\ndefault-score = 101",
         2,
         "expected a number from 0 to 100",
     ),
     (
-        "[reputation]\ncombine = \"noisyor\"",
+        "[reputation]\naggregation = \"noisyor\"",
         2,
         "did you mean \"noisy-or\"?",
     ),
@@ -156,7 +156,7 @@ const WRONG: &[(&str, usize, &str)] = &[
         "did you mean \"netset\"?",
     ),
     (
-        "[[feed]]\nname = \"a\"\npath = \"x\"\npolarity = \"bad\"",
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nhigher-is = \"bad\"",
         4,
         "unknown value \"bad\"",
     ),
@@ -166,12 +166,12 @@ const WRONG: &[(&str, usize, &str)] = &[
         "stands in line 2 already",
     ),
     (
-        "[[feed]]\nname = \"a\"\npath = \"x\"\nsize-max = 0",
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nmax-size = 0",
         4,
         "bytes above zero",
     ),
     (
-        "[[feed]]\nname = \"a\"\nurl = \"http://x/\"\ninterval = \"1ms\"",
+        "[[feed]]\nname = \"a\"\nurl = \"http://x/\"\nrefresh-interval = \"1ms\"",
         4,
         "1s or more",
     ),
@@ -232,22 +232,22 @@ const WRONG: &[(&str, usize, &str)] = &[
     ),
     ("[[message]]\nname = \"m\"", 2, "sets nothing"),
     (
-        "[[message]]\nname = \"m\"\nset = [{ name = \"a\", value = \"scor\" }]",
+        "[[message]]\nname = \"m\"\nvars = [{ name = \"a\", value = \"scor\" }]",
         3,
         "did you mean \"score\"?",
     ),
     (
-        "[[message]]\nname = \"m\"\nset = [{ name = \"a-b\", value = \"score\" }]",
+        "[[message]]\nname = \"m\"\nvars = [{ name = \"a-b\", value = \"score\" }]",
         3,
         "letters, digits",
     ),
     (
-        "[[message]]\nname = \"m\"\nset = [{ name = \"a\", value = \"asn\" }]",
+        "[[message]]\nname = \"m\"\nvars = [{ name = \"a\", value = \"asn\" }]",
         2,
         "needs asn in [reputation]",
     ),
     (
-        "[[message]]\nname = \"m\"\nscope = \"sesion\"\nset = []",
+        "[[message]]\nname = \"m\"\nscope = \"sesion\"\nvars = []",
         3,
         "did you mean \"session\"?",
     ),
@@ -257,12 +257,12 @@ const WRONG: &[(&str, usize, &str)] = &[
         "give it one of pattern",
     ),
     (
-        "[[payload]]\nname = \"p\"\nscore = 5\nprefix-hex = \"1\"",
+        "[[payload]]\nname = \"p\"\nscore = 5\nstarts-with-hex = \"1\"",
         4,
         "pairs of hexadecimal digits",
     ),
     (
-        "[[payload]]\nname = \"p\"\nscore = 5\npattern = \"(\"",
+        "[[payload]]\nname = \"p\"\nscore = 5\nregex = \"(\"",
         4,
         "payload rule p: not a regular expression",
     ),
@@ -287,7 +287,7 @@ const WRONG: &[(&str, usize, &str)] = &[
         "expected one character",
     ),
     (
-        "[[feed]]\nname = \"a\"\npath = \"x\"\nnumber-max = 0.0",
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nmax-value = 0.0",
         4,
         "number above 0",
     ),

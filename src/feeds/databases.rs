@@ -81,7 +81,7 @@ impl Database {
                 Some(Outcome::new(note))
             }
             Err(error) => {
-                let is_known = self.error.as_ref() == Some(&error);
+                let is_listed = self.error.as_ref() == Some(&error);
                 let instead = if self.data.is_some() {
                     "the last good one stays"
                 } else {
@@ -90,7 +90,7 @@ impl Database {
                 let text = format!("not used: {error}; {instead}");
                 let note = Note::warn(path.display().to_string(), text);
                 self.error = Some(error);
-                Some(Outcome::refused((!is_known).then_some(note)))
+                Some(Outcome::refused((!is_listed).then_some(note)))
             }
         }
     }

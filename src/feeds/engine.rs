@@ -291,6 +291,7 @@ impl Engine {
         if let Some(why) = self.unreadable_own(&config) {
             return Err(self.refuse(&why));
         }
+        self.update(|status| status.bad_configuration = false);
         let old = core::mem::replace(&mut self.config, config);
         if self.config.admin != old.admin {
             warn!("[admin]: takes effect when the agent is started again");
@@ -325,7 +326,10 @@ impl Engine {
 
     /// Says that a configuration is not used, in the words that are returned.
     fn refuse(&self, why: &str) -> String {
-        self.update(|status| status.bad_configurations += 1);
+        self.update(|status| {
+            status.bad_configurations += 1;
+            status.bad_configuration = true;
+        });
         let line = format!("configuration not used, the last good one stays: {why}");
         warn!("{line}");
         line

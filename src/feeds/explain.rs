@@ -15,7 +15,7 @@ pub struct Explanation<'a> {
     address: IpAddr,
     score: u8,
     shadow_score: u8,
-    known: bool,
+    listed: bool,
     /// What took precedence.
     decided_by: Option<&'static str>,
     category: Option<&'a str>,
@@ -81,7 +81,7 @@ impl<'a> Explanation<'a> {
             address,
             score: score.value(),
             shadow_score: shadow.value(),
-            known: verdict.is_some_and(|verdict| verdict.is_known(now)),
+            listed: verdict.is_some_and(|verdict| verdict.is_listed(now)),
             decided_by: verdict.and_then(|it| it.ruled_by(now)).map(role_name),
             category: verdict.and_then(|verdict| verdict.category(now)),
             feed: verdict.and_then(|verdict| verdict.feed(now)),

@@ -32,6 +32,8 @@ pub(super) struct Kept {
     pub(super) last_success: Option<u32>,
     pub(super) from_cache: bool,
     pub(super) failures: u64,
+    /// The same since the start, whatever came between.
+    pub(super) failures_total: u64,
     pub(super) error: Option<String>,
     /// Why its copy is not on disk.
     uncopied: Option<String>,
@@ -162,6 +164,7 @@ impl Kept {
             last_success: None,
             from_cache: false,
             failures: 0,
+            failures_total: 0,
             error: None,
             uncopied: None,
             is_known_stale: false,
@@ -191,8 +194,8 @@ impl Kept {
         };
         let stamp = Stamp::at(&path);
         // One with categories depends on another file too.
-        let is_known = self.tried.is_some() && self.tried == stamp && self.categories().is_none();
-        if is_known && !all {
+        let is_listed = self.tried.is_some() && self.tried == stamp && self.categories().is_none();
+        if is_listed && !all {
             return None;
         }
         let read = load::read_aside(aside, &self.list.feed, &path, now);
@@ -244,9 +247,10 @@ impl Kept {
     /// Says why it is not used, if that is not known yet.
     fn failed(&mut self, error: &LoadError) -> Outcome {
         self.failures += 1;
+        self.failures_total += 1;
         let error = error.to_string();
-        let is_known = self.error.as_ref() == Some(&error);
-        let note = (!is_known).then(|| {
+        let is_listed = self.error.as_ref() == Some(&error);
+        let note = (!is_listed).then(|| {
             let instead = match &self.good {
                 Some(good) => format!("the last good one stays, {} entries", good.data.len()),
                 None => "there is no earlier one".to_owned(),
@@ -324,8 +328,8 @@ impl Kept {
                 // to keep once it can.
                 self.meta = None;
                 let why = error.to_string();
-                let is_known = self.uncopied.replace(why).is_some();
-                (!is_known).then(|| {
+                let is_listed = self.uncopied.replace(why).is_some();
+                (!is_listed).then(|| {
                     let text = format!("{title}: its copy cannot be written to the cache: {error}");
                     Note::warn(self.name(), text)
                 })
@@ -371,6 +375,7 @@ impl Kept {
             stale: self.stale_from().is_some_and(|from| from <= now),
             from_cache: self.from_cache,
             failures: self.failures,
+            failures_total: self.failures_total,
             error: self.error.clone(),
         }
     }

@@ -213,7 +213,7 @@ impl<'a> Desk<'a> {
                 let shadow = found.map(|it| it.verdict.shadow_score(it.now));
                 shadow.or(findings.score).map(score)
             }
-            Value::Listed => Some(found.is_some_and(|it| it.verdict.is_known(it.now)).into()),
+            Value::Listed => Some(found.is_some_and(|it| it.verdict.is_listed(it.now)).into()),
             Value::Category => found
                 .and_then(|it| it.verdict.category(it.now))
                 .map(Into::into),

@@ -214,7 +214,7 @@ mod tests {
         }
         assert_eq!("Score".parse::<Value>(), Err(UnknownValue));
         let said = UnknownValue.to_string();
-        assert!(said.contains("are score, known,"), "{said}");
+        assert!(said.contains("are score, listed,"), "{said}");
     }
 
     #[test]

@@ -235,8 +235,8 @@ mod tests {
             ("action", "deny".to_owned(), 3),
             ("message", name, 2),
             ("verdict", "feed".to_owned(), 2),
-            ("verdict", "proxy".to_owned(), 1),
-            ("verdict", "scanner".to_owned(), 3),
+            ("verdict", "feed:proxy".to_owned(), 1),
+            ("verdict", "feed:scanner".to_owned(), 3),
         ];
         assert_eq!(told(&tally), expected);
     }

@@ -68,7 +68,7 @@ fn a_url_that_hangs_holds_up_no_file() {
     scratch.write("own.txt", BAD);
     let url = server.url("/list");
     let web = format!(
-        "[[feed]]\nname = \"web\"\nurl = \"{url}\"\ninterval = \"1s\"\ntimeout = \"10m\"\n"
+        "[[feed]]\nname = \"web\"\nurl = \"{url}\"\nrefresh-interval = \"1s\"\nfetch-timeout = \"10m\"\n"
     );
     let config = scratch.write("spoa.toml", CONFIG.to_owned() + &web);
     let agent = Program::configured(&config, &[]);

@@ -68,10 +68,10 @@ fn a_clock_that_is_stepped_moves_what_goes_by_dates_and_nothing_else() {
     let config = scratch.write(
         "spoa.toml",
         format!(
-            "[reputation]\ncache = \"cache\"\n\
-             [[feed]]\nname = \"own\"\npath = \"own.csv\"\nformat = \"csv\"\npolarity = \"worse\"\n\
+            "[reputation]\ncache-dir = \"cache\"\n\
+             [[feed]]\nname = \"own\"\npath = \"own.csv\"\nformat = \"csv\"\nhigher-is = \"worse\"\n\
              stale-after = \"2h\"\nhalf-life = \"365d\"\n\
-             [[feed]]\nname = \"web\"\nurl = \"{url}\"\ninterval = \"1s\"\nstale-after = \"2h\"\n"
+             [[feed]]\nname = \"web\"\nurl = \"{url}\"\nrefresh-interval = \"1s\"\nstale-after = \"2h\"\n"
         ),
     );
     let mut command = Program::command(&[

@@ -260,8 +260,8 @@ pub(crate) fn config() -> Seeds {
         ("empty", "# nothing\n"),
         (
             "feeds",
-            "[[feed]]\nname = \"a\"\npath = \"a.csv\"\nformat = \"csv\"\npolarity = \"worse\"\n\
-             columns = { prefix = 1, separator = \"\\t\" }\nhalf-life = \"7d\"\nsize-max = \"1G\"\n\
+            "[[feed]]\nname = \"a\"\npath = \"a.csv\"\nformat = \"csv\"\nhigher-is = \"worse\"\n\
+             columns = { prefix = 1, separator = \"\\t\" }\nhalf-life = \"7d\"\nmax-size = \"1G\"\n\
              [[feed]]\nname = \"b\"\npath = \"b\"\nsets = [\"x\"]\nstale-after = \"off\"\n",
         ),
         (
@@ -270,7 +270,7 @@ pub(crate) fn config() -> Seeds {
         ),
         (
             "payload",
-            "[[payload]]\nname = \"p\"\nscore = 5\npattern = '^(a|b)*c{1,9}'\n[payload-options]\n\
+            "[[payload]]\nname = \"p\"\nscore = 5\nregex = '^(a|b)*c{1,9}'\n[payload-options]\n\
              bytes-max = 64\n",
         ),
         (

@@ -119,7 +119,7 @@ fn each_kind_of_address_has_its_values() {
         let expected = answered([
             is("score", Number(score.into())),
             is("shadow_score", Number(shadow.into())),
-            is("known", Truth(known)),
+            is("listed", Truth(known)),
             is("category", string(category)),
             is("feed", string(feed)),
             is("reason", string(reason)),
@@ -128,7 +128,7 @@ fn each_kind_of_address_has_its_values() {
             assert_eq!(found, expected, "{who}");
         }
         assert_eq!(found["sess.score"], expected["sess.score"], "{who}");
-        assert_eq!(found["sess.known"], expected["sess.known"], "{who}");
+        assert_eq!(found["sess.listed"], expected["sess.listed"], "{who}");
     }
 }
 

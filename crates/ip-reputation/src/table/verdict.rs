@@ -132,7 +132,7 @@ impl<'a> Verdict<'a> {
     /// Whether the score rests on an entry of a list or a feed. Guarded space is not known.
     #[must_use]
     #[inline]
-    pub fn is_known(&self, now: u32) -> bool {
+    pub fn is_listed(&self, now: u32) -> bool {
         matches!(
             self.ruled_by(now),
             Some(Role::Allow | Role::Deny | Role::Feed)
