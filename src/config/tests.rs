@@ -280,7 +280,7 @@ const WRONG: &[(&str, usize, &str)] = &[
     (
         "[[message]]\nname = \"m\"\nvars = [{ name = \"a\", value = \"asn\" }]",
         2,
-        "needs asn in [reputation]",
+        "needs asn-db in [reputation]",
     ),
     (
         "[[message]]\nname = \"m\"\nscope = \"sesion\"\nvars = []",
