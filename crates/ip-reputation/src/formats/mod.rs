@@ -16,11 +16,11 @@
 //! | `netset` | the same | the feed's | category, date and number of entries in comments |
 //! | `drop-text` | `192.0.2.0/24 ; SBL000001` | the feed's | dates in comments |
 //! | `drop-json` | `{"cidr":"192.0.2.0/24"}` | the feed's | date, number of entries |
-//! | `csv` | `203.0.113.0/24,15,scanner,1796083200` | number, higher_is stated | category, expiry, last seen |
+//! | `csv` | `203.0.113.0/24,15,scanner,1796083200` | number, direction stated | category, expiry, last seen |
 //! | `suricata-iprep` | `203.0.113.0/24,1,88` | number / 127 | category |
 //! | `abuseipdb` | `{"ipAddress":"203.0.113.5","abuseConfidenceScore":97}` | number / 100 | last seen, date |
 //! | `ipset-save` | `add bl 203.0.113.0/24 timeout 300` | the feed's | expiry |
-//! | `haproxy-map` | `203.0.113.0/24 15` | number, higher_is stated | |
+//! | `haproxy-map` | `203.0.113.0/24 15` | number, direction stated | |
 //! | `mmdb` | none | that of a rule | category of the rule, date |
 //! | `json` | of any shape, or a document a line | a value by key | what is at other keys |
 //! | `lines` | of any shape, by a regular expression | its group `value` | its other groups |
