@@ -14,9 +14,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use haproxy_spoa::Agent;
 use haproxy_spoa::BindAddress;
-use haproxy_spop::{Ack, FrameFull, Notify};
+use haproxy_spoa::{Agent, handler};
 use iprep_spoa::host::supervisor;
 
 use support::{Habit, Load, PASS, PATIENCE, Peer, Program, Scratch, Signal, frames, own_loopback};
@@ -161,11 +160,11 @@ fn an_agent_that_hangs() {
     let Ok(address) = env::var(HANGING) else {
         return;
     };
-    let hang = |_: &Notify<'_>, _: &mut Ack<'_>| -> Result<(), FrameFull> {
+    let hang = handler(|_, _| {
         loop {
             thread::park();
         }
-    };
+    });
     let builder = Agent::builder().bind(address.parse().unwrap()).workers(2);
     let agent = builder.spawn(|_| hang).unwrap();
     supervisor::watch(agent.control()).unwrap();

@@ -12,7 +12,7 @@ use haproxy_spoa::WorkerReport;
 /// A counter that each worker has.
 type OfWorker = (&'static str, &'static str, fn(&WorkerReport) -> u64);
 
-const OF_WORKERS: [OfWorker; 16] = [
+const OF_WORKERS: [OfWorker; 22] = [
     (
         "spoa_notifies_total",
         "NOTIFY frames answered, whole or put together from fragments.",
@@ -45,6 +45,36 @@ const OF_WORKERS: [OfWorker; 16] = [
         "spoa_unknown_frames_total",
         "Frames of an unknown type, skipped.",
         |it| it.counters.unknown_frames,
+    ),
+    (
+        "spoa_actions_dropped_total",
+        "Actions left out of an ACK because they exceed max-frame-size.",
+        |it| it.counters.actions_dropped,
+    ),
+    (
+        "spoa_deferred_total",
+        "NOTIFYs whose answer was deferred.",
+        |it| it.counters.deferred,
+    ),
+    (
+        "spoa_deferred_refused_total",
+        "NOTIFYs answered without an action at a limit of deferred answers.",
+        |it| it.counters.deferred_refused,
+    ),
+    (
+        "spoa_deferred_expired_total",
+        "Deferred answers given up at their timeout.",
+        |it| it.counters.expired,
+    ),
+    (
+        "spoa_deferred_late_total",
+        "Deferred answers that came after they had been given up.",
+        |it| it.counters.late,
+    ),
+    (
+        "spoa_deferred_dropped_total",
+        "Deferred answers whose connection had gone.",
+        |it| it.counters.dropped,
     ),
     (
         "spoa_backpressure_pauses_total",

@@ -111,7 +111,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
             let mut engine = engine.map_err(Failure::engine)?;
             let listening = surroundings.listen(builder, args)?;
             let published = engine.published();
-            let started = listening.spawn(|worker| {
+            let started = listening.spawn_with_hooks(|worker| {
                 let random = Random::seeded(seed, worker);
                 Judge::new(&published, random, host::now)
             });

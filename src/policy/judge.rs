@@ -11,8 +11,8 @@ use super::prepared::Prepared;
 use super::published::Reader;
 use super::tally::Tally;
 use super::{Policy, Published, Source, Value};
-use haproxy_spoa::Handler;
-use haproxy_spop::{Ack, FrameFull, Message, Notify, TypedData};
+use haproxy_spoa::{Handler, Reply, WorkerHooks};
+use haproxy_spop::{Message, Notify, TypedData, Variable};
 use ip_reputation::{PayloadMatch, Prefix, Random, Reputation as _, Score, Verdict};
 
 /// The longest reason, in bytes. A longer name of a feed is cut; the prefix never is.
@@ -50,7 +50,7 @@ impl Judge {
 
 impl Handler for Judge {
     #[inline]
-    fn notify(&mut self, notify: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull> {
+    fn notify(&mut self, notify: &Notify<'_>, mut reply: Reply<'_>) {
         let policy: &Policy = self.policy.load();
         self.tally.follow(policy);
         let mut desk = Desk {
@@ -63,30 +63,39 @@ impl Handler for Judge {
             },
             text: &mut self.text,
         };
+        let mut filler: Option<&Variable> = None;
         for message in notify.messages() {
             for (place, prepared) in policy.messages.iter().enumerate() {
                 if !is_same(prepared.rules.name.as_bytes(), message.name()) {
                     continue;
                 }
                 desk.tally.message(place);
+                filler = Some(&prepared.filler);
                 match &prepared.score_only {
                     Some(variable) => {
                         if let Some(address) = address(&message, prepared.rules.argument.as_deref())
                         {
                             let (score, _) = desk.look_up(address);
-                            ack.set(variable, u32::from(score.value()))?;
+                            reply.set(variable, u32::from(score.value()));
                         }
                     }
-                    None => desk.answer(prepared, &message, ack)?,
+                    None => desk.answer(prepared, &message, &mut reply),
                 }
                 if prepared.is_last {
                     break;
                 }
             }
         }
-        Ok(())
+        // HAProxy 3.1 and early 3.2 do not wake a stream for an ACK without actions.
+        if reply.is_empty()
+            && let Some(filler) = filler
+        {
+            reply.unset(filler);
+        }
     }
+}
 
+impl WorkerHooks for Judge {
     /// Lets go of a policy that is no longer in force.
     fn refresh(&mut self) {
         self.tally.follow(self.policy.load());
@@ -151,21 +160,15 @@ impl<'a> Desk<'a> {
     }
 
     #[inline(never)]
-    fn answer(
-        &mut self,
-        prepared: &Prepared,
-        message: &Message<'_>,
-        ack: &mut Ack<'_>,
-    ) -> Result<(), FrameFull> {
+    fn answer(&mut self, prepared: &Prepared, message: &Message<'_>, reply: &mut Reply<'_>) {
         let findings = self.look(prepared, message);
         for (variable, value) in &prepared.answers {
             match self.outcome(*value, &findings) {
-                Outcome::Set(value) => ack.set(variable, value)?,
-                Outcome::Unset => ack.unset(variable)?,
+                Outcome::Set(value) => reply.set(variable, value),
+                Outcome::Unset => reply.unset(variable),
                 Outcome::Leave => {}
             }
         }
-        Ok(())
     }
 
     /// Looks up once what the message asks about, and no more than its variables need.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use haproxy_spoa::Agent;
 use haproxy_spoa::Limits;
-use haproxy_spop::{Ack, FrameFull, Notify};
+use haproxy_spoa::{Notify, Reply};
 
 use crate::scores;
 use crate::support::{
@@ -197,12 +197,11 @@ fn a_worker_that_is_held_up_hears_what_was_said_before_it_judges() {
     let waiting = Arc::new(Mutex::new(waiting));
     let handler = move |_| {
         let (held, waiting) = (held.clone(), Arc::clone(&waiting));
-        move |notify: &Notify<'_>, _: &mut Ack<'_>| -> Result<(), FrameFull> {
+        move |notify: &Notify<'_>, _: Reply<'_>| {
             if notify.stream_id == 7 {
                 held.send(()).unwrap();
                 waiting.lock().unwrap().recv().unwrap();
             }
-            Ok(())
         }
     };
     let limits = Limits {

@@ -324,6 +324,6 @@ fn the_default_policy_answers_the_four_questions() {
 fn an_answer_that_does_not_fit_its_frame_is_an_error() {
     let mut judge = over_the_table(vec![message("m", &ABOUT_THE_ADDRESS)]);
     let asked: &[_] = &[("", address("203.0.113.1"))];
-    assert!(ask_within(&mut judge, &[("m", asked)], 64).is_err());
-    assert!(ask_within(&mut judge, &[("m", asked)], 256).is_ok());
+    assert_ne!(ask_within(&mut judge, &[("m", asked)], 64).1, 0);
+    assert_eq!(ask_within(&mut judge, &[("m", asked)], 256).1, 0);
 }

@@ -9,7 +9,7 @@ use super::limits::{ACCEPT_BATCH, ACCEPT_FAILURES, ACCEPT_RETRY};
 use super::mailbox::Mail;
 use super::stream::Stream;
 use super::worker::Worker;
-use crate::Handler;
+use crate::{Handler, WorkerHooks};
 use haproxy_spop::Status;
 use haproxy_spop::session::Session;
 
@@ -37,7 +37,7 @@ impl Trouble {
     }
 }
 
-impl<H: Handler> Worker<H> {
+impl<H: Handler + WorkerHooks> Worker<H> {
     /// Takes a batch of connections from one listener.
     pub(super) fn accept(&mut self, index: usize) {
         let mut failures = 0;

@@ -33,6 +33,14 @@ pub struct Limits {
     /// How long a worker that has nothing to do looks for work before it sleeps. It buys the time
     /// that the kernel takes to wake a thread, and pays with its core. Default 0: it sleeps at once.
     pub busy_poll: Duration,
+    /// Answers that may be deferred at once on one connection; beyond it a NOTIFY is answered without
+    /// an action. The unsent answers of a connection are bounded by this many frames more. Default
+    /// 1,024.
+    pub deferred_per_connection: usize,
+    /// Answers that may be deferred at once by one worker. Default 65,536.
+    pub deferred_per_worker: usize,
+    /// After how long a deferred answer is given up: the ACK then has no action. Default 1 s.
+    pub deferred_timeout: Duration,
     /// The permission bits of a UNIX socket. Default 0o660.
     pub unix_mode: u32,
 }
@@ -50,6 +58,9 @@ impl Default for Limits {
             linger_timeout: Duration::from_secs(2),
             slow_threshold: Duration::from_millis(10),
             busy_poll: Duration::ZERO,
+            deferred_per_connection: 1024,
+            deferred_per_worker: 65_536,
+            deferred_timeout: Duration::from_secs(1),
             unix_mode: 0o660,
         }
     }

@@ -18,8 +18,11 @@ use super::mailbox::Mailbox;
 use super::mailbox::Renewed;
 use super::placement::Placement;
 use super::worker::{WAKER, Worker};
-use super::{Agent, BindAddress, Control, Exit, StartError, WorkerError};
-use crate::Handler;
+use super::{Agent, BindAddress, Control, Exit, Replies, StartError, WorkerError};
+use crate::handler::Plain;
+use crate::mailbox::Mail;
+use crate::reply::Sink;
+use crate::{Handler, WorkerHooks};
 
 #[cfg(feature = "trace")]
 use super::trace::Trace;
@@ -59,6 +62,20 @@ impl Listening {
     pub fn spawn<H>(self, mut handler: impl FnMut(usize) -> H) -> Result<Agent, StartError>
     where
         H: Handler + Send + 'static,
+    {
+        self.spawn_with_hooks(|worker| Plain(handler(worker)))
+    }
+
+    /// As [`spawn`](Self::spawn), with handlers that have hooks.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_with_hooks<H>(
+        self,
+        mut handler: impl FnMut(usize) -> H,
+    ) -> Result<Agent, StartError>
+    where
+        H: Handler + WorkerHooks + Send + 'static,
     {
         let Self {
             builder,
@@ -102,7 +119,12 @@ impl Listening {
                 not(any(feature = "trace", feature = "tls")),
                 expect(unused_mut, reason = "only features set a field")
             )]
-            let mut desk = Desk::new(handler(number), builder.limits.clone());
+            let mut desk = {
+                let limits = builder.limits.clone();
+                let mailbox = workers.get(number).cloned();
+                let replies = Replies::new(&limits, builder.filler.clone(), sink(mailbox));
+                Desk::new(handler(number), replies, limits)
+            };
             #[cfg(feature = "tls")]
             if renewed.iter().any(Option::is_some) {
                 desk.expect_tls();
@@ -124,6 +146,7 @@ impl Listening {
                 pending: VecDeque::new(),
                 serial: 0,
                 may_leave: false,
+                answers: Vec::new(),
                 overdue: None,
             };
             if let Err(error) = start(worker, core, exit.clone()) {
@@ -146,7 +169,7 @@ impl Listening {
 }
 
 /// A poll, a mailbox and its other end for each worker.
-type Mailboxes = (Vec<Poll>, Vec<Mailbox>, Vec<Receiver<super::mailbox::Mail>>);
+type Mailboxes = (Vec<Poll>, Vec<Mailbox>, Vec<Receiver<Mail>>);
 
 fn mailboxes(count: usize) -> io::Result<Mailboxes> {
     let (mut polls, mut workers, mut mails) = (Vec::new(), Vec::new(), Vec::new());
@@ -159,6 +182,16 @@ fn mailboxes(count: usize) -> io::Result<Mailboxes> {
         mails.push(mail);
     }
     Ok((polls, workers, mails))
+}
+
+/// The way of a deferred answer to a worker.
+fn sink(mailbox: Option<Mailbox>) -> Sink {
+    Arc::new(move |answer| {
+        if let Some(mailbox) = &mailbox {
+            // A worker that has stopped has no connection any more.
+            let _ = mailbox.send(Mail::Answer(answer));
+        }
+    })
 }
 
 /// Gives each worker its listeners: one of every TCP address, and each UNIX socket to one of them.
@@ -189,7 +222,7 @@ fn start<H>(
     exit: Sender<Exit>,
 ) -> Result<(), StartError>
 where
-    H: Handler + Send + 'static,
+    H: Handler + WorkerHooks + Send + 'static,
 {
     let number = worker.number;
     let (ready, started) = mpsc::channel();

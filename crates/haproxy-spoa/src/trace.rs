@@ -90,6 +90,16 @@ impl Trace {
         self.frames(connection, "->", output);
     }
 
+    /// Actions were left out because they did not fit.
+    pub(super) fn actions_dropped(&self, connection: u32, actions: u32) {
+        if actions > 0 {
+            self.line(
+                connection,
+                format_args!("{actions} actions dropped: they exceed max-frame-size"),
+            );
+        }
+    }
+
     fn frames(&self, connection: u32, direction: &str, mut bytes: &[u8]) {
         while let Ok(Some((frame, rest))) = Frame::split_first(bytes, u32::MAX) {
             self.line(connection, format_args!("{direction} {}", describe(frame)));

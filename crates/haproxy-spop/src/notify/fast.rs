@@ -1,17 +1,18 @@
 //! The common case, quickly: a whole NOTIFY at the head of the input, and nothing wrong with it.
 //!
 //! Nothing here says what is wrong. `None` means "not this way": a frame that is incomplete, of another
-//! type, malformed, or merely unusual; [`Frame::split_first`](super::Frame::split_first) and
+//! type, malformed, or merely unusual; [`Frame::split_first`](crate::Frame::split_first) and
 //! [`Notify::parse`] then find out which. Both ways give the same view of the same bytes (tested), this
 //! one without carrying a possible error past every field.
 
-use super::reader::Bytes;
-use super::{Flags, FrameType, Notify, data};
+use super::Notify;
+use crate::reader::Bytes;
+use crate::{Flags, FrameType, data};
 
 /// A whole and valid NOTIFY at the head of `input`, and what follows it. `max` is the max-frame-size
 /// in force.
 #[inline]
-pub(crate) fn notify(input: &[u8], max: u32) -> Option<(Notify<'_>, &[u8])> {
+pub(super) fn notify(input: &[u8], max: u32) -> Option<(Notify<'_>, &[u8])> {
     let mut input = Bytes(input);
     let len = u32::from_be_bytes(*input.array()?);
     if len > max {
@@ -52,8 +53,8 @@ mod tests {
     use bytes::BytesMut;
     use proptest::prelude::*;
 
-    use super::super::{Argument, Frame, NotifyWriter, TypedData};
     use super::*;
+    use crate::{Argument, Frame, NotifyWriter, TypedData};
 
     const MAX: u32 = 1 << 20;
 
