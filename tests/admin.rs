@@ -11,6 +11,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
 use haproxy_spop::FrameType;
 use support::{Endpoint, Habit, Load, Metrics, Peer, Program, Scratch, frames, until};
 
@@ -376,6 +379,12 @@ fn a_place_that_cannot_be_had_is_one_line() {
     let tcp = tcp.local_addr().unwrap().to_string();
     let weak = scratch.write("weak", "short\n");
     let (weak, none) = (weak.to_str().unwrap(), scratch.path("none"));
+    let (fifo, long) = (
+        scratch.path("fifo"),
+        scratch.write("long", "x".repeat(65_537)),
+    );
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let [fifo, long] = [&fifo, &long].map(|path| path.to_str().unwrap());
     for (args, code, words) in [
         (
             vec!["--admin", "0.0.0.0:0"],
@@ -415,6 +424,16 @@ fn a_place_that_cannot_be_had_is_one_line() {
             1,
             "cannot be read",
         ),
+        (
+            vec!["--admin", "127.0.0.1:0", "--admin-token", fifo],
+            1,
+            "is not a regular file",
+        ),
+        (
+            vec!["--admin", "127.0.0.1:0", "--admin-token", long],
+            1,
+            "has more than 65536 bytes",
+        ),
         (vec!["--admin-token", weak], 2, "there is no --admin"),
     ] {
         let args: Vec<_> = ["-p", "0"].into_iter().chain(args).collect();
@@ -433,7 +452,7 @@ fn a_place_that_cannot_be_had_is_one_line() {
         "there is nothing to reload"
     );
     agent.stop();
-    assert_eq!(scratch.names(), ["file", "weak"]);
+    assert_eq!(scratch.names(), ["fifo", "file", "long", "weak"]);
 }
 
 #[test]

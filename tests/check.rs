@@ -226,6 +226,17 @@ fn what_the_agent_would_not_start_with_is_wrong() {
     assert!(!ended.stdout.contains("127.0.0.1:0"), "{}", ended.stdout);
 }
 
+#[test]
+fn control_characters_of_a_configuration_are_escaped() {
+    let scratch = Scratch::new();
+    let name = "\\u001b[2Jx";
+    let ended = check(&scratch, &format!("[deny]\nfiles = [\"{name}\"]\n"));
+    assert!(ended.stdout.contains("\\u{1b}[2Jx: WRONG: "), "{ended:?}");
+    assert!(!ended.stdout.contains('\u{1b}'), "{ended:?}");
+    let ended = check(&scratch, &format!("\"{name}\" = 1\n"));
+    assert!(!ended.stderr.concat().contains('\u{1b}'), "{ended:?}");
+}
+
 /// Plain lists begin comments with `;`, and CSV may have it between its columns.
 #[test]
 fn a_list_with_semicolons_has_its_format_stated() {

@@ -7,6 +7,7 @@ mod support;
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use support::{Answer, Peer, Program, Scratch, Server, Signal, until};
 
@@ -55,6 +56,41 @@ fn a_url_is_asked_whether_it_has_something_newer() {
     agent.signal(Signal::SIGHUP);
     until("the new list", || score(&agent) == 100);
     agent.shows("reputation ", "refusals=0 ");
+}
+
+#[test]
+fn a_signal_during_the_start_ends_it_at_once() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let scratch = Scratch::new();
+        let server = Server::start(Answer::Stalls);
+        let config = config(&scratch, &server, "fetch-timeout = \"1h\"");
+        let config = config.to_str().unwrap();
+        let args = ["-n", "1", "-b", "127.0.0.1:0", "-f", config];
+        let agent = Program::spawn(Program::command(&args));
+        until("asked", || server.requests().len() == 1);
+        agent.signal(signal);
+        let ended = agent.wait();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+}
+
+#[test]
+fn redirects_share_the_time_of_a_fetch() {
+    let scratch = Scratch::new();
+    let server = Server::start(Answer::ok(BAD));
+    let agent = Program::configured(&config(&scratch, &server, "fetch-timeout = \"1s\""), &[]);
+    assert_eq!(score(&agent), 0);
+    let location = format!("Location: {}", server.url("/next"));
+    let redirect = Answer::new("302 Found", &[&location], "");
+    let Answer::Raw(bytes) = redirect else {
+        unreachable!("it is made of bytes")
+    };
+    server.answers(Answer::Late(Duration::from_millis(700), bytes));
+    let before = server.requests().len();
+    agent.signal(Signal::SIGHUP);
+    agent.says("no whole answer within the timeout");
+    // The third hop would begin after the timeout.
+    assert_eq!(server.requests().len() - before, 2);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use haproxy_spoa::Agent;
-use haproxy_spoa::{BindAddress, Builder, Limits, StartError, WorkerPanicked, WorkerReport};
+use haproxy_spoa::{BindAddress, Builder, Limits, StartError, WorkerError, WorkerReport};
 use haproxy_spoa::{Handler, Scope, TypedData, handler};
 use haproxy_spop::session::Terms;
 use haproxy_spop::{Frame, FrameType};
@@ -120,7 +120,11 @@ fn a_handler_that_panics_ends_the_agent_with_its_workers_number() {
     for peer in &mut peers {
         peer.send(&frames::empty_notifies(2..3));
     }
-    assert_eq!(joined.join().unwrap(), Err(WorkerPanicked(1)));
+    let error = joined.join().unwrap().unwrap_err();
+    assert!(
+        matches!(error, WorkerError::Panicked { worker: 1 }),
+        "{error}"
+    );
     let answers = peers.each_mut().map(|peer| peer.receive().ok().flatten());
     assert_eq!(
         answers.iter().filter(|answer| answer.is_some()).count(),

@@ -127,11 +127,12 @@ const OF_WORKERS: [OfWorker; 22] = [
 type ByCause = (&'static str, fn(&WorkerReport) -> u64);
 
 /// Why connections ended, if they did not fail to come about.
-const ENDS: [ByCause; 7] = [
+const ENDS: [ByCause; 8] = [
     ("disconnect", |it| it.counters.disconnects),
     ("health_check", |it| it.counters.health_checks),
     ("eof", |it| it.counters.eof),
     ("reset", |it| it.counters.reset),
+    ("register_failed", |it| it.counters.register_failed),
     ("refused", |it| it.counters.refused),
     ("hello_timeout", |it| it.counters.hello_timeouts),
     ("idle_timeout", |it| it.counters.idle_timeouts),

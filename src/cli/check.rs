@@ -12,6 +12,7 @@ use ip_reputation::Role;
 use iprep_spoa::config::Config;
 use iprep_spoa::feeds::once::{Asking, Finding, Once};
 use iprep_spoa::feeds::status::Moment;
+use iprep_spoa::host::log::Printable;
 
 use super::admin;
 use super::failure::Failure;
@@ -74,13 +75,13 @@ fn write(
 ) -> io::Result<()> {
     writeln!(to, "{}: read", file.display())?;
     for line in faults {
-        writeln!(to, "{line}")?;
+        writeln!(to, "{}", Printable(line))?;
     }
     for finding in &once.findings {
         write_finding(to, finding)?;
     }
     for error in &once.database_errors {
-        writeln!(to, "WARNING: {error}")?;
+        writeln!(to, "WARNING: {}", Printable(error))?;
     }
     match &once.table {
         Some(table) => writeln!(
@@ -103,7 +104,7 @@ fn write(
 fn write_finding(to: &mut Vec<u8>, finding: &Finding) -> io::Result<()> {
     let title = &finding.title;
     if let Some(error) = &finding.error {
-        writeln!(to, "{title}: WRONG: {error}")?;
+        writeln!(to, "{title}: WRONG: {}", Printable(error))?;
     }
     let Some(good) = &finding.good else {
         return Ok(());
@@ -137,14 +138,14 @@ fn write_finding(to: &mut Vec<u8>, finding: &Finding) -> io::Result<()> {
         writeln!(to, "  {count} prefixes have host bits, which were dropped")?;
     }
     for note in &report.notes {
-        writeln!(to, "  {note}")?;
+        writeln!(to, "  {}", Printable(note))?;
     }
     if report.wrong > 0 {
         let (wrong, lines, unit) = (report.wrong, report.lines, report.unit());
         writeln!(to, "  {wrong} of {lines} {unit}s are wrong and left out:")?;
     }
     for line in &report.first_wrong {
-        writeln!(to, "    {line}")?;
+        writeln!(to, "    {}", Printable(&line.to_string()))?;
     }
     Ok(())
 }

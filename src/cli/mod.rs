@@ -22,7 +22,6 @@ mod surroundings;
 use std::process::ExitCode;
 #[cfg(feature = "trace")]
 use std::sync::Arc;
-use std::thread;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 use haproxy_spoa::{Agent, Bind, Builder};
@@ -30,7 +29,7 @@ use ip_reputation::Random;
 use iprep_spoa::config::{self, AgentOptions, Config};
 use iprep_spoa::feeds::{Engine, Remote};
 use iprep_spoa::host::log::LogDial;
-use iprep_spoa::host::{self, lookout, supervisor};
+use iprep_spoa::host::{self, lookout, supervisor, vital};
 use iprep_spoa::policy::{IpReputation, Judge};
 use tracing::info;
 
@@ -43,6 +42,7 @@ use surroundings::Surroundings;
 /// Does what the command line says.
 pub(crate) fn run() -> Result<ExitCode, Failure> {
     failure::keep_panics();
+    vital::flush_with(log::flush);
     #[cfg(feature = "documents")]
     if let Some(folder) = documents::wanted() {
         let written = documents::write(&folder);
@@ -79,7 +79,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
     let limits = args.limits();
     limits::raise_descriptors();
     // Before anything listens, so that no signal finds the agent half made.
-    let signals = Signals::new(config.is_some() || has_tls(&binds))?;
+    let mut signals = Signals::new(config.is_some() || has_tls(&binds))?;
 
     let seed = args
         .seed
@@ -105,7 +105,10 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
         }
         Some(config) => {
             // The lists before the addresses: whoever shares them is not kept waiting.
-            let mut engine = Engine::start(config).map_err(Failure::engine)?;
+            let Some(engine) = signals.during(|| Engine::start(config))? else {
+                return Ok(());
+            };
+            let mut engine = engine.map_err(Failure::engine)?;
             let listening = surroundings.listen(builder, args)?;
             let published = engine.published();
             let started = listening.spawn_with_hooks(|worker| {
@@ -128,7 +131,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
     surroundings.say();
     serve_signals(&agent, signals, engine.map(|(remote, _)| remote))?;
     supervisor::ready(&print::listening(&agent));
-    agent.join().map_err(Failure::Panicked)
+    agent.join().map_err(Failure::Worker)
 }
 
 /// Starts the threads that act on signals and feed the watchdog.
@@ -137,9 +140,11 @@ fn serve_signals(agent: &Agent, signals: Signals, remote: Option<Remote>) -> Res
     let watched = supervisor::watch(control.clone());
     watched.map_err(Failure::thread)?;
     lookout::start(control.clone()).map_err(Failure::thread)?;
-    let serve = move || signals.serve(&control, remote.as_ref());
-    let serving = thread::Builder::new().name("signals".into()).spawn(serve);
-    serving.map(drop).map_err(|error| Failure::signals(&error))
+    let serve = move || {
+        signals.serve(&control, remote.as_ref());
+        Ok(())
+    };
+    vital::spawn("signals", serve).map_err(|error| Failure::signals(&error))
 }
 
 /// Whether there are certificates to be renewed.

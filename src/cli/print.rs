@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use haproxy_spoa::Agent;
 use haproxy_spoa::{Latency, Report, WorkerReport};
 use iprep_spoa::feeds::status::Status;
+use iprep_spoa::host::log::Printable;
 use tracing::{Level, info, warn};
 
 use super::log;
@@ -15,7 +16,7 @@ use super::log;
 pub(crate) fn say(line: impl Display) {
     let _ = io::stderr()
         .lock()
-        .write_all(format!("spoa: {line}\n").as_bytes());
+        .write_all(format!("spoa: {}\n", Printable(&line.to_string())).as_bytes());
 }
 
 /// A line of `-d`, with the time of day in UTC.

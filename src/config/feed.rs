@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ip_reputation::Confidence;
-use ip_reputation::formats::{Columns, Format, HigherIs, MmdbRule};
+use ip_reputation::formats::{Columns, Format, HigherIs, Keys, MmdbRule, Strip};
 
 /// One feed.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +95,22 @@ pub struct Specifics {
     pub max_value: f64,
     /// CSV: what stands where.
     pub columns: Columns,
+    /// JSON: where things are.
+    pub keys: Keys,
+    /// CSV and JSON: what a record must say to count, by column or key.
+    pub conditions: Vec<(String, String)>,
+    /// What surrounds an address.
+    pub strip: Option<Strip>,
+    /// What stands in front of an address.
+    pub strip_prefix: Option<String>,
+    /// CSV: whether addresses are written as integers.
+    pub integers: bool,
+    /// `lines`: the expression that finds the entries.
+    pub regex: Option<String>,
+    /// The shortest IPv4 prefix. Default 8.
+    pub min_prefix_v4: u8,
+    /// The shortest IPv6 prefix. Default 16.
+    pub min_prefix_v6: u8,
     /// Suricata: the file with the names of the categories.
     pub categories: Option<PathBuf>,
     /// `ipset save`: the sets to take; none: all.

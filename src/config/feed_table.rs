@@ -1,6 +1,7 @@
 //! `[[feed]]` as it is written, and what can be wrong with it.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,12 +9,14 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::nearest;
-use super::specifics::{self, ColumnsTable, Given, HigherIsName, RuleTable};
+use super::specifics::{
+    self, ColumnsTable, Given, HigherIsName, RuleTable, StripName, Texts, Wanted,
+};
 use super::typed::{Bytes, Name, Ratio, Time};
 use super::values::MaybeDuration;
 use super::{Feed, Header, Place, Problems, Secret};
 use ip_reputation::Confidence;
-use ip_reputation::formats::Format;
+use ip_reputation::formats::{Format, Keys, regex_reads};
 
 /// What lists that are no feeds are called in answers.
 const OWN_NAMES: [&str; 3] = ["allow", "deny", "private"];
@@ -26,9 +29,6 @@ const SIZE_MAX: u64 = 512 << 20;
 const SHRINK_MAX: f64 = 0.5;
 const WRONG_MAX: f64 = 0.05;
 
-/// Formats whose numbers mean nothing without a polarity.
-const NEED_DIRECTION: [Format; 2] = [Format::Csv, Format::HaproxyMap];
-
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct FeedTable {
@@ -39,6 +39,22 @@ pub(super) struct FeedTable {
     higher_is: Option<HigherIsName>,
     max_value: Option<Spanned<f64>>,
     columns: Option<Spanned<ColumnsTable>>,
+    items: Option<Texts>,
+    prefix: Option<Texts>,
+    value: Option<String>,
+    category: Option<String>,
+    last_seen: Option<String>,
+    expires: Option<String>,
+    duration: Option<String>,
+    #[serde(default)]
+    r#where: BTreeMap<String, Wanted>,
+    strip: Option<StripName>,
+    strip_prefix: Option<String>,
+    #[serde(default)]
+    integers: bool,
+    regex: Option<Spanned<String>>,
+    min_prefix_v4: Option<Spanned<u8>>,
+    min_prefix_v6: Option<Spanned<u8>>,
     #[serde(default)]
     sets: Vec<String>,
     weight: Option<Ratio>,
@@ -107,6 +123,22 @@ impl FeedTable {
                 higher_is: self.higher_is,
                 max_value: self.max_value,
                 columns: self.columns,
+                keys: Keys {
+                    items: self.items.map_or_else(Vec::new, Vec::from),
+                    prefix: self.prefix.map_or_else(Vec::new, Vec::from),
+                    value: self.value,
+                    category: self.category,
+                    last_seen: self.last_seen,
+                    expires: self.expires,
+                    duration: self.duration,
+                },
+                conditions: self.r#where,
+                strip: self.strip,
+                strip_prefix: self.strip_prefix,
+                integers: self.integers,
+                regex: self.regex,
+                min_prefix_v4: self.min_prefix_v4,
+                min_prefix_v6: self.min_prefix_v6,
                 categories: self.categories.map(|path| folder.join(path)),
                 sets: self.sets,
                 rules: self.rules,
@@ -180,7 +212,11 @@ impl FeedTable {
     }
 
     fn format(&self, problems: &mut Problems<'_>) -> Option<Format> {
-        let format = self.format.as_ref()?;
+        let Some(format) = self.format.as_ref() else {
+            // What is around an address hides what the list is.
+            let strips = self.strip.is_some() || self.strip_prefix.is_some();
+            return strips.then_some(Format::Plain);
+        };
         let name = format.get_ref().as_str();
         let Ok(known) = name.parse() else {
             let names = Format::ALL.map(Format::name);
@@ -191,7 +227,7 @@ impl FeedTable {
             problems.add(format.span(), what);
             return None;
         };
-        if NEED_DIRECTION.contains(&known) && self.higher_is.is_none() {
+        if self.reads_value(known) && self.higher_is.is_none() {
             let what = format!(
                 "format \"{known}\" needs higher-is = \"worse\" or \"better\": its \
                  numbers do not say which they are"
@@ -202,7 +238,29 @@ impl FeedTable {
             let what = "format \"mmdb\" needs rules that say which networks are bad";
             problems.add(format.span(), what);
         }
+        if known == Format::Lines && self.regex.is_none() {
+            let what = "format \"lines\" needs a regex with the group prefix, such as \
+                        '^deny (?<prefix>[^;]+);'";
+            problems.add(format.span(), what);
+        }
         Some(known)
+    }
+
+    /// Whether its entries have numbers, which mean nothing without a direction.
+    fn reads_value(&self, format: Format) -> bool {
+        match format {
+            Format::HaproxyMap => true,
+            Format::Csv => {
+                let columns = self.columns.as_ref().map(Spanned::get_ref);
+                columns.is_some_and(|columns| columns.value.is_some())
+            }
+            Format::Json => self.value.is_some(),
+            Format::Lines => {
+                let regex = self.regex.as_ref().map(Spanned::get_ref);
+                regex.is_some_and(|regex| regex_reads(regex, "value"))
+            }
+            _ => false,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::Problems;
 use super::error::nearest;
 use super::feed_table::check_ca_file;
 use super::typed::{Bytes, Name, Within};
-use crate::policy::{ActionRule, Answer, MessageRules, VARIABLE_LEN_MAX, Value};
+use crate::policy::{ActionRule, Answer, MessageRules, Value, variable_len_max};
 use haproxy_spop::Scope;
 use ip_reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, Prefix, Score};
 
@@ -249,6 +249,8 @@ impl MessageTable {
     pub(super) fn check(self, problems: &mut Problems<'_>) -> MessageOption {
         let line = problems.line(self.name.span());
         let mut answers: Vec<Answer> = Vec::new();
+        let scope = self.scope.map_or(Scope::Session, ScopeName::scope);
+        let len_max = variable_len_max(scope);
         if self.vars.is_empty() {
             let what = format!(
                 "message \"{}\" sets nothing; give it vars",
@@ -261,10 +263,10 @@ impl MessageTable {
             let VariableTable { name, value } = answer.into_inner();
             let variable = name.0;
             let is_letter = |c: char| c.is_ascii_alphanumeric() || "_.".contains(c);
-            if !variable.chars().all(is_letter) || variable.len() > VARIABLE_LEN_MAX {
+            if !variable.chars().all(is_letter) || variable.len() > len_max {
                 let what = format!(
                     "variable \"{variable}\": expected letters, digits, _ and ., at most \
-                     {VARIABLE_LEN_MAX} of them"
+                     {len_max} of them"
                 );
                 problems.add(span.clone(), what);
             }
@@ -280,7 +282,7 @@ impl MessageTable {
             name: self.name.into_inner().0,
             argument: self.ip_arg.filter(|name| !name.is_empty()),
             payload_argument: self.payload.filter(|name| !name.is_empty()),
-            scope: self.scope.map_or(Scope::Session, ScopeName::scope),
+            scope,
             answers,
         };
         MessageOption { line, rules }

@@ -1,6 +1,7 @@
 #[cfg(feature = "http")]
 use core::time::Duration;
 use std::path::Path;
+use std::time::Instant;
 
 use super::*;
 #[cfg(feature = "http")]
@@ -8,6 +9,18 @@ use ip_reputation::Pattern;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(Path::new("/etc/spoa/spoa.toml"), text)
+}
+
+#[test]
+fn the_lines_of_many_errors_are_found_in_no_time() {
+    let begun = Instant::now();
+    let prefixes = "\"x\",\n".repeat(100_000);
+    let text = format!("[deny]\nprefixes = [\n{prefixes}]\n");
+    let error = Config::parse(Path::new("spoa.toml"), &text).unwrap_err();
+    let lines: Vec<_> = error.problems.iter().map(|it| it.line).collect();
+    assert_eq!(lines.len(), 100_000);
+    assert_eq!((lines[0], lines[99_999]), (Some(3), Some(100_002)));
+    assert!(begun.elapsed().as_secs() < 10);
 }
 
 #[test]
@@ -21,6 +34,8 @@ fn an_empty_file_is_the_agent_without_a_file() {
 #[test]
 #[cfg(feature = "http")]
 fn every_key_is_understood() {
+    use ip_reputation::formats::{Column, Format, Strip};
+
     use crate::host::log::{LogFormat, LogLevel};
 
     let config = parse(include_str!("every_key.toml")).unwrap();
@@ -35,7 +50,7 @@ fn every_key_is_understood() {
         config.reputation.cache_dir.as_deref(),
         Some(Path::new("/var/cache/spoa"))
     );
-    let [file, url] = &config.feeds[..] else {
+    let [file, url, json, ranges, lines, proxies] = &config.feeds[..] else {
         panic!("{:?}", config.feeds)
     };
     assert_eq!(file.place, Place::Path("/etc/spoa/lists/own.csv".into()));
@@ -47,6 +62,27 @@ fn every_key_is_understood() {
     assert_eq!(url.max_size, 64 << 20);
     assert_eq!(url.ca_file.as_deref(), Some(Path::new("/etc/spoa/ca.pem")));
     assert_eq!(file.ca_file, None, "there is nobody to ask");
+    let specifics = |feed: &Feed| feed.specifics.clone();
+    assert_eq!(specifics(json).keys.items, ["prefixes[]"]);
+    assert_eq!(specifics(json).keys.prefix, ["ipv4Prefix", "ipv6Prefix"]);
+    let wanted = [("active", "true"), ("level", "3"), ("type", "ban")];
+    let wanted = wanted.map(|(key, text)| (key.to_owned(), text.to_owned()));
+    assert_eq!(specifics(json).conditions, wanted);
+    assert_eq!(specifics(json).strip, Some(Strip::Port));
+    assert_eq!(
+        specifics(ranges).columns.first,
+        Some(Column::Name("start".to_owned()))
+    );
+    assert_eq!(specifics(ranges).columns.count, Some(Column::Index(1)));
+    assert!(specifics(ranges).integers);
+    assert!(specifics(lines).regex.is_some());
+    assert_eq!(
+        proxies.format,
+        Some(Format::Plain),
+        "what is stripped hides the format"
+    );
+    let shortest = |feed: &Feed| (feed.specifics.min_prefix_v4, feed.specifics.min_prefix_v6);
+    assert_eq!((shortest(file), shortest(url)), ((4, 12), (8, 16)));
     let names: Vec<_> = config
         .reputation
         .actions
@@ -146,9 +182,9 @@ const WRONG: &[(&str, usize, &str)] = &[
         "expected a number from 0 to 1",
     ),
     (
-        "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"csv\"",
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"csv\"\ncolumns = { value = 1 }",
         4,
-        "needs polarity",
+        "needs higher-is",
     ),
     (
         "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"netsset\"",
@@ -287,7 +323,32 @@ const WRONG: &[(&str, usize, &str)] = &[
         "expected one character",
     ),
     (
-        "[[feed]]\nname = \"a\"\npath = \"x\"\nmax-value = 0.0",
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"lines\"",
+        4,
+        "needs a regex",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nregex = '(\\S+)'",
+        4,
+        "no group (?<prefix>",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"json\"\nvalue = \"score\"",
+        4,
+        "needs higher-is",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\ncolumns = { last = 1 }",
+        4,
+        "belong to a range",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nmin-prefix-v4 = 33",
+        4,
+        "0 to 32",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nnumber-max = 0.0",
         4,
         "number above 0",
     ),

@@ -6,7 +6,7 @@ use std::thread;
 use super::aside::Aside;
 use super::databases::Databases;
 use super::fetch;
-use super::lists::{List, lists};
+use super::lists::{List, Selection, lists};
 use super::load::{Good, LoadError};
 use super::outcome::Outcome;
 use super::shelf::Shelf;
@@ -70,14 +70,14 @@ impl Once {
         shelf.adopt(lists(config), cache.filter(|_| asking != Asking::All));
         shelf.read_copies(now(), &here);
         shelf.forget_cache();
-        shelf.read_files(true, now(), &here);
+        shelf.read_files(Selection::All, now(), &here);
         if asking != Asking::Nothing {
             ask_missing(&mut shelf);
         }
         let mut databases = Databases::default();
         let reputation = &config.reputation;
         databases.adopt(reputation.asn_db.as_ref(), reputation.country_db.as_ref());
-        let notes = databases.read(true, &here);
+        let notes = databases.read(Selection::All, &here);
         let made = snapshot::make(config, &shelf, &databases, now(), &here)?;
         let is_asked = |list: &List| match list.feed.place {
             Place::Path(_) => true,

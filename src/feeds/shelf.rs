@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::aside::Aside;
 use super::fetch::Fetch;
-use super::lists::List;
+use super::lists::{List, Selection};
 use super::load::{self, Good, LoadError};
 use super::note::Note;
 use super::outcome::Outcome;
@@ -92,10 +92,15 @@ impl Shelf {
         })
     }
 
-    /// Reads the files that have changed since they were last tried, or all of them.
-    pub(super) fn read_files(&mut self, all: bool, now: u32, aside: &Aside) -> Vec<Outcome> {
+    /// Reads the selected files.
+    pub(super) fn read_files(
+        &mut self,
+        selection: Selection<'_>,
+        now: u32,
+        aside: &Aside,
+    ) -> Vec<Outcome> {
         let kept = self.kept.iter_mut();
-        kept.filter_map(|kept| kept.read_file(all, now, aside))
+        kept.filter_map(|kept| kept.read_file(selection, now, aside))
             .collect()
     }
 
@@ -188,14 +193,18 @@ impl Kept {
         self.list.feed.specifics.categories.as_ref()
     }
 
-    fn read_file(&mut self, all: bool, now: u32, aside: &Aside) -> Option<Outcome> {
+    fn read_file(&mut self, selection: Selection<'_>, now: u32, aside: &Aside) -> Option<Outcome> {
         let Place::Path(path) = self.list.feed.place.clone() else {
             return None;
         };
+        let categories = self.categories();
+        if selection.leaves_out(&path) || categories.is_some_and(|it| selection.leaves_out(it)) {
+            return None;
+        }
         let stamp = Stamp::at(&path);
         // One with categories depends on another file too.
-        let is_listed = self.tried.is_some() && self.tried == stamp && self.categories().is_none();
-        if is_listed && !all {
+        let is_known = self.tried.is_some() && self.tried == stamp && self.categories().is_none();
+        if is_known && !selection.is_all() {
             return None;
         }
         let read = load::read_aside(aside, &self.list.feed, &path, now);

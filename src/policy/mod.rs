@@ -19,7 +19,7 @@ pub use judge::{Judge, REASON_LEN_MAX};
 pub use message::{Answer, MessageRules, UnknownValue, Value};
 pub use published::Published;
 pub use question::{ArgumentName, QUESTIONS, Question};
-pub use rules::{ActionRule, Policy, PolicyError, PolicyTerms, Source, VARIABLE_LEN_MAX};
+pub use rules::{ActionRule, Policy, PolicyError, PolicyTerms, Source, variable_len_max};
 
 use haproxy_spoa::{Handler, Reply};
 use haproxy_spop::{Notify, Scope};

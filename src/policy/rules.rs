@@ -14,8 +14,27 @@ use haproxy_spop::Scope;
 use ip_reputation::formats::Attributes;
 use ip_reputation::{PayloadRules, Score, Table};
 
-/// The longest name of a variable: HAProxy takes under 64 characters with scope and prefix.
-pub const VARIABLE_LEN_MAX: usize = 58;
+/// The longest full name of a variable, `scope.prefix.name`, in bytes: HAProxy silently drops longer ones.
+const FULL_NAME_LEN_MAX: usize = 63;
+/// The longest name of a scope as HAProxy writes it.
+const SCOPE_LEN_MAX: usize = 4;
+
+/// Returns the most bytes of a variable's name in a scope:
+/// 63 - length of the scope (`proc` and `sess` 4, `txn`, `req` and `res` 3) - length of `var-prefix` - 2.
+///
+/// The agent does not know HAProxy's `var-prefix`, so the shortest one, of one byte, is assumed: a name
+/// that passes may still be too long with a longer prefix.
+#[must_use]
+pub const fn variable_len_max(scope: Scope) -> usize {
+    let shorter = match scope {
+        Scope::Process | Scope::Session => 0,
+        Scope::Transaction | Scope::Request | Scope::Response => 1,
+    };
+    FULL_NAME_LEN_MAX - SCOPE_LEN_MAX + shorter - "..".len() - PREFIX_LEN_MIN
+}
+
+/// The length of the shortest `var-prefix`.
+const PREFIX_LEN_MIN: usize = 1;
 
 /// Where scores come from.
 #[derive(Debug, Clone)]
@@ -182,6 +201,8 @@ pub enum PolicyError {
         message: String,
         /// The name.
         variable: String,
+        /// The most bytes that it may have.
+        max: usize,
     },
     /// A message sets a variable twice.
     Twice {
@@ -213,10 +234,14 @@ impl fmt::Display for PolicyError {
                 f,
                 "message {message} sets no variable; name at least one, or remove the message"
             ),
-            Self::Variable { message, variable } => write!(
+            Self::Variable {
+                message,
+                variable,
+                max,
+            } => write!(
                 f,
                 "message {message} sets {variable:?}, which is no name of a variable: it takes \
-                 letters, digits, _ and ., and 1 to {VARIABLE_LEN_MAX} of them"
+                 letters, digits, _ and ., and 1 to {max} of them"
             ),
             Self::Twice {
                 message,
@@ -252,10 +277,12 @@ fn check_message(rules: &MessageRules) -> Result<(), PolicyError> {
     }
     for (place, answer) in rules.answers.iter().enumerate() {
         let variable = answer.variable.clone();
-        if !is_variable(&variable) {
+        let max = variable_len_max(rules.scope);
+        if !is_variable(&variable, max) {
             return Err(PolicyError::Variable {
                 message: message(),
                 variable,
+                max,
             });
         }
         let mut others = rules.answers.iter().skip(place + 1);
@@ -270,9 +297,9 @@ fn check_message(rules: &MessageRules) -> Result<(), PolicyError> {
     Ok(())
 }
 
-fn is_variable(name: &str) -> bool {
+fn is_variable(name: &str, max: usize) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
-    (1..=VARIABLE_LEN_MAX).contains(&name.len()) && name.bytes().all(is_allowed)
+    (1..=max).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
 /// Sorts the actions, and finds what is wrong with them.
@@ -323,9 +350,36 @@ mod tests {
     }
 
     #[test]
+    fn a_full_name_of_more_than_63_bytes_is_refused() {
+        let named = |scope, len: usize| {
+            let answer = Answer {
+                variable: "v".repeat(len),
+                value: Value::Score,
+            };
+            let message = MessageRules {
+                name: "m".into(),
+                argument: None,
+                payload_argument: None,
+                scope,
+                answers: vec![answer],
+            };
+            Policy::new(PolicyTerms {
+                messages: vec![message],
+                ..PolicyTerms::default()
+            })
+        };
+        for (scope, text) in [(Scope::Session, "sess"), (Scope::Transaction, "txn")] {
+            let max = 63 - format!("{text}.p.").len();
+            assert!(named(scope, max).is_ok());
+            let error = named(scope, max + 1).unwrap_err().to_string();
+            assert!(error.contains(&format!("1 to {max} of them")), "{error}");
+        }
+    }
+
+    #[test]
     fn names_that_haproxy_would_not_take_are_refused() {
         assert_eq!(refusal(vec![message(&["ip_score", "a.b", "X9"])]), None);
-        let (longest, long) = ("x".repeat(58), "x".repeat(59));
+        let (longest, long) = ("x".repeat(56), "x".repeat(57));
         assert_eq!(refusal(vec![message(&[&longest])]), None);
         for name in ["", "ip-score", "ip score", "größe", &long] {
             let said = refusal(vec![message(&[name])]).unwrap();

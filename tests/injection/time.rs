@@ -70,6 +70,7 @@ fn a_clock_that_is_stepped_moves_what_goes_by_dates_and_nothing_else() {
         format!(
             "[reputation]\ncache-dir = \"cache\"\n\
              [[feed]]\nname = \"own\"\npath = \"own.csv\"\nformat = \"csv\"\nhigher-is = \"worse\"\n\
+             columns = {{ value = 1, category = 2, expires = 3, last-seen = 4 }}\n\
              stale-after = \"2h\"\nhalf-life = \"365d\"\n\
              [[feed]]\nname = \"web\"\nurl = \"{url}\"\nrefresh-interval = \"1s\"\nstale-after = \"2h\"\n"
         ),

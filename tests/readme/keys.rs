@@ -28,7 +28,7 @@ const TABLES: [(&str, &str); 13] = [
     ),
     (
         "### `columns` of `[[feed]]`",
-        "[[feed]]\nname = \"a\"\npath = \"b\"\n[feed.columns]\nprefix = 0\n@",
+        "[[feed]]\nname = \"a\"\npath = \"b\"\n[feed.columns]\n@",
     ),
     (
         "### `rules` of `[[feed]]`",

@@ -83,6 +83,8 @@ pub(super) enum Gone {
     Eof,
     /// The socket failed.
     Reset,
+    /// The kernel did not register it for events.
+    Unregistered,
 }
 
 impl Connection {

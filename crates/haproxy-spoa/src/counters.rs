@@ -56,8 +56,11 @@ counters! {
     tls_faults,
     /// `accept` failed for want of descriptors or memory; the listener rested.
     accept_starved,
-    /// `accept` failed because of the connection it would have returned.
+    /// `accept` failed because of the connection it would have returned, or for another reason; after
+    /// some in a row the listener rested.
     accept_aborted,
+    /// Connections closed because the kernel did not register them for events.
+    register_failed,
     /// Health checks answered.
     health_checks,
     /// DISCONNECTs answered.

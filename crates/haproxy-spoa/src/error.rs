@@ -22,8 +22,8 @@ pub enum Error {
     Start(StartError),
     /// Signals cannot be waited for.
     Signals(io::Error),
-    /// A worker panicked.
-    Worker(WorkerPanicked),
+    /// A worker ended other than by a shutdown.
+    Worker(WorkerError),
 }
 
 impl fmt::Display for Error {
@@ -49,7 +49,7 @@ impl core::error::Error for Error {
             Self::Address { why, .. } => Some(why),
             Self::Start(error) => error.source(),
             Self::Signals(error) => Some(error),
-            Self::Worker(_) => None,
+            Self::Worker(error) => error.source(),
         }
     }
 }
@@ -60,8 +60,8 @@ impl From<StartError> for Error {
     }
 }
 
-impl From<WorkerPanicked> for Error {
-    fn from(error: WorkerPanicked) -> Self {
+impl From<WorkerError> for Error {
+    fn from(error: WorkerError) -> Self {
         Self::Worker(error)
     }
 }
@@ -175,17 +175,39 @@ impl core::error::Error for StartError {
     }
 }
 
-/// A worker ended other than by a shutdown: a bug, in the handler or here. Its connections are gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WorkerPanicked(
-    /// The worker's number.
-    pub usize,
-);
+/// Why a worker ended other than by a shutdown. Its connections are gone.
+#[derive(Debug)]
+pub enum WorkerError {
+    /// The worker panicked: a bug, in the handler or here.
+    Panicked {
+        /// The worker's number.
+        worker: usize,
+    },
+    /// The worker cannot wait for events any more.
+    Poll {
+        /// The worker's number.
+        worker: usize,
+        /// The error of `epoll_wait`.
+        error: io::Error,
+    },
+}
 
-impl fmt::Display for WorkerPanicked {
+impl fmt::Display for WorkerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "worker {} panicked", self.0)
+        match self {
+            Self::Panicked { worker } => write!(f, "worker {worker} panicked"),
+            Self::Poll { worker, error } => {
+                write!(f, "worker {worker} cannot wait for events: {error}")
+            }
+        }
     }
 }
 
-impl core::error::Error for WorkerPanicked {}
+impl core::error::Error for WorkerError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Panicked { .. } => None,
+            Self::Poll { error, .. } => Some(error),
+        }
+    }
+}

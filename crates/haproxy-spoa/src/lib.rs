@@ -65,7 +65,7 @@ pub use bind::TlsFiles;
 pub use bind::{BadBind, Bind};
 pub use builder::{Builder, allowed_cores};
 pub use counters::Counters;
-pub use error::{Error, StartError, WorkerPanicked};
+pub use error::{Error, StartError, WorkerError};
 pub use handler::{Handler, WorkerHooks, handler};
 pub use haproxy_spop::{Message, Notify, Scope, TypedData, Variable};
 pub use latency::Latency;
@@ -89,10 +89,10 @@ use mailbox::{Mail, Mailbox};
 use placement::Placement;
 
 /// How a worker's thread ended.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Exit {
     Done,
-    Panicked(usize),
+    Failed(WorkerError),
 }
 
 /// A running agent.
@@ -176,12 +176,12 @@ impl Agent {
     /// Waits until every worker has stopped, which [`Control::drain`] makes them do.
     ///
     /// # Errors
-    /// As soon as a worker panics. The others still run then; ending the process is the caller's
-    /// decision.
-    pub fn join(self) -> Result<(), WorkerPanicked> {
+    /// As soon as a worker panics, or its `epoll_wait` fails. The others still run then; ending the
+    /// process is the caller's decision.
+    pub fn join(self) -> Result<(), WorkerError> {
         for _ in &self.cores {
-            if let Ok(Exit::Panicked(worker)) = self.exits.recv() {
-                return Err(WorkerPanicked(worker));
+            if let Ok(Exit::Failed(error)) = self.exits.recv() {
+                return Err(error);
             }
         }
         Ok(())

@@ -72,7 +72,9 @@ pub(super) const ACCEPT_ALL: usize = BACKLOG.cast_unsigned() as usize;
 pub(super) const ACCEPT_BATCH: usize = 64;
 /// How long a TCP connection is silent before the kernel asks whether its peer still exists.
 pub(super) const KEEPALIVE: Duration = Duration::from_mins(1);
-/// How long a listener rests after `accept` failed for want of descriptors or memory.
+/// Failures of `accept` in a row after which a listener rests, if each may be about one connection only.
+pub(super) const ACCEPT_FAILURES: usize = 8;
+/// How long a listener rests after `accept` failed.
 pub(super) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Connections that the kernel may queue at a listener (it takes the lower of this and
 /// `net.core.somaxconn`).

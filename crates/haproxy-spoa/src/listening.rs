@@ -1,6 +1,7 @@
 //! Putting an agent together once it has its addresses: mailboxes, listeners, threads.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -17,7 +18,7 @@ use super::mailbox::Mailbox;
 use super::mailbox::Renewed;
 use super::placement::Placement;
 use super::worker::{WAKER, Worker};
-use super::{Agent, BindAddress, Control, Exit, Replies, StartError};
+use super::{Agent, BindAddress, Control, Exit, Replies, StartError, WorkerError};
 use crate::handler::Plain;
 use crate::mailbox::Mail;
 use crate::reply::Sink;
@@ -170,7 +171,7 @@ impl Listening {
 /// A poll, a mailbox and its other end for each worker.
 type Mailboxes = (Vec<Poll>, Vec<Mailbox>, Vec<Receiver<Mail>>);
 
-fn mailboxes(count: usize) -> std::io::Result<Mailboxes> {
+fn mailboxes(count: usize) -> io::Result<Mailboxes> {
     let (mut polls, mut workers, mut mails) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..count {
         let poll = Poll::new()?;
@@ -226,7 +227,11 @@ where
     let number = worker.number;
     let (ready, started) = mpsc::channel();
     let run = move || {
-        let alarm = Alarm { number, exit };
+        let mut alarm = Alarm {
+            number,
+            exit,
+            error: None,
+        };
         if let Some(core) = core
             && !core_affinity::set_for_current(core)
         {
@@ -240,15 +245,15 @@ where
         let failed = registered.is_err();
         // The starter waits for it.
         let _ = ready.send(registered);
-        if !failed && worker.run().is_err() {
-            alarm.ring();
+        if !failed {
+            alarm.error = worker.run().err();
         }
     };
     let spawned = thread::Builder::new()
         .name(format!("worker-{number}"))
         .spawn(run);
     spawned.map_err(StartError::Worker)?;
-    let gone = || StartError::Worker(std::io::Error::other("its thread ended at once"));
+    let gone = || StartError::Worker(io::Error::other("its thread ended at once"));
     started.recv().map_err(|_| gone())?
 }
 
@@ -256,21 +261,19 @@ where
 struct Alarm {
     number: usize,
     exit: Sender<Exit>,
-}
-
-impl Alarm {
-    fn ring(&self) {
-        // Whoever does not wait for the agent any more does not want to know.
-        let _ = self.exit.send(Exit::Panicked(self.number));
-    }
+    /// The error that ended the worker.
+    error: Option<io::Error>,
 }
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        if thread::panicking() {
-            self.ring();
-        } else {
-            let _ = self.exit.send(Exit::Done);
-        }
+        let worker = self.number;
+        let exit = match self.error.take() {
+            _ if thread::panicking() => Exit::Failed(WorkerError::Panicked { worker }),
+            Some(error) => Exit::Failed(WorkerError::Poll { worker, error }),
+            None => Exit::Done,
+        };
+        // The caller may not wait for the agent any more.
+        let _ = self.exit.send(exit);
     }
 }

@@ -65,6 +65,7 @@ impl Trace {
             Gone::Ended => "",
             Gone::Eof => " by the peer without DISCONNECT",
             Gone::Reset => " by a reset",
+            Gone::Unregistered => ": not registered for events",
         };
         self.line(connection, format_args!("closed{how}"));
     }

@@ -174,7 +174,7 @@ impl<H: Handler + WorkerHooks> Worker<H> {
                     let both = Interest::READABLE | Interest::WRITABLE;
                     let registry = self.poll.registry();
                     if connection.stream.reregister(registry, token, both).is_err() {
-                        self.close(place, Gone::Reset);
+                        self.close(place, Gone::Unregistered);
                     }
                 }
             }
@@ -192,6 +192,7 @@ impl<H: Handler + WorkerHooks> Worker<H> {
             Gone::Ended => {}
             Gone::Eof => counters.eof += 1,
             Gone::Reset => counters.reset += 1,
+            Gone::Unregistered => counters.register_failed += 1,
         }
         #[cfg(feature = "trace")]
         if let Some(trace) = &self.desk.trace {
@@ -341,7 +342,7 @@ impl<H: Handler + WorkerHooks> Worker<H> {
             .register(registry, token, Interest::READABLE)
             .is_err()
         {
-            self.close(place, Gone::Reset);
+            self.close(place, Gone::Unregistered);
         }
     }
 

@@ -7,14 +7,13 @@
 //!              "message":"feed \"web\": not used: …","feed":"web"}
 //! ```
 
-use core::fmt::Write as _;
 use std::env;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 
-use iprep_spoa::host::log::LogFormat;
+use iprep_spoa::host::log::{LogFormat, Printable};
 use jiff::Timestamp;
 use tracing::Level;
 
@@ -87,23 +86,6 @@ fn priority(level: Level) -> u8 {
         Level::WARN => 4,
         Level::INFO => 6,
         _ => 7,
-    }
-}
-
-/// A text that stays in its line and does nothing to a terminal: parts of it come from other people's
-/// lists.
-struct Printable<'a>(&'a str);
-
-impl core::fmt::Display for Printable<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        for c in self.0.chars() {
-            if c.is_control() {
-                write!(f, "{}", c.escape_default())?;
-            } else {
-                f.write_char(c)?;
-            }
-        }
-        Ok(())
     }
 }
 

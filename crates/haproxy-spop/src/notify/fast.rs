@@ -97,6 +97,8 @@ mod tests {
         prop_oneof![
             Just(TypedData::Null),
             any::<bool>().prop_map(TypedData::Bool),
+            any::<i32>().prop_map(TypedData::Int32),
+            any::<u32>().prop_map(TypedData::Uint32),
             any::<i64>().prop_map(TypedData::Int64),
             any::<u64>().prop_map(TypedData::Uint64),
             any::<[u8; 4]>().prop_map(|octets| TypedData::Ipv4(octets.into())),
@@ -141,6 +143,21 @@ mod tests {
                     prop_assert_eq!(Some(seen(taken)), parsed(input).map(seen));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn integers_wider_than_their_type_are_taken() {
+        for kind in [2, 3] {
+            let arguments = vec![("n".to_owned(), TypedData::Uint64(u64::MAX - 4))];
+            let mut input = frame((1, 1), &[("m".to_owned(), arguments)]);
+            // The value is a type and a varint of ten bytes.
+            let value_index = input.len() - 11;
+            assert_eq!(input[value_index], 5);
+            input[value_index] = kind;
+            let taken = notify(&input, MAX).map(seen);
+            assert!(taken.is_some());
+            assert_eq!(taken, parsed(&input).map(seen));
         }
     }
 

@@ -36,12 +36,9 @@ impl LineFormat for HaproxyMap<'_> {
         let number = str::from_utf8(number.trim_ascii_start()).ok();
         let number = number.and_then(|text| text.parse().ok()).ok_or(NUMBER)?;
         let confidence = self.options.confidence_of(number, self.higher_is);
-        output.give(
-            line.number,
-            item,
-            Evidence::plain(confidence.ok_or(NUMBER)?),
-        );
-        Ok(())
+        let evidence = Evidence::plain(confidence.ok_or(NUMBER)?);
+        output.report.clamped += u64::from(number > self.options.max_value);
+        output.give(line.number, item, evidence)
     }
 }
 
@@ -68,15 +65,17 @@ mod tests {
                 "203.0.113.9 0",
                 "2001:db8::/32 0.925",
                 "203.0.113.0/25 1",
+                "203.0.113.4 0",
+                "203.0.113.5 0",
             ]
         );
         assert!(wrong[0].ends_with(LINE), "{wrong:?}");
         assert!(
-            wrong[1..5].iter().all(|wrong| wrong.ends_with(NUMBER)),
+            wrong[1..3].iter().all(|wrong| wrong.ends_with(NUMBER)),
             "{wrong:?}"
         );
-        assert_eq!(wrong.len(), 6);
+        assert_eq!(wrong.len(), 4);
         let unstated = refusal(Format::HaproxyMap, &Options::default(), feed);
-        assert!(unstated.contains("higher_is"));
+        assert!(unstated.contains("higher-is"));
     }
 }

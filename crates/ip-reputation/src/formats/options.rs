@@ -33,6 +33,23 @@ pub struct Options {
     pub categories: Categories,
     /// `ipset save`: the sets to take; all of them if there are none.
     pub sets: Vec<String>,
+    /// JSON: where things are.
+    pub keys: Keys,
+    /// CSV and JSON: what a record must say to count, by column or key; compared as text.
+    pub conditions: Vec<(String, String)>,
+    /// What surrounds an address.
+    pub strip: Option<Strip>,
+    /// CSV: what stands in front of an address, such as `Ip:`.
+    pub strip_prefix: Option<String>,
+    /// CSV: whether addresses are written as integers.
+    pub integers: bool,
+    /// `lines`: the expression with the named groups `prefix`, `value`, `category`, `last_seen`,
+    /// `expires` and `duration`.
+    pub regex: Option<String>,
+    /// A shorter IPv4 prefix is an invalid line, unless it lies in reserved space. Default 0: none is.
+    pub min_prefix_v4: u8,
+    /// The same for IPv6.
+    pub min_prefix_v6: u8,
     /// MMDB: what makes a network bad. The rule that says most counts.
     pub rules: Vec<MmdbRule>,
     /// The share of wrong lines, 0 to 1, above which the feed is refused if they are more than
@@ -52,6 +69,14 @@ impl Default for Options {
             columns: Columns::default(),
             categories: Categories::default(),
             sets: Vec::new(),
+            keys: Keys::default(),
+            conditions: Vec::new(),
+            strip: None,
+            strip_prefix: None,
+            integers: false,
+            regex: None,
+            min_prefix_v4: 0,
+            min_prefix_v6: 0,
             rules: Vec::new(),
             max_invalid_ratio: 0.05,
             allow_empty: false,
@@ -63,16 +88,17 @@ impl Options {
     /// Fails if the numbers of the feed may mean one thing or the opposite.
     pub(super) fn stated_direction(&self) -> Result<HigherIs, Refused> {
         self.higher_is.ok_or(Refused::Unstated(
-            "higher_is: whether the highest number of the feed is the worst or the best address",
+            "higher-is: whether the highest number of the feed is the worst or the best address",
         ))
     }
 
-    /// The confidence that a feed's number stands for, if it is one of 0 to `max_value`.
+    /// Returns the confidence that a feed's number stands for, unless it is negative. One above
+    /// `max_value` counts as that.
     pub(super) fn confidence_of(&self, number: f64, higher_is: HigherIs) -> Option<Confidence> {
-        if !(0.0..=self.max_value).contains(&number) {
+        if number.is_nan() || number < 0.0 {
             return None;
         }
-        let ratio = number / self.max_value;
+        let ratio = number.min(self.max_value) / self.max_value;
         Some(Confidence::ratio(match higher_is {
             HigherIs::Worse => ratio,
             HigherIs::Better => 1.0 - ratio,
@@ -80,39 +106,96 @@ impl Options {
     }
 }
 
-/// Where in a line of a CSV file things stand; the first column is 0.
+/// What surrounds an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strip {
+    /// A port behind it: `203.0.113.9:80`, `[2001:db8::1]:80`.
+    Port,
+    /// The rest of a URL: `http://203.0.113.9:80/path`. Names of hosts are passed over.
+    Url,
+}
+
+/// A column of a CSV file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Column {
+    /// The first one is 0.
+    Index(usize),
+    /// As the header calls it.
+    Name(String),
+}
+
+/// Where in a line of a CSV file things stand.
 ///
 /// ```text
 /// 203.0.113.0/24,15,scanner,2026-12-01T00:00:00Z
 ///       0         1    2             3
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     /// Between two columns.
     pub separator: u8,
-    /// An address, a prefix or a range.
-    pub prefix: usize,
+    /// An address, a prefix or a range; not read if there is a `first`.
+    pub prefix: Column,
+    /// The first address of a range.
+    pub first: Option<Column>,
+    /// The last address of that range.
+    pub last: Option<Column>,
+    /// Instead of the last address: the length of the prefix.
+    pub length: Option<Column>,
+    /// Instead of the last address: the mask of the network.
+    pub netmask: Option<Column>,
+    /// Instead of the last address: how many addresses there are; for IPv6 the length of the prefix.
+    pub count: Option<Column>,
     /// A number from 0 to [`Options::max_value`]; every line must have one.
-    pub number: Option<usize>,
+    pub number: Option<Column>,
     /// A word; may be empty or missing.
-    pub category: Option<usize>,
-    /// When the entry ends: RFC 3339 or seconds since 1970; may be empty or missing.
-    pub expires: Option<usize>,
-    /// When the evidence was last seen, written likewise; may be empty or missing.
-    pub seen: Option<usize>,
+    pub category: Option<Column>,
+    /// When the entry ends; may be empty or missing.
+    pub expires: Option<Column>,
+    /// When the evidence was last seen; may be empty or missing.
+    pub seen: Option<Column>,
+    /// How long the entry lasts, such as `3h59m2s`; may be empty or missing.
+    pub duration: Option<Column>,
 }
 
 impl Default for Columns {
+    /// No column has a default but the address, which is the first.
     fn default() -> Self {
         Self {
             separator: b',',
-            prefix: 0,
-            number: Some(1),
-            category: Some(2),
-            expires: Some(3),
+            prefix: Column::Index(0),
+            first: None,
+            last: None,
+            length: None,
+            netmask: None,
+            count: None,
+            number: None,
+            category: None,
+            expires: None,
             seen: None,
+            duration: None,
         }
     }
+}
+
+/// Where in a JSON document things are. A dot leads into an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// Paths to the items: `prefixes[]`, `[].decisions[]`, `*.ioc[]`. Empty: each document is an item,
+    /// or, if there is no `prefix` either, every string is an address.
+    pub items: Vec<String>,
+    /// Addresses. Empty: `prefix`.
+    pub prefix: Vec<String>,
+    /// A number from 0 to [`Options::max_value`]; every item must have one.
+    pub value: Option<String>,
+    /// A word.
+    pub category: Option<String>,
+    /// When the evidence was last seen.
+    pub last_seen: Option<String>,
+    /// When the entry ends.
+    pub expires: Option<String>,
+    /// How long the entry lasts, such as `3h59m2s`.
+    pub duration: Option<String>,
 }
 
 /// Suricata's numbers for categories, and their names.

@@ -53,8 +53,7 @@ impl LineFormat for Suricata<'_> {
             category: name,
             ..Evidence::plain(Confidence::ratio(ratio))
         };
-        output.give(line.number, item, evidence);
-        Ok(())
+        output.give(line.number, item, evidence)
     }
 }
 

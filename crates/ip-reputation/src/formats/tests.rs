@@ -53,15 +53,20 @@ fn in_words(entry: &Entry<'_>) -> String {
     words
 }
 
-/// The formats that are text.
+/// The formats of lines.
 fn texts() -> impl Iterator<Item = Format> {
     let all = Format::ALL.into_iter();
-    all.filter(|format| *format != Format::Mmdb)
+    all.filter(|format| !matches!(format, Format::Mmdb | Format::Json))
 }
 
 fn stated() -> Options {
     Options {
         higher_is: Some(HigherIs::Worse),
+        regex: Some(r"^(?<prefix>.*)$".to_owned()),
+        columns: Columns {
+            number: Some(Column::Index(1)),
+            ..Columns::default()
+        },
         ..Options::default()
     }
 }
@@ -260,10 +265,35 @@ fn an_input_that_breaks_off_is_never_a_feed() {
                 assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{format}");
             }
             // A document may be wrong before it breaks off.
-            Err(Refused::Malformed(_)) if format == Format::AbuseIpdb => {}
+            Err(Refused::Malformed(_)) if matches!(format, Format::AbuseIpdb | Format::Json) => {}
             other => panic!("{format}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn a_prefix_too_wide_is_an_invalid_line_unless_it_is_reserved() {
+    let options = Options {
+        min_prefix_v4: 8,
+        min_prefix_v6: 16,
+        max_invalid_ratio: 1.0,
+        ..stated()
+    };
+    let feed = b"0.0.0.0/0\n::/0\n10.0.0.0/7\n192.0.0.0/8\n2001::/16\n2000::/15\n224.0.0.0/3\n\
+        ::ffff:0.0.0.0/96\n0.0.0.0-255.255.255.255\nfc00::/7\n192.0.2.1\n";
+    let (entries, report) = outcome(Format::Plain, &options, feed).unwrap();
+    assert_eq!(
+        entries,
+        [
+            "192.0.0.0/8 1",
+            "2001::/16 1",
+            "224.0.0.0/3 1",
+            "fc00::/7 1",
+            "192.0.2.1 1"
+        ]
+    );
+    assert_eq!((report.wrong, report.everything), (6, None));
+    assert!(report.first_wrong[0].to_string().contains("min-prefix-v4"));
 }
 
 #[test]
