@@ -78,7 +78,7 @@ impl Once {
         let reputation = &config.reputation;
         databases.adopt(reputation.asn.as_ref(), reputation.country.as_ref());
         let notes = databases.read(true, &here);
-        let made = snapshot::make(config, &shelf, &databases, now(), &here)?;
+        let made = snapshot::make(config, &shelf, &databases, None, now(), &here)?;
         let is_asked = |list: &List| match list.feed.place {
             Place::Path(_) => true,
             Place::Url(_) => asking != Asking::Nothing,
