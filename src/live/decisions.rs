@@ -400,7 +400,7 @@ mod tests {
         let mut all: Vec<Decision> = Vec::new();
         let mut snapshot = Snapshot::default();
         let mut rebuilt = 0;
-        for step in 0..6000_u32 {
+        for step in 0..12_000_u32 {
             let is_v4 = random(2) == 0;
             let address: IpAddr = if is_v4 {
                 let host = u32::try_from(random(4096)).unwrap();

@@ -412,9 +412,9 @@ impl LiveThread {
                 Ok(opened) => {
                     if let Some(aside) = opened.set_aside {
                         let aside = aside.display();
-                        error!(store = %shown, "the store is damaged; moved to {aside}, a new one begun");
+                        error!(store = %shown, "the store {shown} is damaged; moved to {aside}, a new one begun");
                     }
-                    info!(store = %shown, decisions = opened.decisions.len(), "store opened");
+                    info!(store = %shown, decisions = opened.decisions.len(), "store {shown} opened, {} decisions", opened.decisions.len());
                     let mut decisions = lock(&self.shared.decisions);
                     for decision in &opened.decisions {
                         decisions.put(decision);
@@ -426,7 +426,7 @@ impl LiveThread {
                 Err(error @ StoreError::NotOurs(_)) => {
                     self.is_ours = false;
                     self.shared.is_behind.store(true, Ordering::Relaxed);
-                    error!(store = %shown, "store not used, decisions are in memory only: {error}");
+                    error!(store = %shown, "store {shown} not used, decisions are in memory only: {error}");
                     return;
                 }
                 #[cfg(feature = "live-store")]
@@ -441,7 +441,7 @@ impl LiveThread {
             Some(Err(error)) => self.store_failed(&error),
             _ => {
                 self.shared.is_behind.store(false, Ordering::Relaxed);
-                info!(store = %shown, "store written again; decisions survive a restart");
+                info!(store = %shown, "store {shown} written again; decisions survive a restart");
             }
         }
     }

@@ -155,10 +155,9 @@ impl Hits {
         let own = self.own.get(at).copied().flatten();
         let foreign = self.foreign.get(at).copied().flatten();
         let foreign = foreign.filter(|_| with_foreign);
-        match (own, foreign) {
-            (Some(own), Some(foreign)) if foreign.len > own.len => Some(foreign),
-            (own, foreign) => own.or(foreign),
-        }
+        own.into_iter()
+            .chain(foreign)
+            .max_by_key(|hit| (hit.len, hit.until))
     }
 }
 
@@ -428,12 +427,16 @@ impl Hits {
         };
         let kind = usize::from((slot.mark & 3).saturating_sub(1));
         if let Some(hit) = hits.get_mut(kind) {
-            // Longer prefixes come first.
-            hit.get_or_insert(Hit {
+            let new = Hit {
                 until: slot.until,
                 origin: slot.origin,
                 len: slot.len,
-            });
+            };
+            // Longer prefixes come first; of two origins that of the later end counts.
+            let hit = hit.get_or_insert(new);
+            if hit.len == new.len && hit.until < new.until {
+                *hit = new;
+            }
         }
     }
 }
