@@ -151,6 +151,24 @@ fn a_ban_is_in_force_when_it_returns_and_an_unban_ends_it() {
     assert!((3500..=3600).contains(&left), "{left}");
     assert_eq!(agent.score("192.0.2.8"), "100");
     assert_eq!(agent.variable("192.0.2.8", "decision"), None);
+    let explained = agent.done(&["lookup", "192.0.2.9"]);
+    assert!(
+        explained.contains("score 0, decided by live ban"),
+        "{explained}"
+    );
+    assert!(
+        explained.contains("live ban 192.0.2.9 of ctl@"),
+        "{explained}"
+    );
+    let metrics = agent.request("GET", "/metrics", "").body;
+    for sample in [
+        "spoa_live_decisions{type=\"ban\",origin=\"ctl\"} 1",
+        "spoa_decided_live_total{type=\"ban\"} 1",
+        "spoa_live_changes_total 1",
+        "spoa_live_stored 1",
+    ] {
+        assert!(metrics.contains(sample), "{sample}: {metrics}");
+    }
     let listed: Value = serde_json::from_str(&agent.done(&["decisions", "--json"])).unwrap();
     let listed = &listed.as_array().unwrap()[0];
     assert_eq!(listed["type"], "ban");
@@ -281,7 +299,7 @@ fn a_confirmed_ban_survives_kill_9_and_a_damaged_store_is_set_aside() {
         let _ = fs::remove_file(scratch.path(end));
     }
     let agent = Agent::again(scratch, CONFIG);
-    agent.program.says("the store is damaged");
+    agent.program.says("is damaged; moved to");
     assert!(
         agent
             .scratch
@@ -326,4 +344,24 @@ fn a_reload_turns_it_on_and_off() {
         .write("spoa.toml", "[deny]\nprefixes = [\"198.51.100.0/24\"]\n");
     agent.done(&["reload"]);
     assert_eq!(score(), 100);
+}
+
+/// docs/openapi.json has the routes of the endpoint with their methods, and no others.
+#[test]
+fn the_openapi_description_has_every_route() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
+    let document: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    let operations = paths.iter().flat_map(|(path, operations)| {
+        let methods = operations.as_object().unwrap().keys();
+        methods.map(move |method| (method.to_uppercase(), path.clone()))
+    });
+    let looks = iprep_spoa::admin::LOOKS.iter().map(|it| ("GET", *it));
+    let commands = iprep_spoa::admin::COMMANDS.iter().map(|it| ("POST", *it));
+    let all = looks.chain(commands).chain([("DELETE", "/decisions")]);
+    let mut routes: Vec<_> = all.map(|it| (it.0.to_owned(), it.1.to_owned())).collect();
+    let mut described: Vec<_> = operations.collect();
+    routes.sort();
+    described.sort();
+    assert_eq!(described, routes);
 }

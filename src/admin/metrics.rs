@@ -2,6 +2,7 @@
 //! lists them, and a test compares.
 
 mod feeds;
+mod live;
 
 use core::time::Duration;
 
@@ -124,7 +125,7 @@ const STATES: [ByCause; 3] = [
 ];
 
 /// The kinds of things that handlers count: family, label, help.
-const TALLIES: [(&str, &str, &str, &str); 3] = [
+const TALLIES: [(&str, &str, &str, &str); 4] = [
     (
         "message",
         "spoa_messages_total",
@@ -136,6 +137,12 @@ const TALLIES: [(&str, &str, &str, &str); 3] = [
         "spoa_actions_total",
         "action",
         "Answers by the action that their score stands for.",
+    ),
+    (
+        "decision",
+        "spoa_decided_live_total",
+        "type",
+        "Answers that a live decision decided, by its type.",
     ),
     (
         "verdict",
@@ -153,6 +160,7 @@ pub(super) fn metrics(figures: &Figures) -> String {
     latencies(&mut text, &figures.report.workers);
     tallies(&mut text, figures);
     feeds::feeds(&mut text, figures);
+    live::live(&mut text, figures);
     process(&mut text, figures);
     text.into_text()
 }

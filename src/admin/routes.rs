@@ -39,7 +39,7 @@ pub const LOOKS: [&str; 11] = [
     DECISIONS,
 ];
 /// The routes that do something, with POST.
-pub const COMMANDS: [&str; 4] = ["/reload", LOG_LEVEL, "/drain", DECISIONS];
+pub const COMMANDS: [&str; 4] = ["/reload", LOG_LEVEL, DECISIONS, "/drain"];
 /// Live decisions: GET, POST and DELETE.
 pub(super) const DECISIONS: &str = "/decisions";
 /// Looked at, and told to be another.
