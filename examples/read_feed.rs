@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use ip_reputation::formats::{Format, Options, Polarity, detect, read};
+use ip_reputation::formats::{Format, HigherIs, Options, detect, read};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => detect(head, &path)?,
     };
     let options = Options {
-        polarity: Some(Polarity::HighIsBad),
+        higher_is: Some(HigherIs::Worse),
         ..Options::default()
     };
     let start = Instant::now();

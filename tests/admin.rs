@@ -11,20 +11,23 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
 use haproxy_spop::FrameType;
 use support::{Endpoint, Habit, Load, Metrics, Peer, Program, Scratch, frames, until};
 
 const LIST: &str = "192.0.2.0/24\n198.51.100.7\n";
 const CONFIG: &str = "\
 [reputation]
-actions = [{ name = \"deny\", at-most = 20 }]
+actions = [{ name = \"deny\", max-score = 20 }]
 [[feed]]
 name = \"bad \\\"<b>\\\\\"
 path = \"bad.txt\"
-category = \"worm\"
+default-category = \"worm\"
 [[message]]
 name = \"check-client-ip\"
-set = [{ variable = \"ip_score\", value = \"score\" }, { variable = \"action\", value = \"action\" }]
+vars = [{ name = \"ip_score\", value = \"score\" }, { name = \"action\", value = \"action\" }]
 ";
 const TOKEN: &str = "0123456789abcdef-0123456789abcdef";
 
@@ -74,22 +77,25 @@ fn metrics_count_what_happened() {
     assert_eq!(metrics.count("spoa_acks_total", &[]), 100);
     assert_eq!(metrics.count("spoa_connections", &["established"]), 2);
     assert_eq!(
-        metrics.count("spoa_frames_refused_total", &["status=\"3\""]),
+        metrics.count("spoa_connections_rejected_total", &["status=\"3\""]),
         1
     );
-    assert_eq!(metrics.count("spoa_frames_refused_total", &[]), 1);
+    assert_eq!(metrics.count("spoa_connections_rejected_total", &[]), 1);
     assert_eq!(
         metrics.count("spoa_messages_total", &["check-client-ip"]),
         100
     );
     assert_eq!(metrics.count("spoa_actions_total", &["deny"]), 100);
-    assert_eq!(metrics.count("spoa_verdicts_total", &["worm"]), 100);
+    assert_eq!(
+        metrics.count("spoa_verdicts_total", &["decided_by=\"feed\"", "worm"]),
+        100
+    );
     assert_eq!(metrics.count("spoa_worker_up", &[]), 1);
     assert_eq!(
         metrics.count("spoa_feed_entries", &[r#"feed="bad \"<b>\\""#, "ipv4"]),
         2
     );
-    assert_eq!(metrics.count("spoa_feed_good", &[]), 1);
+    assert_eq!(metrics.count("spoa_feed_last_load_successful", &[]), 1);
     assert!(metrics.count("spoa_received_bytes_total", &[]) > 1000);
     assert!(metrics.count("process_resident_memory_bytes", &[]) > 1_000_000);
     assert!(metrics.count("process_open_fds", &[]) > 5);
@@ -104,14 +110,14 @@ fn every_sample_is_of_a_family(metrics: &Metrics) {
         let base = ["_bucket", "_sum", "_count"]
             .iter()
             .find_map(|end| name.strip_suffix(end));
-        let is_known = |name: &str| metrics.families.contains_key(name);
-        assert!(is_known(name) || base.is_some_and(is_known), "{key}");
+        let is_listed = |name: &str| metrics.families.contains_key(name);
+        assert!(is_listed(name) || base.is_some_and(is_listed), "{key}");
     }
 }
 
-/// What a user computes from the buckets is what the agent says.
+/// The bucket that a percentile falls into is the one that holds what the agent reports.
 #[test]
-fn buckets_are_fine_enough_for_p999() {
+fn a_percentile_falls_into_its_bucket() {
     let (_scratch, agent, endpoint) = with_list(&[]);
     let mut peer = Peer::greeted(agent.address());
     ask(&mut peer, 2000);
@@ -141,10 +147,8 @@ fn buckets_are_fine_enough_for_p999() {
         .find(|(_, count)| *count >= 1999.0)
         .unwrap()
         .0;
-    assert!(
-        above >= said * 0.99 && above <= said * 1.4,
-        "{above} and {said}"
-    );
+    assert!(above >= said * 0.99, "{above} and {said}");
+    assert_eq!(buckets.len(), 16, "{buckets:?}");
     assert_eq!(
         metrics.count("spoa_answer_duration_seconds_count", &[]),
         2000
@@ -191,7 +195,9 @@ fn commands_over_tcp_take_the_token_and_come_from_no_browser() {
     assert_eq!(answer.status, 409);
     assert!(answer.body.contains("nonsense"), "{answer:?}");
     assert_eq!(
-        endpoint.metrics().count("spoa_config_refusals_total", &[]),
+        endpoint
+            .metrics()
+            .count("spoa_config_reload_failures_total", &[]),
         1
     );
 
@@ -206,7 +212,7 @@ fn a_unix_socket_takes_commands_by_its_mode_and_leaves_no_trace() {
     let scratch = Scratch::new();
     let address = scratch.bind("admin");
     scratch.write("bad.txt", LIST);
-    let keys = format!("[admin]\nlisten = \"{address}\"\nunix-mode = \"600\"\n");
+    let keys = format!("[admin]\nbind = \"{address}\"\nunix-mode = \"600\"\n");
     let config = scratch.write("spoa.toml", format!("{keys}{CONFIG}"));
     let mut agent = Program::configured(&config, &[]);
     agent.says("admin endpoint at");
@@ -259,7 +265,7 @@ fn it_is_ready_after_the_first_table_and_not_in_a_shutdown() {
     let scratch = Scratch::new();
     let server = support::Server::start(support::Answer::Stalls);
     let url = format!(
-        "[[feed]]\nname = \"slow\"\nurl = \"{}\"\ntimeout = \"3s\"\n",
+        "[[feed]]\nname = \"slow\"\nurl = \"{}\"\nfetch-timeout = \"3s\"\n",
         server.url("/list")
     );
     let config = scratch.write("spoa.toml", url);
@@ -373,6 +379,12 @@ fn a_place_that_cannot_be_had_is_one_line() {
     let tcp = tcp.local_addr().unwrap().to_string();
     let weak = scratch.write("weak", "short\n");
     let (weak, none) = (weak.to_str().unwrap(), scratch.path("none"));
+    let (fifo, long) = (
+        scratch.path("fifo"),
+        scratch.write("long", "x".repeat(65_537)),
+    );
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let [fifo, long] = [&fifo, &long].map(|path| path.to_str().unwrap());
     for (args, code, words) in [
         (
             vec!["--admin", "0.0.0.0:0"],
@@ -412,6 +424,16 @@ fn a_place_that_cannot_be_had_is_one_line() {
             1,
             "cannot be read",
         ),
+        (
+            vec!["--admin", "127.0.0.1:0", "--admin-token", fifo],
+            1,
+            "is not a regular file",
+        ),
+        (
+            vec!["--admin", "127.0.0.1:0", "--admin-token", long],
+            1,
+            "has more than 65536 bytes",
+        ),
         (vec!["--admin-token", weak], 2, "there is no --admin"),
     ] {
         let args: Vec<_> = ["-p", "0"].into_iter().chain(args).collect();
@@ -430,7 +452,7 @@ fn a_place_that_cannot_be_had_is_one_line() {
         "there is nothing to reload"
     );
     agent.stop();
-    assert_eq!(scratch.names(), ["file", "weak"]);
+    assert_eq!(scratch.names(), ["fifo", "file", "long", "weak"]);
 }
 
 #[test]

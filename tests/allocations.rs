@@ -19,7 +19,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use haproxy_spoa::Handler;
+use haproxy_spoa::{Handler, Replies};
 use haproxy_spop::session::{Session, Terms};
 use haproxy_spop::{
     Argument, Capabilities, Flags, FrameType, FrameWriter, HaproxyHello, NotifyWriter, Scope,
@@ -30,9 +30,10 @@ use ip_reputation::{
     Combine, Entry, FeedDataBuilder, FeedTerms, PAYLOAD_BYTES_MAX, Pattern, PayloadRule,
     PayloadRules, Prefix, Random, Role, Score, TableBuilder,
 };
+use iprep_spoa::live::{Decision, Kind, Live, LiveOptions, Request};
 use iprep_spoa::policy::{
-    ActionRule, Answer, IpReputation, Judge, MessageRules, Policy, PolicyTerms, Published, Source,
-    Value,
+    ActionRule, Answer, IpReputation, Judge, LivePolicy, MessageRules, Policy, PolicyTerms,
+    Published, Source, Value,
 };
 
 use mmdb::Database;
@@ -232,10 +233,11 @@ fn judge() -> Judge {
         },
         asn: Some(Arc::clone(&database)),
         country: Some(database),
+        live: Some(live()),
         payload: Some(Arc::new(payload)),
         actions: vec![ActionRule {
             name: "deny".to_owned(),
-            at_most: Score::WORST,
+            max_score: Score::WORST,
         }],
         stale_from: Some(500),
     });
@@ -244,6 +246,30 @@ fn judge() -> Judge {
         Random::seeded(1, 0),
         || 2_000,
     )
+}
+
+/// A live decision about the IPv6 documentation addresses.
+fn live() -> LivePolicy {
+    let live = Live::new();
+    live.configure(Some(&LiveOptions::default()));
+    live.start(|| {}).unwrap();
+    let ban = Decision {
+        kind: Kind::Challenge,
+        prefix: Prefix::new([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0].into(), 32).unwrap(),
+        origin: "ctl".into(),
+        reason: "".into(),
+        node: "here".into(),
+        created: 0,
+        until: u32::MAX,
+    };
+    let (done, over) = std::sync::mpsc::channel();
+    let send = move |outcome| drop(done.send(outcome));
+    live.apply(Request::Put(vec![ban]), Box::new(send));
+    over.recv().unwrap().unwrap();
+    LivePolicy {
+        table: live.table(),
+        challenge_score: Score::WORST,
+    }
 }
 
 /// The autonomous system and the country of the documentation addresses.
@@ -266,10 +292,11 @@ fn database() -> Database {
 fn allocations_when_warm(handler: &mut impl Handler, batch: &[u8], len: u64) -> u64 {
     const NOTIFYS: u64 = 4096;
     let (mut session, mut output) = (Session::new(Terms::default()), BytesMut::new());
-    session.receive(&hello(), &mut output, handler);
+    let mut replies = Replies::detached();
+    replies.serve(&mut session, &hello(), &mut output, handler);
     let mut answer = || {
         output.clear();
-        let step = session.receive(batch, &mut output, handler);
+        let step = replies.serve(&mut session, batch, &mut output, handler);
         assert_eq!((u64::from(step.acks), step.consumed), (len, batch.len()));
     };
     answer();
@@ -279,9 +306,10 @@ fn allocations_when_warm(handler: &mut impl Handler, batch: &[u8], len: u64) -> 
 #[test]
 fn neither_a_handshake_nor_an_idle_connection_nor_a_farewell_allocates() {
     let (hello, mut output, mut handler) = (hello(), BytesMut::with_capacity(4096), handler());
+    let mut replies = Replies::detached();
     let taken = allocations(|| {
         let mut session = Session::new(Terms::default());
-        session.receive(&hello, &mut output, &mut handler);
+        replies.serve(&mut session, &hello, &mut output, &mut handler);
         assert!(session.is_established());
         session.disconnect(Status::NORMAL, &mut output);
     });
@@ -300,14 +328,15 @@ fn fragments_take_no_more_than_their_bound_and_give_it_back() {
     );
     let end = frame(FrameType::UNSET, Flags::FIN.with(Flags::ABORT), b"");
     let (hello, mut output, mut handler) = (hello(), BytesMut::with_capacity(4096), handler());
+    let mut replies = Replies::detached();
     let mut session = Session::new(terms);
-    session.receive(&hello, &mut output, &mut handler);
+    replies.serve(&mut session, &hello, &mut output, &mut handler);
 
     let before = HELD.get();
     let within = held_max(|| {
-        session.receive(&begin, &mut output, &mut handler);
+        replies.serve(&mut session, &begin, &mut output, &mut handler);
         for _ in 0..40 {
-            let step = session.receive(&more, &mut output, &mut handler);
+            let step = replies.serve(&mut session, &more, &mut output, &mut handler);
             assert_eq!(step.close, None);
         }
     });
@@ -316,13 +345,14 @@ fn fragments_take_no_more_than_their_bound_and_give_it_back() {
         within <= 2 * 50_000 + 200,
         "{within} bytes for a bound of 50,000"
     );
-    assert_eq!(session.receive(&end, &mut output, &mut handler).aborted, 1);
+    replies.serve(&mut session, &end, &mut output, &mut handler);
+    assert_eq!(session.take_statistics().aborted, 1);
     assert_eq!(HELD.get(), before, "given up and still held");
 
     let beyond = held_max(|| {
-        session.receive(&begin, &mut output, &mut handler);
+        replies.serve(&mut session, &begin, &mut output, &mut handler);
         while !session.is_closed() {
-            session.receive(&more, &mut output, &mut handler);
+            replies.serve(&mut session, &more, &mut output, &mut handler);
         }
     });
     assert!(
@@ -335,14 +365,15 @@ fn fragments_take_no_more_than_their_bound_and_give_it_back() {
 #[test]
 fn a_length_that_only_claims_allocates_nothing() {
     let (hello, mut output, mut handler) = (hello(), BytesMut::with_capacity(4096), handler());
+    let mut replies = Replies::detached();
     for claim in [
         &[0, 0, 0x3f, 0xfc, 3, 0, 0, 0, 1][..],
         &[0xff, 0xff, 0xff, 0xff],
     ] {
         let mut session = Session::new(Terms::default());
-        session.receive(&hello, &mut output, &mut handler);
+        replies.serve(&mut session, &hello, &mut output, &mut handler);
         let taken = allocations(|| {
-            session.receive(claim, &mut output, &mut handler);
+            replies.serve(&mut session, claim, &mut output, &mut handler);
         });
         assert_eq!(taken, 0, "{claim:?}");
     }

@@ -114,7 +114,7 @@ fn nothing_at_the_path_of_a_list_makes_it_hang() {
         ("socket", "a socket"),
         ("zero", "a device"),
         ("loop", "loop"),
-        ("huge", "size-max"),
+        ("huge", "max-size"),
         ("sparse", "binary data"),
         ("page", "HTML"),
         ("nothing", "no entry"),
@@ -178,9 +178,9 @@ fn a_slip_in_a_short_list_is_named_and_the_rest_of_it_counts() {
     let agent = Program::configured(&scratch.path("spoa.toml"), &[]);
     assert_eq!(Peer::greeted(agent.address()).ask(), 0);
     agent.says("feed \"own\": 1 of 5 lines are wrong and left out, the first: line 4: ");
-    let ended = check(&scratch, &(feed("own") + "wrong-max = 0\n"));
+    let ended = check(&scratch, &(feed("own") + "max-invalid-ratio = 0\n"));
     assert!(
-        ended.stdout.contains("more than wrong-max allows"),
+        ended.stdout.contains("more than max-invalid-ratio allows"),
         "{ended:?}"
     );
 }
@@ -208,22 +208,33 @@ fn what_the_agent_would_not_start_with_is_wrong() {
     scratch.write("short", "secret\n");
     let ended = check(
         &scratch,
-        "[agent]\nlisten = [\"127.0.0.1:0\", \"localhost\"]\n\
-         [admin]\nlisten = \"0.0.0.0:12346\"\ntoken-file = \"short\"\n",
+        "[agent]\nbind = [\"127.0.0.1:0\", \"localhost\"]\n\
+         [admin]\nbind = \"0.0.0.0:12346\"\ntoken-file = \"short\"\n",
     );
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let admin = if cfg!(feature = "admin") {
         [
-            "[admin] listen: WRONG: 0.0.0.0:12346 ",
+            "[admin] bind: WRONG: 0.0.0.0:12346 ",
             "[admin] token-file: WRONG: ",
         ]
     } else {
         ["[admin]: WRONG: ", "without the feature admin"]
     };
-    for part in admin.into_iter().chain(["listen \"localhost\": WRONG: "]) {
+    for part in admin.into_iter().chain(["bind \"localhost\": WRONG: "]) {
         assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
     }
     assert!(!ended.stdout.contains("127.0.0.1:0"), "{}", ended.stdout);
+}
+
+#[test]
+fn control_characters_of_a_configuration_are_escaped() {
+    let scratch = Scratch::new();
+    let name = "\\u001b[2Jx";
+    let ended = check(&scratch, &format!("[deny]\nfiles = [\"{name}\"]\n"));
+    assert!(ended.stdout.contains("\\u{1b}[2Jx: WRONG: "), "{ended:?}");
+    assert!(!ended.stdout.contains('\u{1b}'), "{ended:?}");
+    let ended = check(&scratch, &format!("\"{name}\" = 1\n"));
+    assert!(!ended.stderr.concat().contains('\u{1b}'), "{ended:?}");
 }
 
 /// Plain lists begin comments with `;`, and CSV may have it between its columns.
@@ -231,12 +242,12 @@ fn what_the_agent_would_not_start_with_is_wrong() {
 fn a_list_with_semicolons_has_its_format_stated() {
     let scratch = Scratch::new();
     scratch.write("own", "203.0.113.0/24;100;good\n192.0.2.0/24;15;bad\n");
-    let ended = check(&scratch, &(feed("own") + "polarity = \"high-is-good\"\n"));
+    let ended = check(&scratch, &(feed("own") + "higher-is = \"better\"\n"));
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let line = "feed \"own\": WRONG: \"203.0.113.0/24;100;good\" looks like CSV with semicolons";
     assert!(ended.stdout.contains(line), "{ended:?}");
     let columns =
-        "polarity = \"high-is-good\"\ncolumns = { separator = \";\", prefix = 0, number = 1 }\n";
+        "higher-is = \"better\"\ncolumns = { separator = \";\", prefix = 0, value = 1 }\n";
     for (stated, part) in [
         ("format = \"plain\"\n", "feed \"own\": plain, 2 IPv4"),
         (

@@ -35,7 +35,7 @@ fn every_bad_value_is_one_line_that_names_its_option() {
         (&["--hello-timeout", "never"], "--hello-timeout"),
         (&["--idle-timeout=-5s"], "--idle-timeout"),
         (&["--idle-timeout", "5 s"], "--idle-timeout"),
-        (&["--processing-budget", "off"], "--processing-budget"),
+        (&["--slow-threshold", "off"], "--slow-threshold"),
         (&["--drain-timeout", "1.5s"], "--drain-timeout"),
         (&["--drain-timeout", "off"], "--drain-timeout"),
         (&["--unix-mode", "rw"], "--unix-mode"),

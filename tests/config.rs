@@ -14,7 +14,7 @@ fn flags_that_were_given_count_more_than_the_file() {
     let scratch = Scratch::new();
     let (one, other) = (own_loopback(), own_loopback());
     let text =
-        format!("[agent]\nlisten = [\"{one}:12345\"]\nworkers = 2\nprocessing-budget = \"7ms\"\n");
+        format!("[agent]\nbind = [\"{one}:12345\"]\nworkers = 2\nslow-threshold = \"7ms\"\n");
     let config = scratch.write("spoa.toml", text);
     let config = config.to_str().unwrap();
     let agent = Program::started(Program::command(&["-f", config]));
@@ -32,7 +32,7 @@ fn flags_that_were_given_count_more_than_the_file() {
         "1",
         "-b",
         &bind,
-        "--processing-budget",
+        "--slow-threshold",
         "10ms",
     ]));
     assert_eq!(agent.address().to_string(), bind);
@@ -95,7 +95,7 @@ fn the_sample_is_a_configuration() {
 #[test]
 fn a_bad_address_in_the_file_is_named() {
     let scratch = Scratch::new();
-    let config = scratch.write("spoa.toml", "[agent]\nlisten = [\"localhost\"]\n");
+    let config = scratch.write("spoa.toml", "[agent]\nbind = [\"localhost\"]\n");
     let ended = Program::run(&["-f", config.to_str().unwrap()]);
     assert!(ended.refusal(2).contains("\"localhost\": expected ADDRESS"));
 }

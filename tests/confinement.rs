@@ -16,9 +16,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::thread;
 
-use haproxy_spoa::Agent;
 use haproxy_spoa::BindAddress;
-use haproxy_spop::{Ack, FrameFull, Notify};
+use haproxy_spoa::{Agent, handler};
 use iprep_spoa::host::confine::Confinement;
 use nix::unistd::{geteuid, getuid};
 
@@ -127,7 +126,7 @@ fn a_cache_can_be_kept() {
 /// Threads of the test, so that the whole life of an agent is seen from within.
 #[test]
 fn an_agent_comes_is_taken_over_and_goes_while_confined() {
-    let answer = |_: &Notify<'_>, _: &mut Ack<'_>| -> Result<(), FrameFull> { Ok(()) };
+    let answer = handler(|_, _| {});
     let scratch = Scratch::new();
     let mut folders = Confinement::new();
     folders.listens(&scratch.path("socket"));

@@ -171,6 +171,20 @@ fn every_fault_after_the_handshake_has_its_status() {
 }
 
 #[test]
+fn a_32_bit_integer_whose_varint_is_wider_is_truncated_and_answered() {
+    let agent = Program::start(&["-n", "1"]);
+    let mut peer = Peer::greeted(agent.address());
+    let (notify, fin) = (FrameType::NOTIFY, Flags::FIN);
+    for (frame_id, kind) in [(1, 2), (2, 3)] {
+        let payload = [b"\x01m\x01\x01n", &[kind, 0xff][..], &[0xf0; 8], &[0x0e]].concat();
+        peer.send(&frames::frame(notify, fin, (1, frame_id), &payload));
+    }
+    peer.acks(1..3);
+    peer.ask();
+    assert_eq!(agent.report().all.number("refused"), 0);
+}
+
+#[test]
 fn without_fragmentation_a_fragment_has_its_status() {
     let agent = Program::start(&["-n", "1", "--max-reassembly", "0"]);
     let mut peer = Peer::greeted(agent.address());

@@ -7,6 +7,7 @@ mod support;
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use support::{Answer, Peer, Program, Scratch, Server, Signal, until};
 
@@ -17,7 +18,7 @@ const GOOD: &str = "192.0.2.2\n198.51.100.1\n";
 fn config(scratch: &Scratch, server: &Server, more: &str) -> PathBuf {
     let url = server.url("/list.txt");
     let text = format!(
-        "[reputation]\ncache = \"cache\"\n[[feed]]\nname = \"web\"\nurl = \"{url}\"\n{more}\n"
+        "[reputation]\ncache-dir = \"cache\"\n[[feed]]\nname = \"web\"\nurl = \"{url}\"\n{more}\n"
     );
     scratch.write("spoa.toml", text)
 }
@@ -58,10 +59,45 @@ fn a_url_is_asked_whether_it_has_something_newer() {
 }
 
 #[test]
+fn a_signal_during_the_start_ends_it_at_once() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let scratch = Scratch::new();
+        let server = Server::start(Answer::Stalls);
+        let config = config(&scratch, &server, "fetch-timeout = \"1h\"");
+        let config = config.to_str().unwrap();
+        let args = ["-n", "1", "-b", "127.0.0.1:0", "-f", config];
+        let agent = Program::spawn(Program::command(&args));
+        until("asked", || server.requests().len() == 1);
+        agent.signal(signal);
+        let ended = agent.wait();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+}
+
+#[test]
+fn redirects_share_the_time_of_a_fetch() {
+    let scratch = Scratch::new();
+    let server = Server::start(Answer::ok(BAD));
+    let agent = Program::configured(&config(&scratch, &server, "fetch-timeout = \"1s\""), &[]);
+    assert_eq!(score(&agent), 0);
+    let location = format!("Location: {}", server.url("/next"));
+    let redirect = Answer::new("302 Found", &[&location], "");
+    let Answer::Raw(bytes) = redirect else {
+        unreachable!("it is made of bytes")
+    };
+    server.answers(Answer::Late(Duration::from_millis(700), bytes));
+    let before = server.requests().len();
+    agent.signal(Signal::SIGHUP);
+    agent.says("no whole answer within the timeout");
+    // The third hop would begin after the timeout.
+    assert_eq!(server.requests().len() - before, 2);
+}
+
+#[test]
 fn whatever_a_server_does_the_last_good_list_stays() {
     let scratch = Scratch::new();
     let server = Server::start(Answer::ok(BAD));
-    let more = "timeout = \"3s\"\nsize-max = \"1MiB\"\nshrink-max = 0.4";
+    let more = "fetch-timeout = \"3s\"\nmax-size = \"1MiB\"\nmax-shrink-ratio = 0.4";
     let agent = Program::configured(&config(&scratch, &server, more), &[]);
     assert_eq!(score(&agent), 0);
     let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n192.0.2.2\n".to_vec();
@@ -84,16 +120,16 @@ fn whatever_a_server_does_the_last_good_list_stays() {
         (Answer::new("304 Not Modified", &[], ""), "status 304"),
         (Answer::ok("<html><body>Sign in</body></html>"), "HTML"),
         (Answer::ok(""), "no entry"),
-        (Answer::ok("198.51.100.1\n"), "shrink-max"),
+        (Answer::ok("198.51.100.1\n"), "max-shrink-ratio"),
         (Answer::Raw(cut), "broke off"),
         (Answer::Raw(chunked), "broke off"),
         (Answer::Raw(gzip.concat()), "not be read to its end"),
         (Answer::Raw(head), "cannot be understood"),
         (Answer::new("206 Partial Content", &[], GOOD), "status 206"),
         (Answer::ok("{\"error\":\"rate limit\"}\n"), "no format"),
-        (Answer::Raw(huge), "size-max"),
+        (Answer::Raw(huge), "max-size"),
         (Answer::Raw(b"SSH-2.0-x\r\n".to_vec()), ""),
-        (Answer::Endless, "size-max"),
+        (Answer::Endless, "max-size"),
         (Answer::Stalls, "within the timeout"),
         (Answer::Drips, "within the timeout"),
         (Answer::Closes, ""),
@@ -151,7 +187,7 @@ fn a_server_that_asks_for_a_second_is_asked_again_after_it() {
     let headers = ["Retry-After: 1"];
     let server = Server::start(Answer::new("503 Service Unavailable", &headers, ""));
     // Without that wish it would be half a minute.
-    let agent = Program::configured(&config(&scratch, &server, "interval = \"1s\""), &[]);
+    let agent = Program::configured(&config(&scratch, &server, "refresh-interval = \"1s\""), &[]);
     agent.shows("feed=\"web\"", "status 503");
     server.answers(Answer::ok(BAD));
     until("the list", || score(&agent) == 0);
@@ -177,7 +213,7 @@ fn a_list_that_comes_packed_is_unpacked() {
 fn the_copy_on_disk_serves_while_the_source_is_down() {
     let scratch = Scratch::new();
     let server = Server::start(Answer::new("200 OK", &["ETag: \"one\""], BAD));
-    let config = config(&scratch, &server, "interval = \"1s\"");
+    let config = config(&scratch, &server, "refresh-interval = \"1s\"");
     let agent = Program::configured(&config, &[]);
     assert_eq!(score(&agent), 0);
     agent.stop();
@@ -213,7 +249,7 @@ fn the_copy_on_disk_serves_while_the_source_is_down() {
 fn without_a_copy_a_source_that_is_down_is_said_and_asked_again() {
     let scratch = Scratch::new();
     let server = Server::start(Answer::Closes);
-    let agent = Program::configured(&config(&scratch, &server, "interval = \"1s\""), &[]);
+    let agent = Program::configured(&config(&scratch, &server, "refresh-interval = \"1s\""), &[]);
     agent.says("WARNING: feed \"web\": not used");
     agent.shows("feed=\"web\"", "state=absent");
     assert_eq!(score(&agent), 100);

@@ -23,7 +23,7 @@ const BAD: &str = "192.0.2.1\n198.51.100.1\n";
 const GOOD: &str = "192.0.2.2\n198.51.100.1\n";
 
 /// A list in trouble, and another one beside it.
-const CONFIG: &str = "[[feed]]\nname = \"own\"\npath = \"own.txt\"\nsize-max = \"4MiB\"\n\
+const CONFIG: &str = "[[feed]]\nname = \"own\"\npath = \"own.txt\"\nmax-size = \"4MiB\"\n\
     [[feed]]\nname = \"beside\"\npath = \"beside.txt\"\n";
 
 /// What the agent may take at the most, in KiB; without any of these files it takes 20 MiB.
@@ -92,10 +92,10 @@ fn whatever_takes_the_place_of_a_file_that_is_watched_the_last_good_list_stays()
         ("folder", "a folder"),
         ("zero", "a device"),
         ("loop", "symbolic links"),
-        ("sparse", "size-max"),
+        ("sparse", "max-size"),
         ("cut", "could not be read to its end"),
         ("zeros", "binary data"),
-        ("bomb", "size-max"),
+        ("bomb", "max-size"),
         ("binary", "binary data"),
     ]
     .into_iter()
@@ -191,7 +191,7 @@ fn a_file_that_grows_while_it_is_read_is_not_half_a_list() {
     // A reader that is slow to come, or slower than the writer, finds it too large instead.
     let whys = [
         "own.txt was written to while it was read; write a new file and rename it into place",
-        "more than 4194304 bytes; raise size-max",
+        "more than 4194304 bytes; raise max-size",
     ];
     let is_said = whys.iter().any(|why| ended.stdout.contains(why));
     assert!(is_said, "{}", ended.stdout);

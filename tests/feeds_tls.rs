@@ -18,7 +18,7 @@ const GOOD: &str = "192.0.2.2\n198.51.100.1\n";
 /// A configuration with one feed from this URL, which trusts the CA in `ca.pem`.
 fn config(scratch: &Scratch, url: &str, more: &str) -> PathBuf {
     let text = format!(
-        "[reputation]\ncache = \"cache\"\n[[feed]]\nname = \"web\"\nurl = \"{url}\"\n\
+        "[reputation]\ncache-dir = \"cache\"\n[[feed]]\nname = \"web\"\nurl = \"{url}\"\n\
          ca-file = \"ca.pem\"\n{more}\n"
     );
     scratch.write("spoa.toml", text)
@@ -65,7 +65,7 @@ fn the_ca_of_all_feeds_may_stand_in_one_place_and_change_without_a_reload() {
     let server = Server::sealed(Answer::ok(BAD), &old.issue("127.0.0.1"));
     let text = format!(
         "[reputation]\nca-file = \"ca.pem\"\n[[feed]]\nname = \"web\"\nurl = \"{}\"\n\
-         interval = \"1s\"\n",
+         refresh-interval = \"1s\"\n",
         server.url("/")
     );
     let agent = Program::configured(&scratch.write("spoa.toml", text), &[]);
@@ -85,7 +85,7 @@ fn whoever_a_certificate_is_not_right_for_the_last_good_list_stays() {
     let (authority, other) = (Authority::new("lists"), Authority::new("lists"));
     scratch.write("ca.pem", &authority.pem);
     let server = Server::sealed(Answer::ok(BAD), &authority.issue("127.0.0.1"));
-    let config = config(&scratch, &server.url("/"), "timeout = \"20s\"");
+    let config = config(&scratch, &server.url("/"), "fetch-timeout = \"20s\"");
     let agent = Program::configured(&config, &[]);
     assert_eq!(score(&agent), 0);
     server.answers(Answer::ok(GOOD));
@@ -282,7 +282,7 @@ fn a_ca_file_that_goes_bad_leaves_configuration_and_list_as_they_are() {
     let authority = Authority::new("lists");
     scratch.write("ca.pem", &authority.pem);
     let server = Server::sealed(Answer::ok(BAD), &authority.issue("127.0.0.1"));
-    let config = config(&scratch, &server.url("/"), "interval = \"1s\"");
+    let config = config(&scratch, &server.url("/"), "refresh-interval = \"1s\"");
     let agent = Program::configured(&config, &[]);
     assert_eq!(score(&agent), 0);
     scratch.replace("ca.pem", "nothing\n");

@@ -13,8 +13,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use ip_reputation::formats::{
-    Attributes, Categories, Format, MmdbMatch, MmdbRule, Options, Polarity, Refused, Report,
-    detect, read,
+    Attributes, Categories, Column, Columns, Format, HigherIs, MmdbMatch, MmdbRule, Options,
+    Refused, Report, detect, read,
 };
 use ip_reputation::{Confidence, Entry};
 use mmdb::{Database, Value};
@@ -51,9 +51,15 @@ fn options() -> Options {
     let mut file = &sample("iprep-categories.txt")[..];
     Options {
         now: 1_796_083_200,
-        polarity: Some(Polarity::HighIsBad),
+        higher_is: Some(HigherIs::Worse),
         categories: Categories::read(&mut file, &Options::default()).unwrap().0,
-        wrong_max: 0.2,
+        max_invalid_ratio: 0.2,
+        columns: Columns {
+            number: Some(Column::Index(1)),
+            category: Some(Column::Index(2)),
+            expires: Some(Column::Index(3)),
+            ..Columns::default()
+        },
         ..Options::default()
     }
 }

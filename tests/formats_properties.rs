@@ -12,7 +12,7 @@ mod mmdb;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ip_reputation::formats::{Categories, Format, Options, Polarity};
+use ip_reputation::formats::{Categories, Format, HigherIs, Keys, Options};
 use ip_reputation::{Confidence, Prefix};
 use mmdb::{Database, Value};
 use proptest::collection::vec;
@@ -143,6 +143,7 @@ fn printed(format: Format, model: &Model) -> String {
             format!("add bl {prefix} timeout {timeout} comment \"timeout 7\"")
         }
         Format::HaproxyMap => format!("{prefix}\t{number}"),
+
         _ if number % 2 == 0 => prefix.to_string(),
         _ => format!("{prefix} # {number}"),
     }
@@ -182,7 +183,7 @@ fn options() -> Options {
     let file = format!("0,{first}\n1,{second}\n2,{third}\n");
     Options {
         now: 0,
-        polarity: Some(Polarity::HighIsBad),
+        higher_is: Some(HigherIs::Worse),
         categories: Categories::read(&mut file.as_bytes(), &Options::default())
             .unwrap()
             .0,
@@ -245,6 +246,44 @@ proptest! {
             prop_assert_eq!(report.wrong, wrong as u64, "{}: {:?}", format, report.first_wrong);
             prop_assert_eq!(report.lines, (wrong + expected.len()) as u64, "{}", format);
         }
+    }
+
+    #[test]
+    fn json_and_matched_lines_are_read_as_they_are_printed(
+        models in vec(model(), 1..60),
+        is_lines in any::<bool>(),
+        piece in 1..5000_usize,
+    ) {
+        let item = |model: &Model| format!(
+            "{{\"net\":\"{}\",\"other\":[{{}}],\"n\":{}}}",
+            model.prefix, model.number,
+        );
+        let items: Vec<_> = models.iter().map(item).collect();
+        let (path, feed) = if is_lines {
+            (vec![], items.join("\n"))
+        } else {
+            (vec!["a.*.b[]".to_owned()], format!("{{\"x\":[7],\"a\":{{\"k\":{{\"b\":[{}]}}}}}}", items.join(" , ")))
+        };
+        let keys = Keys {
+            items: path,
+            prefix: vec!["net".to_owned()],
+            value: Some("n".to_owned()),
+            ..Keys::default()
+        };
+        let by_key = Options { keys, ..options() };
+        let confidence = |model: &Model| Confidence::ratio(f64::from(model.number) / 100.0);
+        let (entries, _) = laws::outcome(Format::Json, &by_key, feed.as_bytes(), piece).unwrap();
+        let entries: Vec<_> = entries.into_iter().map(|(prefix, confidence, ..)| (prefix, confidence)).collect();
+        let expected: Vec<_> = models.iter().map(|model| (model.prefix, confidence(model))).collect();
+        prop_assert_eq!(entries, expected);
+
+        let rules: String = models.iter().map(|model| format!("x {};\ndeny {};\n", model.number, model.prefix)).collect();
+        let matched = Options { regex: Some("^deny (?<prefix>[^;]+);$".to_owned()), ..options() };
+        let (entries, report) = laws::outcome(Format::Lines, &matched, rules.as_bytes(), piece).unwrap();
+        let entries: Vec<_> = entries.into_iter().map(|(prefix, ..)| prefix).collect();
+        let expected: Vec<_> = models.iter().map(|model| model.prefix).collect();
+        prop_assert_eq!(entries, expected);
+        prop_assert_eq!((report.skipped, report.wrong), (models.len() as u64, 0));
     }
 
     #[test]

@@ -80,7 +80,7 @@ const TABLE: Target = Target {
 };
 
 /// The feeds: one target a format.
-const FEEDS: [Target; 10] = [
+const FEEDS: [Target; 14] = [
     feed(
         "feed_plain",
         |data| feed_laws::holds(Format::Plain, data),
@@ -130,6 +130,26 @@ const FEEDS: [Target; 10] = [
         "feed_mmdb",
         |data| feed_laws::holds(Format::Mmdb, data),
         feed_seeds::mmdb,
+    ),
+    feed(
+        "feed_json",
+        |data| feed_laws::holds(Format::Json, data),
+        feed_seeds::json,
+    ),
+    feed(
+        "feed_lines",
+        |data| feed_laws::holds(Format::Lines, data),
+        feed_seeds::lines,
+    ),
+    feed(
+        "feed_p2p",
+        |data| feed_laws::holds(Format::P2p, data),
+        feed_seeds::p2p,
+    ),
+    feed(
+        "feed_dat",
+        |data| feed_laws::holds(Format::Dat, data),
+        feed_seeds::dat,
     ),
 ];
 

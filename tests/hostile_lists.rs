@@ -32,7 +32,8 @@ fn scratch() -> Scratch {
     let good = "203.0.113.1,90,scanner\n".repeat(100);
     scratch.write("rows", rows.collect::<String>() + &good);
     let feeds = "[[feed]]\nname = \"lines\"\npath = \"lines\"\nformat = \"plain\"\n\
-         [[feed]]\nname = \"rows\"\npath = \"rows\"\nformat = \"csv\"\npolarity = \"high-is-bad\"\n";
+         [[feed]]\nname = \"rows\"\npath = \"rows\"\nformat = \"csv\"\nhigher-is = \"worse\"\n\
+         columns = { value = 1, category = 2 }\n";
     scratch.write("spoa.toml", feeds);
     scratch
 }

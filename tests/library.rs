@@ -4,20 +4,20 @@
 
 mod support;
 
+use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use haproxy_spoa::Agent;
-use haproxy_spoa::{BindAddress, Builder, Limits, StartError, WorkerPanicked, WorkerReport};
+use haproxy_spoa::{BindAddress, Builder, Limits, StartError, WorkerError, WorkerReport};
+use haproxy_spoa::{Handler, Scope, TypedData, handler};
 use haproxy_spop::session::Terms;
-use haproxy_spop::{Ack, FrameFull, FrameType, Notify, Scope};
+use haproxy_spop::{Frame, FrameType};
 
 use support::{PATIENCE, Peer, frames, own_loopback, until};
 
 /// Answers every NOTIFY with this score.
-fn always(
-    score: u32,
-) -> impl FnMut(&Notify<'_>, &mut Ack<'_>) -> Result<(), FrameFull> + Send + 'static {
-    move |_: &Notify<'_>, ack: &mut Ack<'_>| ack.set_var(Scope::Session, "ip_score", score)
+fn always(score: u32) -> impl Handler + Send + 'static {
+    handler(move |_, mut reply| reply.set_var(Scope::Session, "ip_score", score))
 }
 
 fn builder() -> Builder {
@@ -79,34 +79,36 @@ fn a_closure_is_an_agent() {
 }
 
 #[test]
-fn a_handler_that_fails_still_gets_its_ack_sent() {
-    let handler = |_| {
-        |_: &Notify<'_>, ack: &mut Ack<'_>| -> Result<(), FrameFull> {
-            ack.set_var(Scope::Session, "ip_score", 1_u32)?;
-            Err(FrameFull)
-        }
+fn an_action_that_does_not_fit_is_left_out_and_counted() {
+    let greedy = |_| {
+        handler(|_, mut reply| {
+            let large = TypedData::Binary(&[7; 20_000]);
+            reply.set_var(Scope::Session, "large", large);
+            reply.set_var(Scope::Session, "ip_score", 1_u32);
+        })
     };
-    let agent = builder().spawn(handler).unwrap();
+    let agent = builder().spawn(greedy).unwrap();
     let mut peer = Peer::greeted(&agent.addresses()[0]);
     peer.send(&frames::notify(3, 4));
     let ack = peer.frame();
     assert_eq!(
-        (ack.kind, ack.ids, ack.payload.len()),
-        (FrameType::ACK, (3, 4), 0)
+        (ack.kind, ack.ids, ack.score()),
+        (FrameType::ACK, (3, 4), 1)
     );
+    let report = agent.control().report(PATIENCE);
+    assert_eq!(report.workers[0].counters.actions_dropped, 1);
     drop(peer);
     stop(agent);
 }
 
 #[test]
 fn a_handler_that_panics_ends_the_agent_with_its_workers_number() {
-    let handler = |worker: usize| {
-        move |notify: &Notify<'_>, _: &mut Ack<'_>| -> Result<(), FrameFull> {
+    let panics = |worker: usize| {
+        handler(move |notify, _| {
             assert!(worker != 1 || notify.frame_id != 2, "a bug in the handler");
-            Ok(())
-        }
+        })
     };
-    let agent = builder().workers(2).spawn(handler).unwrap();
+    let agent = builder().workers(2).spawn(panics).unwrap();
     let (address, control) = (agent.addresses()[0].clone(), agent.control());
     let mut peers = [Peer::greeted(&address), Peer::greeted(&address)];
     for peer in &mut peers {
@@ -118,7 +120,11 @@ fn a_handler_that_panics_ends_the_agent_with_its_workers_number() {
     for peer in &mut peers {
         peer.send(&frames::empty_notifies(2..3));
     }
-    assert_eq!(joined.join().unwrap(), Err(WorkerPanicked(1)));
+    let error = joined.join().unwrap().unwrap_err();
+    assert!(
+        matches!(error, WorkerError::Panicked { worker: 1 }),
+        "{error}"
+    );
     let answers = peers.each_mut().map(|peer| peer.receive().ok().flatten());
     assert_eq!(
         answers.iter().filter(|answer| answer.is_some()).count(),
@@ -211,6 +217,72 @@ fn an_answer_does_not_wait_for_the_one_before_to_be_acknowledged() {
     // The machine may be slow now and then; the delay would be in every round.
     let mut quick = |id: u64| round(2 * id) < Duration::from_millis(20);
     assert!((0..200).any(&mut quick));
+    drop(peer);
+    stop(agent);
+}
+
+/// `HAProxy` 3.2 resets a connection whose AGENT-HELLO arrives in two segments. What is written at once
+/// is read at once over the loopback.
+#[test]
+fn the_hello_and_what_came_with_it_are_answered_with_one_write() {
+    let agent = builder().spawn(|_| always(5)).unwrap();
+    for notifies in [0, 1, 8] {
+        let mut input = frames::hello().to_vec();
+        for id in 0..notifies {
+            input.extend_from_slice(&frames::notify(1, id));
+        }
+        for _ in 0..20 {
+            let mut peer = Peer::connect(&agent.addresses()[0]);
+            peer.send(&input);
+            let mut bytes = [0; 4096];
+            let read = peer.socket.read(&mut bytes).unwrap();
+            let (mut rest, mut kinds) = (&bytes[..read], Vec::new());
+            while let Some((frame, behind)) = Frame::split_first(rest, 16_380).unwrap() {
+                kinds.push(frame.kind);
+                rest = behind;
+            }
+            assert!(rest.is_empty(), "a frame in two pieces");
+            assert_eq!(kinds[0], FrameType::AGENT_HELLO);
+            assert_eq!(kinds.len() as u64, 1 + notifies);
+        }
+    }
+    stop(agent);
+}
+
+#[test]
+fn an_error_is_a_sentence_also_where_main_returns_it() {
+    let error = Agent::bind("localhost").unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.starts_with("cannot listen on \"localhost\": "),
+        "{text}"
+    );
+    assert_eq!(format!("{error:?}"), text);
+    let taken = builder().spawn(|_| always(1)).unwrap();
+    let address = taken.addresses()[0].to_string();
+    let error = Agent::bind(&address).unwrap().run(|_, _| {}).unwrap_err();
+    let text = format!("{error:?}");
+    assert_eq!(text, format!("{address} is in use by another process"));
+    stop(taken);
+}
+
+#[test]
+fn an_empty_ack_is_filled_if_it_is_asked_for() {
+    let builder = builder().fill_empty_acks(Scope::Response, "none");
+    let agent = builder.spawn(|_| {
+        handler(|notify, reply| {
+            if notify.frame_id == 2 {
+                drop(reply.defer());
+            }
+        })
+    });
+    let agent = agent.unwrap();
+    let mut peer = Peer::greeted(&agent.addresses()[0]);
+    for id in 1..3 {
+        peer.send(&frames::empty_notifies(id..id + 1));
+        let ack = peer.frame();
+        assert_eq!(ack.payload, b"\x02\x02\x04\x04none");
+    }
     drop(peer);
     stop(agent);
 }

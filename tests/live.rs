@@ -25,12 +25,12 @@ prefixes = [\"198.51.100.0/24\"]
 [[message]]
 name = \"check-client-ip\"
 scope = \"session\"
-set = [
-    { variable = \"ip_score\", value = \"score\" },
-    { variable = \"decision\", value = \"decision\" },
-    { variable = \"origin\", value = \"origin\" },
-    { variable = \"expires_in\", value = \"expires_in\" },
-    { variable = \"reason\", value = \"reason\" },
+vars = [
+    { name = \"ip_score\", value = \"score\" },
+    { name = \"decision\", value = \"decision\" },
+    { name = \"origin\", value = \"origin\" },
+    { name = \"expires_in\", value = \"expires_in\" },
+    { name = \"reason\", value = \"reason\" },
 ]
 ";
 
@@ -163,7 +163,7 @@ fn a_ban_is_in_force_when_it_returns_and_an_unban_ends_it() {
     let metrics = agent.request("GET", "/metrics", "").body;
     for sample in [
         "spoa_live_decisions{type=\"ban\",origin=\"ctl\"} 1",
-        "spoa_decided_live_total{type=\"ban\"} 1",
+        "spoa_verdicts_total{decided_by=\"live\",category=\"ban\"} 1",
         "spoa_live_changes_total 1",
         "spoa_live_stored 1",
     ] {

@@ -15,10 +15,10 @@ fn config(scratch: &Scratch) -> PathBuf {
     scratch.write("weak", "192.0.2.1\n198.51.100.1\n10.1.1.1\n");
     scratch.write(
         "spoa.toml",
-        "[reputation]\nactions = [{ name = \"deny\", at-most = 30 }]\n\
-         [[feed]]\nname = \"strong\"\npath = \"strong\"\nweight = 0.8\ncategory = \"scanner\"\n\
+        "[reputation]\nactions = [{ name = \"deny\", max-score = 30 }]\n\
+         [[feed]]\nname = \"strong\"\npath = \"strong\"\nweight = 0.8\ndefault-category = \"scanner\"\n\
          [[feed]]\nname = \"weak\"\npath = \"weak\"\nweight = 0.5\n\
-         [[feed]]\nname = \"trial\"\npath = \"weak\"\ndry-run = true\n\
+         [[feed]]\nname = \"trial\"\npath = \"weak\"\nshadow = true\n\
          [allow]\nprefixes = [\"192.0.2.9\"]\n[deny]\nprefixes = [\"2001:db8::/32\"]\n",
     )
 }
@@ -49,10 +49,10 @@ fn people_see_what_covers_an_address_and_what_decided() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = stdout(&output);
     for part in [
-        "192.0.2.1  score 10, from feeds, 0 with feeds in dry-run, action deny, category scanner\n",
+        "192.0.2.1  score 10, from feeds, 0 with feeds in shadow, action deny, category scanner\n",
         "  strong  192.0.2.0/24  feed     badness 0.8000  leads  scanner",
         "  weak    192.0.2.1     feed     badness 0.5000  counts",
-        "  trial   192.0.2.1     feed     badness 1.0000  dry-run",
+        "  trial   192.0.2.1     feed     badness 1.0000  shadow",
         "192.0.2.9  score 100, decided by allow\n",
         "  allow   192.0.2.9     allow    badness 0.0000  leads",
         "overruled",

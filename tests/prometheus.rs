@@ -19,7 +19,7 @@ use support::{Endpoint, Peer, Program, Scratch, eventually};
 
 const CONFIG: &str = "\
 [reputation]
-actions = [{ name = \"deny\", at-most = 20 }]
+actions = [{ name = \"deny\", max-score = 20 }]
 [[feed]]
 name = \"lots of \\\"quotes\\\" and \\\\ and ü\"
 path = \"bad.txt\"

@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::{Peer, Program, Scratch, Signal, throughout, until};
 
@@ -101,6 +101,66 @@ fn a_folder_that_is_replaced_counts() {
     scores(&mut peer, 0);
 }
 
+#[cfg(feature = "admin")]
+#[test]
+fn reloads_that_wait_are_merged_and_each_gets_the_result() {
+    let scratch = Scratch::new();
+    let lines = (0..60_000).map(|number| format!("10.{}.{}.1\n", number / 256, number % 256));
+    let own = lines.collect::<Vec<_>>().concat();
+    scratch.write("own.txt", own);
+    let config = scratch.write("spoa.toml", CONFIG);
+    let socket = scratch.bind("admin");
+    let agent = Program::configured(&config, &["--admin", &socket]);
+    thread::scope(|scope| {
+        for _ in 0..60 {
+            scope.spawn(|| {
+                let args = ["ctl", "--admin", &socket, "reload"];
+                let ended = Program::run(&args);
+                assert_eq!(ended.code, Some(0), "{ended:?}");
+                assert!(ended.stdout.starts_with("reloaded: "), "{ended:?}");
+            });
+        }
+    });
+    let status = agent.status("reputation ");
+    let (_, reloads) = status.split_once(" reloads=").unwrap();
+    let (reloads, _) = reloads.split_once(' ').unwrap();
+    let reloads: u32 = reloads.parse().unwrap();
+    assert!((1..=30).contains(&reloads), "{status}");
+}
+
+#[test]
+fn a_list_that_keeps_changing_delays_no_other_and_is_read_as_it_is() {
+    let scratch = Scratch::new();
+    scratch.write("own.txt", GOOD);
+    scratch.write("busy.txt", "203.0.113.1\n");
+    let busy = "[[feed]]\nname = \"busy\"\npath = \"busy.txt\"\n";
+    let config = scratch.write("spoa.toml", format!("{CONFIG}{busy}"));
+    let agent = Program::configured(&config, &[]);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let path = scratch.path("busy.txt");
+            let mut file = File::options().append(true).open(path).unwrap();
+            for host in (2..).take_while(|_| !stop.load(Ordering::Relaxed)) {
+                writeln!(file, "10.0.{}.{}", host / 250, host % 250).unwrap();
+                thread::park_timeout(Duration::from_millis(50));
+            }
+        });
+        let mut peer = Peer::greeted(agent.address());
+        for (list, score) in [(BAD, 0), (GOOD, 100)] {
+            let start = Instant::now();
+            scratch.replace("own.txt", list);
+            scores(&mut peer, score);
+            assert!(start.elapsed() < Duration::from_secs(2), "{score}");
+        }
+        agent.says("file keeps changing and is read as it is");
+        until("what was appended counts", || {
+            !agent.status("feed=\"busy\"").contains(" v4=1 ")
+        });
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
 #[test]
 fn a_slow_writer_is_waited_for() {
     let scratch = Scratch::new();
@@ -131,7 +191,7 @@ fn a_list_that_goes_bad_never_wipes_the_last_good_one() {
     let bad: [(&str, String); 7] = [
         ("HTML", "<!DOCTYPE html><html>Bad gateway</html>".into()),
         ("no entry", String::new()),
-        ("shrink-max", hosts(40)),
+        ("max-shrink-ratio", hosts(40)),
         (
             "2 entries where 100",
             "# spoa: empty\n".to_owned() + &hosts(2),

@@ -5,7 +5,9 @@
 mod support;
 
 use std::fs;
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -228,4 +230,39 @@ fn shellcheck_finds_nothing_to_warn_of() {
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{path}: {said}");
     }
+}
+
+#[test]
+fn a_failed_feature_set_neither_stops_the_others_nor_passes() {
+    let scratch = Scratch::new();
+    let script = |path: &str, text: &str| {
+        let path = scratch.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    };
+    script(
+        "scripts/test",
+        &fs::read_to_string(project().join("scripts/test")).unwrap(),
+    );
+    script("scripts/haproxy", "#!/bin/sh\n");
+    script(
+        "bin/cargo",
+        "#!/bin/sh\necho \"$*\" >>calls\ncase $* in *--no-default-features*) exit 1;; esac\n",
+    );
+    let path = format!(
+        "{}:{}",
+        scratch.path("bin").display(),
+        std::env::var("PATH").unwrap()
+    );
+    let output = Command::new(scratch.path("scripts/test"))
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("--no-default-features"), "{stderr}");
+    let calls = fs::read_to_string(scratch.path("calls")).unwrap();
+    let last = calls.lines().last().unwrap();
+    assert!(last.ends_with("--doc --no-fail-fast"), "{calls}");
 }

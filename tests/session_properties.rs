@@ -14,13 +14,16 @@ mod laws;
 #[path = "model/values.rs"]
 mod values;
 
+use core::time::Duration;
+
 use bytes::BytesMut;
+use haproxy_spoa::{Deferred, Limits, Notify, Replies, Reply, Scope};
 use haproxy_spop::session::{Session, Terms};
-use haproxy_spop::{Ack, FrameFull, Notify, Scope, Status};
+use haproxy_spop::{AckView, Frame, FrameType, Status};
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any};
 use proptest::sample::select;
-use proptest::{prop_assert_eq, prop_oneof, proptest};
+use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 /// A frame that HAProxy could send, or something like it: few ids, so that they meet.
 fn frame() -> impl Strategy<Value = Vec<u8>> {
@@ -57,8 +60,8 @@ fn conversation() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Says how many messages there were.
-fn count(notify: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull> {
-    ack.set_var(Scope::Request, "messages", notify.messages().count() as u64)
+fn count(notify: &Notify<'_>, mut reply: Reply<'_>) {
+    reply.set_var(Scope::Request, "messages", notify.messages().count() as u64);
 }
 
 proptest! {
@@ -89,7 +92,7 @@ proptest! {
         let input = [&laws::hello(300), &bytes[..]].concat();
         let receive = |output: &mut BytesMut| {
             let mut session = Session::new(Terms::default());
-            let step = session.receive(&input, output, &mut count);
+            let step = Replies::detached().serve(&mut session, &input, output, &mut count);
             session.disconnect(Status::IO, output);
             step
         };
@@ -105,6 +108,7 @@ proptest! {
         turns in vec((0..2_usize, 1..200_usize), 0..30),
     ) {
         let mut sessions = [Session::new(Terms::default()), Session::new(Terms::default())];
+        let mut replies = Replies::detached();
         let mut rest = [&conversations[0][..], &conversations[1]];
         let mut outputs = [BytesMut::new(), BytesMut::new()];
         let mut tails = [Vec::new(), Vec::new()];
@@ -113,13 +117,73 @@ proptest! {
             let (now, later) = rest[which].split_at(len.min(rest[which].len()));
             rest[which] = later;
             tails[which].extend_from_slice(now);
-            let step = sessions[which].receive(&tails[which], &mut outputs[which], &mut count);
+            let step = replies.serve(
+                &mut sessions[which],
+                &tails[which],
+                &mut outputs[which],
+                &mut count,
+            );
             tails[which].drain(..step.consumed);
         }
         for (conversation, output) in conversations.iter().zip(outputs) {
             let mut alone = BytesMut::new();
-            Session::new(Terms::default()).receive(conversation, &mut alone, &mut count);
+            let mut session = Session::new(Terms::default());
+            replies.serve(&mut session, conversation, &mut alone, &mut count);
             prop_assert_eq!(alone, output);
         }
+    }
+
+    /// Every NOTIFY gets exactly one ACK, whether it is answered at once, later, not at all by the one
+    /// who has its answer, or at a limit.
+    #[test]
+    fn deferred_answers_are_one_ack_each_in_any_order(
+        ways in vec((0..4_u8, any::<u16>()), 0..40),
+        cuts in vec(1..200_usize, 0..20),
+        per_connection in 0..40_usize,
+    ) {
+        let limits = Limits { deferred_per_connection: per_connection, ..Limits::default() };
+        let mut replies = Replies::detached_with(&limits);
+        let mut waiting: Vec<(u16, u8, Deferred)> = Vec::new();
+        let mut handler = |notify: &Notify<'_>, mut reply: Reply<'_>| {
+            let (way, order) = ways[usize::try_from(notify.frame_id).unwrap()];
+            reply.set_var(Scope::Request, "way", u32::from(way));
+            if way > 0 {
+                waiting.push((order, way, reply.defer()));
+            }
+        };
+        let mut input = laws::hello(300);
+        for id in 0..ways.len() {
+            input.extend(encode::frame(3, 1, (7, id as u64), b""));
+        }
+        let mut session = Session::new(Terms::default());
+        let (mut output, mut tail) = (BytesMut::new(), Vec::new());
+        let mut rest = &input[..];
+        for len in cuts.into_iter().chain([usize::MAX]) {
+            let (now, later) = rest.split_at(len.min(rest.len()));
+            rest = later;
+            tail.extend_from_slice(now);
+            let served = replies.serve(&mut session, &tail, &mut output, &mut handler);
+            tail.drain(..served.consumed);
+        }
+        waiting.sort_by_key(|(order, ..)| *order);
+        for (_, way, mut deferred) in waiting {
+            if way > 1 {
+                deferred.set_var(Scope::Request, "late", true);
+                deferred.send();
+            }
+        }
+        let deferred = ways.iter().filter(|(way, _)| *way > 0).count().min(per_connection);
+        prop_assert_eq!(replies.receive(Duration::ZERO, &mut output), deferred);
+        let (mut bytes, mut ids) = (&output[..], Vec::new());
+        while let Some((frame, behind)) = Frame::split_first(bytes, 300).unwrap() {
+            bytes = behind;
+            if frame.kind == FrameType::ACK {
+                prop_assert!(AckView::try_from(frame).is_ok());
+                ids.push(frame.frame_id);
+            }
+        }
+        prop_assert!(bytes.is_empty());
+        ids.sort_unstable();
+        prop_assert!(ids.into_iter().eq(0..ways.len() as u64));
     }
 }

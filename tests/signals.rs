@@ -58,7 +58,7 @@ fn a_report_counts_every_notify_and_every_byte() {
 
 #[test]
 fn a_report_measures_against_the_budget_that_was_given() {
-    let agent = Program::start(&["-n", "1", "--processing-budget", "1us"]);
+    let agent = Program::start(&["-n", "1", "--slow-threshold", "1us"]);
     let mut peer = Peer::greeted(agent.address());
     peer.asks(20);
     let all = agent.report().all;

@@ -14,9 +14,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use haproxy_spoa::Agent;
 use haproxy_spoa::BindAddress;
-use haproxy_spop::{Ack, FrameFull, Notify};
+use haproxy_spoa::{Agent, handler};
 use iprep_spoa::host::supervisor;
 
 use support::{Habit, Load, PASS, PATIENCE, Peer, Program, Scratch, Signal, frames, own_loopback};
@@ -81,7 +80,13 @@ fn a_reload_is_told_from_its_beginning_to_its_end() {
         let (reloading, time) = word.split_once('\n').unwrap();
         assert_eq!(reloading, "RELOADING=1");
         assert!(time.starts_with("MONOTONIC_USEC="), "{word}");
-        assert!(ear.word().starts_with("READY=1\n"));
+        let status = if broken {
+            "READY=1\nSTATUS=reload failed: configuration not used"
+        } else {
+            "READY=1\nSTATUS=reloaded: "
+        };
+        let word = ear.word();
+        assert!(word.starts_with(status), "{word}");
     }
     agent.signal(Signal::SIGTERM);
     assert_eq!(agent.wait().code, Some(0));
@@ -155,11 +160,11 @@ fn an_agent_that_hangs() {
     let Ok(address) = env::var(HANGING) else {
         return;
     };
-    let hang = |_: &Notify<'_>, _: &mut Ack<'_>| -> Result<(), FrameFull> {
+    let hang = handler(|_, _| {
         loop {
             thread::park();
         }
-    };
+    });
     let builder = Agent::builder().bind(address.parse().unwrap()).workers(2);
     let agent = builder.spawn(|_| hang).unwrap();
     supervisor::watch(agent.control()).unwrap();

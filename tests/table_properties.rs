@@ -1,5 +1,5 @@
 //! Law: a table says of every address what a reading of all entries, one by one, says: precedence,
-//! how feeds combine, ageing, dry-run and expiry; and the entries that cover an address are those that
+//! how feeds combine, ageing, shadow and expiry; and the entries that cover an address are those that
 //! the crate `prefix-trie` finds.
 
 #![cfg(test)]
@@ -89,10 +89,10 @@ fn feed() -> impl Strategy<Value = Feed> {
     let half_life = option::of(sample::select(vec![50_u64, 100]));
     let as_of = option::of(Just(120));
     let terms = (role(), weight, half_life, any::<bool>(), as_of).prop_map(
-        |(role, weight, half_life, dry_run, as_of)| FeedTerms {
+        |(role, weight, half_life, shadow, as_of)| FeedTerms {
             weight,
             half_life: half_life.map(Duration::from_secs),
-            dry_run,
+            shadow,
             as_of,
             ..FeedTerms::new("", role)
         },
@@ -203,7 +203,7 @@ impl Oracle<'_> {
 
     fn role(&self, now: u32, shadow: bool) -> Option<Role> {
         let feeds = self.covering(now);
-        let counting = feeds.iter().filter(|(terms, _)| shadow || !terms.dry_run);
+        let counting = feeds.iter().filter(|(terms, _)| shadow || !terms.shadow);
         counting.map(|(terms, _)| terms.role).min()
     }
 
@@ -228,7 +228,7 @@ impl Oracle<'_> {
             Some(Role::Feed) => {}
         }
         let feeds = self.covering(now);
-        let counting = feeds.iter().filter(|(terms, _)| shadow || !terms.dry_run);
+        let counting = feeds.iter().filter(|(terms, _)| shadow || !terms.shadow);
         let good = counting.map(|(terms, said)| {
             let badness = said.iter().map(|said| Self::badness(terms, *said));
             1.0 - badness.fold(0.0, f64::max)
@@ -242,7 +242,7 @@ impl Oracle<'_> {
 
     fn seen(&self, now: u32) -> BTreeSet<u32> {
         let feeds = self.covering(now).into_iter();
-        let live = feeds.filter(|(terms, _)| !terms.dry_run);
+        let live = feeds.filter(|(terms, _)| !terms.shadow);
         live.flat_map(|(terms, said)| {
             said.into_iter()
                 .filter_map(|said| entry(said).seen.or(terms.as_of))
@@ -284,7 +284,7 @@ impl Oracle<'_> {
         let role = self.role(now, false);
         assert_eq!(verdict.ruled_by(now), role, "{address} at {now}");
         let known = matches!(role, Some(Role::Allow | Role::Deny | Role::Feed));
-        assert_eq!(verdict.is_known(now), known);
+        assert_eq!(verdict.is_listed(now), known);
         let seen = self.seen(now);
         assert_eq!(verdict.freshest(now), seen.last().copied());
         assert_eq!(verdict.oldest(now), seen.first().copied());
@@ -299,7 +299,7 @@ impl Oracle<'_> {
         assert_eq!(reason.is_some(), role.is_some());
         let Some((feed, prefix)) = reason else { return };
         let (terms, said) = &self.feeds[feed.parse::<usize>().unwrap()];
-        assert_eq!((Some(terms.role), terms.dry_run), (role, false));
+        assert_eq!((Some(terms.role), terms.shadow), (role, false));
         let own = said.iter().filter(|(own, _)| *own == prefix);
         let live = own.filter(|said| entry(**said).expires.is_none_or(|end| now < end));
         let of_prefix: Vec<_> = live.map(|said| Self::badness(terms, *said)).collect();
@@ -310,7 +310,7 @@ impl Oracle<'_> {
             for (terms, said) in self.covering(now) {
                 for said in said
                     .iter()
-                    .filter(|_| terms.role == Role::Feed && !terms.dry_run)
+                    .filter(|_| terms.role == Role::Feed && !terms.shadow)
                 {
                     assert!(Self::badness(terms, *said) <= most + 1e-9, "{said:?}");
                 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use haproxy_spoa::Agent;
 use haproxy_spoa::{BindAddress, Limits};
-use haproxy_spop::{Ack, FrameFull, Notify};
+use haproxy_spoa::{Notify, Reply};
 
 use support::{Habit, Load, Peer, Program, Scratch, own_loopback, until};
 
@@ -20,10 +20,7 @@ const QUESTIONS: u64 = 200;
 /// Threads that keep a connection.
 const PERSISTENT: usize = 2;
 
-#[expect(clippy::unnecessary_wraps, reason = "it is a handler")]
-const fn answer(_: &Notify<'_>, _: &mut Ack<'_>) -> Result<(), FrameFull> {
-    Ok(())
-}
+fn answer(_: &Notify<'_>, _: Reply<'_>) {}
 
 /// Replaces an agent on this address again and again while it is asked without end.
 fn taken_over_under_load(address: &str, workers: [&str; 2]) {

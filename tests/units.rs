@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 const EXPOSURE_MAX: f64 = 2.0;
 
 /// Ours.
-const UNITS: [&str; 2] = ["spoa.service", "spoa-port.socket"];
+const UNITS: [&str; 2] = ["iprep-spoa.service", "iprep-spoa-port.socket"];
 
 /// The units that ours name.
 const OTHERS: [&str; 8] = [
@@ -46,7 +46,7 @@ fn text(output: &Output) -> String {
 
 #[test]
 fn the_service_exposes_little() {
-    let unit = packaging().join("spoa.service");
+    let unit = packaging().join("iprep-spoa.service");
     let unit = unit.to_str().unwrap();
     let Some(output) = analyze(&["security", "--offline=true", "--no-pager", unit]) else {
         return;
@@ -69,7 +69,7 @@ fn systemd_understands_every_line() {
         fs::write(units.join(other), "[Unit]\n").unwrap();
     }
     fs::write(units.join("-.mount"), "[Mount]\nWhat=none\nWhere=/\n").unwrap();
-    for program in ["usr/bin/spoa", "bin/sh"] {
+    for program in ["usr/sbin/spoa", "bin/sh"] {
         let program = root.join(program);
         fs::create_dir_all(program.parent().unwrap()).unwrap();
         fs::copy("/bin/true", program).unwrap();
@@ -87,12 +87,12 @@ fn systemd_understands_every_line() {
 
 #[test]
 fn the_program_understands_how_the_service_starts_it() {
-    let unit = fs::read_to_string(packaging().join("spoa.service")).unwrap();
+    let unit = fs::read_to_string(packaging().join("iprep-spoa.service")).unwrap();
     let start = unit
         .lines()
         .find_map(|line| line.strip_prefix("ExecStart="));
     let mut words = start.unwrap().split(' ');
-    assert_eq!(words.next(), Some("/usr/bin/spoa"));
+    assert_eq!(words.next(), Some("/usr/sbin/spoa"));
     let options = words.filter(|word| !word.starts_with('$'));
     // The help comes after the options have been understood, and in place of a start.
     let mut program = Command::new(env!("CARGO_BIN_EXE_spoa"));

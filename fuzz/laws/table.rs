@@ -71,7 +71,7 @@ fn answer(verdict: Option<Verdict<'_>>, now: u32) -> Option<Answer> {
             verdict.score(now),
             verdict.shadow_score(now),
             verdict.ruled_by(now),
-            verdict.is_known(now),
+            verdict.is_listed(now),
             leading.map(|(feed, prefix)| (feed.parse().unwrap(), prefix.len())),
         )
     })
@@ -110,7 +110,7 @@ fn build(combine: u8, terms: [u8; FEEDS], entries: &[Said], now: u32) -> Table {
         }
         let terms = FeedTerms {
             weight: f64::from(terms >> 4) / 15.0,
-            dry_run: terms & 8 != 0,
+            shadow: terms & 8 != 0,
             ..FeedTerms::new(feed.to_string(), ROLES[usize::from(terms & 7)])
         };
         builder.feed(terms, Arc::new(data.finish()));

@@ -1,11 +1,11 @@
 //! A conversation that has taken place, and what holds for every one.
 
 use bytes::BytesMut;
-use haproxy_spoa::Handler;
+use haproxy_spoa::{Handler, Reply};
 use haproxy_spop::session::Terms;
 use haproxy_spop::{
-    Ack, AckView, AgentHello, Capabilities, Disconnect, Flags, Frame, FrameFull, FrameType,
-    FrameWriter, HaproxyHello, LENGTH_PREFIX, Notify, Scope, Status, TypedData, Versions,
+    AckView, AgentHello, Capabilities, Disconnect, Flags, Frame, FrameType, FrameWriter,
+    HaproxyHello, LENGTH_PREFIX, Notify, Scope, Status, TypedData, Versions,
 };
 
 use super::driver::{Driver, Total};
@@ -26,14 +26,13 @@ struct Echo {
 }
 
 impl Handler for Echo {
-    fn notify(&mut self, notify: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull> {
+    fn notify(&mut self, notify: &Notify<'_>, mut reply: Reply<'_>) {
         self.asked.push((notify.stream_id, notify.frame_id));
         for message in notify.messages() {
             let first = message.arguments().next();
             let value = first.map_or(TypedData::Null, |argument| argument.value);
-            ack.set_var(Scope::Session, "first", value)?;
+            reply.set_var(Scope::Session, "first", value);
         }
-        Ok(())
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn status(figures: &Figures, samples: &[Sample]) -> String {
         "uptime_seconds": figures.uptime.as_secs_f64(),
         "addresses": addresses.collect::<Vec<_>>(),
         "connections_max": subject.connections_max,
-        "processing_budget_seconds": subject.budget.as_secs_f64(),
+        "slow_threshold_seconds": subject.budget.as_secs_f64(),
         "draining": figures.draining,
         "log_level": subject.log.level().to_string(),
         "workers": figures.report.workers.iter().map(worker).collect::<Vec<_>>(),

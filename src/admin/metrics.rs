@@ -10,15 +10,10 @@ use super::exposition::{Exposition, Kind, Label};
 use super::figures::Figures;
 use haproxy_spoa::WorkerReport;
 
-/// The bounds of latencies, in microseconds: ten in each decade, from 1 us to 1 s, so that any
-/// percentile computed from them is off by a quarter at the most.
-const DECADE_US: [u64; 10] = [100, 125, 150, 200, 250, 300, 400, 500, 600, 800];
-const DECADES: u32 = 6;
-
 /// A counter that each worker has.
 type OfWorker = (&'static str, &'static str, fn(&WorkerReport) -> u64);
 
-const OF_WORKERS: [OfWorker; 16] = [
+const OF_WORKERS: [OfWorker; 22] = [
     (
         "spoa_notifies_total",
         "NOTIFY frames answered, whole or put together from fragments.",
@@ -51,6 +46,36 @@ const OF_WORKERS: [OfWorker; 16] = [
         "spoa_unknown_frames_total",
         "Frames of an unknown type, skipped.",
         |it| it.counters.unknown_frames,
+    ),
+    (
+        "spoa_actions_dropped_total",
+        "Actions left out of an ACK because they exceed max-frame-size.",
+        |it| it.counters.actions_dropped,
+    ),
+    (
+        "spoa_deferred_total",
+        "NOTIFYs whose answer was deferred.",
+        |it| it.counters.deferred,
+    ),
+    (
+        "spoa_deferred_refused_total",
+        "NOTIFYs answered without an action at a limit of deferred answers.",
+        |it| it.counters.deferred_refused,
+    ),
+    (
+        "spoa_deferred_expired_total",
+        "Deferred answers given up at their timeout.",
+        |it| it.counters.expired,
+    ),
+    (
+        "spoa_deferred_late_total",
+        "Deferred answers that came after they had been given up.",
+        |it| it.counters.late,
+    ),
+    (
+        "spoa_deferred_dropped_total",
+        "Deferred answers whose connection had gone.",
+        |it| it.counters.dropped,
     ),
     (
         "spoa_backpressure_pauses_total",
@@ -103,11 +128,12 @@ const OF_WORKERS: [OfWorker; 16] = [
 type ByCause = (&'static str, fn(&WorkerReport) -> u64);
 
 /// Why connections ended, if they did not fail to come about.
-const ENDS: [ByCause; 7] = [
+const ENDS: [ByCause; 8] = [
     ("disconnect", |it| it.counters.disconnects),
     ("health_check", |it| it.counters.health_checks),
     ("eof", |it| it.counters.eof),
     ("reset", |it| it.counters.reset),
+    ("register_failed", |it| it.counters.register_failed),
     ("refused", |it| it.counters.refused),
     ("hello_timeout", |it| it.counters.hello_timeouts),
     ("idle_timeout", |it| it.counters.idle_timeouts),
@@ -125,7 +151,7 @@ const STATES: [ByCause; 3] = [
 ];
 
 /// The kinds of things that handlers count: family, label, help.
-const TALLIES: [(&str, &str, &str, &str); 4] = [
+const TALLIES: [(&str, &str, &str, &str); 2] = [
     (
         "message",
         "spoa_messages_total",
@@ -137,18 +163,6 @@ const TALLIES: [(&str, &str, &str, &str); 4] = [
         "spoa_actions_total",
         "action",
         "Answers by the action that their score stands for.",
-    ),
-    (
-        "decision",
-        "spoa_decided_live_total",
-        "type",
-        "Answers that a live decision decided, by its type.",
-    ),
-    (
-        "verdict",
-        "spoa_verdicts_total",
-        "category",
-        "Verdicts on addresses, by category; without one by who decided.",
     ),
 ];
 
@@ -187,14 +201,14 @@ fn agent(text: &mut Exposition, figures: &Figures) {
     }
     let subject = &figures.subject;
     text.one(
-        "spoa_connections_max",
+        "spoa_connections_limit",
         Kind::Gauge,
-        "The most connections at once.",
+        "The maximum number of connections at once.",
         subject.connections_max,
     );
     let budget = subject.budget.as_secs_f64();
     text.one(
-        "spoa_processing_budget_seconds",
+        "spoa_slow_threshold_seconds",
         Kind::Gauge,
         "What answers are measured against.",
         budget,
@@ -247,8 +261,8 @@ fn workers(text: &mut Exposition, workers: &[WorkerReport]) {
             }
         }
     }
-    let help = "Connections refused for a fault of the peer, by the status code that it was told.";
-    let mut family = text.family("spoa_frames_refused_total", Kind::Counter, help);
+    let help = "Connections ended for a protocol error of the peer, by the status code sent.";
+    let mut family = text.family("spoa_connections_rejected_total", Kind::Counter, help);
     for worker in workers {
         for (status, count) in worker.refusals.by_status() {
             let labels: [Label<'_>; 3] = [
@@ -261,20 +275,14 @@ fn workers(text: &mut Exposition, workers: &[WorkerReport]) {
     }
 }
 
-/// The bounds of the histogram.
-fn bounds() -> Vec<Duration> {
-    let decade = |decade: u32| {
-        let scale = 10_u64.pow(decade);
-        // In hundredths of a microsecond, as the table has them.
-        DECADE_US.map(|step| Duration::from_nanos(step * scale * 10))
-    };
-    let mut bounds: Vec<_> = (0..DECADES).flat_map(decade).collect();
-    bounds.push(Duration::from_secs(1));
-    bounds
-}
+/// The upper bounds of the histogram's buckets, in microseconds.
+const BOUNDS_US: [u64; 15] = [
+    10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000,
+    1_000_000,
+];
 
 fn latencies(text: &mut Exposition, workers: &[WorkerReport]) {
-    let bounds = bounds();
+    let bounds = BOUNDS_US.map(Duration::from_micros);
     let names: Vec<_> = bounds
         .iter()
         .map(|it| it.as_secs_f64().to_string())
@@ -303,6 +311,16 @@ fn tallies(text: &mut Exposition, figures: &Figures) {
         for tally in tallies.iter().filter(|tally| tally.kind == kind) {
             family.sample(&[(label, &tally.name)], tally.count);
         }
+    }
+    let mut family = text.family(
+        "spoa_verdicts_total",
+        Kind::Counter,
+        "Verdicts on addresses, by what decided and by the category of a feed's entry.",
+    );
+    for tally in tallies.iter().filter(|tally| tally.kind == "verdict") {
+        let (decided_by, category) = tally.name.split_once(':').unwrap_or((&tally.name, ""));
+        let labels: [Label<'_>; 2] = [("decided_by", &decided_by), ("category", &category)];
+        family.sample(&labels, tally.count);
     }
 }
 
@@ -345,23 +363,6 @@ fn process(text: &mut Exposition, figures: &Figures) {
     for (name, help, value) in gauges {
         if let Some(value) = value {
             text.one(name, Kind::Gauge, help, value);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bounds_ascend_from_a_microsecond_to_a_second_in_small_steps() {
-        let bounds = bounds();
-        assert_eq!(bounds.first(), Some(&Duration::from_micros(1)));
-        assert_eq!(bounds.last(), Some(&Duration::from_secs(1)));
-        assert!(bounds.contains(&Duration::from_millis(10)));
-        for pair in bounds.windows(2) {
-            let ratio = pair[1].as_secs_f64() / pair[0].as_secs_f64();
-            assert!((1.1..1.4).contains(&ratio), "{pair:?}");
         }
     }
 }

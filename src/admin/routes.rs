@@ -236,13 +236,17 @@ async fn reload(subject: &Subject) -> Reply {
     let certificates = certificates::renew(&subject.control);
     let lists = match &subject.engine {
         None => {
-            supervisor::ready("reloaded");
+            supervisor::reloaded(&certificates);
             None
         }
         Some((engine, _)) => {
             let (done, over) = oneshot::channel();
-            // Whoever asked may be gone by then.
-            engine.reload_then(Box::new(|came| drop(done.send(came))));
+            let renewed = certificates.clone();
+            engine.reload(Box::new(move |lists| {
+                supervisor::reloaded(renewed.iter().chain([&lists]));
+                // The client may have disconnected by then.
+                let _ = done.send(lists);
+            }));
             let Ok(came) = over.await else {
                 return line(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending");
             };

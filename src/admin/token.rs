@@ -1,15 +1,17 @@
 //! What a command over TCP has to bring: a secret that stands in a file.
 
 use core::fmt;
-use std::fs;
 use std::path::Path;
 
 use super::AdminError;
+use crate::host::file::read_small_text;
 
 /// The shortest token, in bytes.
 const LEN_MIN: usize = 16;
 /// The longest, so that a wrong file is noticed.
 const LEN_MAX: usize = 1024;
+/// The longest file, in bytes: a larger one is not a token by mistake.
+const FILE_LEN_MAX: u64 = 64 * 1024;
 
 /// A token. It is not shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,7 +30,7 @@ impl Token {
     /// If there is none that can be a token.
     pub fn read(path: &Path) -> Result<Self, AdminError> {
         let unreadable = |error| AdminError::TokenFile(path.to_owned(), error);
-        let text = fs::read_to_string(path).map_err(unreadable)?;
+        let text = read_small_text(path, FILE_LEN_MAX).map_err(unreadable)?;
         let line = text.lines().next().unwrap_or_default().trim();
         let wrong = |why| Err(AdminError::Token(path.to_owned(), why));
         match line.len() {

@@ -91,13 +91,13 @@ impl Bound {
 
 /// What keeps an endpoint of these keys from being there, but for an address that another process has.
 pub(crate) fn faults(keys: &AdminKeys) -> Vec<String> {
-    let listen = keys.listen.as_deref().and_then(|text| {
+    let listen = keys.bind.as_deref().and_then(|text| {
         let why = match address(text) {
             Err(why) => why,
             Ok(address) if address.is_local() => return None,
             Ok(address) => AdminError::NotLocal(address),
         };
-        Some(format!("[admin] listen: WRONG: {why}"))
+        Some(format!("[admin] bind: WRONG: {why}"))
     });
     let token = keys.token_file.as_deref().map(Token::read);
     let token = token.and_then(Result::err);

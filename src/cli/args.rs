@@ -104,7 +104,7 @@ pub(crate) struct Args {
 
     /// Answers slower than this are counted: HAProxy's "timeout processing"
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = values::duration)]
-    pub(crate) processing_budget: Duration,
+    pub(crate) slow_threshold: Duration,
 
     /// How long stopping may take
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::duration)]
@@ -250,7 +250,7 @@ impl Args {
             hello_timeout: self.hello_timeout.0,
             idle_timeout: self.idle_timeout.0,
             drain_timeout: self.drain_timeout,
-            processing_budget: self.processing_budget,
+            slow_threshold: self.slow_threshold,
             busy_poll: self.busy_poll.0.unwrap_or_default(),
             unix_mode: self.unix_mode,
             ..defaults

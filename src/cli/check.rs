@@ -12,6 +12,7 @@ use ip_reputation::Role;
 use iprep_spoa::config::Config;
 use iprep_spoa::feeds::once::{Asking, Finding, Once};
 use iprep_spoa::feeds::status::Moment;
+use iprep_spoa::host::log::Printable;
 
 use super::admin;
 use super::failure::Failure;
@@ -25,7 +26,7 @@ pub(crate) fn check(file: &Path, offline: bool) -> Result<ExitCode, Failure> {
         Asking::All
     };
     let once = Once::read(&config, asking).map_err(Failure::engine)?;
-    let addresses: Vec<_> = config.agent.listen.iter().flatten().collect();
+    let addresses: Vec<_> = config.agent.bind.iter().flatten().collect();
     let mut faults: Vec<_> = addresses.into_iter().filter_map(|it| fault(it)).collect();
     faults.extend(admin::faults(&config.admin));
     let mut wrong = once.database_errors.len() + faults.len();
@@ -41,7 +42,7 @@ pub(crate) fn check(file: &Path, offline: bool) -> Result<ExitCode, Failure> {
 /// What keeps the agent from listening there: a word, or a file of TLS. Whether the address is free is
 /// another question, and the agent that is to be checked may have it.
 fn fault(address: &str) -> Option<String> {
-    let wrong = |why: &dyn Display| format!("listen \"{address}\": WRONG: {why}");
+    let wrong = |why: &dyn Display| format!("bind \"{address}\": WRONG: {why}");
     let bind = match Bind::parse(address, DEFAULT_PORT) {
         Ok(bind) => bind,
         Err(why) => return Some(wrong(&why)),
@@ -57,12 +58,12 @@ fn fault(address: &str) -> Option<String> {
 /// Lines of other people's lists are wrong now and then, and left out; in a list of one's own, and in
 /// one that is too short for so many of them, that is a mistake.
 fn is_wrong(finding: &Finding) -> bool {
-    let wrong_max = match finding.role {
+    let max_invalid_ratio = match finding.role {
         Role::Allow | Role::Deny | Role::Guard => 0.0,
-        Role::Feed => finding.wrong_max,
+        Role::Feed => finding.max_invalid_ratio,
     };
     let report = finding.good.as_ref().map(|good| &good.report);
-    finding.error.is_some() || report.is_some_and(|report| report.exceeds(wrong_max))
+    finding.error.is_some() || report.is_some_and(|report| report.exceeds(max_invalid_ratio))
 }
 
 fn write(
@@ -74,13 +75,13 @@ fn write(
 ) -> io::Result<()> {
     writeln!(to, "{}: read", file.display())?;
     for line in faults {
-        writeln!(to, "{line}")?;
+        writeln!(to, "{}", Printable(line))?;
     }
     for finding in &once.findings {
         write_finding(to, finding)?;
     }
     for error in &once.database_errors {
-        writeln!(to, "WARNING: {error}")?;
+        writeln!(to, "WARNING: {}", Printable(error))?;
     }
     match &once.table {
         Some(table) => writeln!(
@@ -103,7 +104,7 @@ fn write(
 fn write_finding(to: &mut Vec<u8>, finding: &Finding) -> io::Result<()> {
     let title = &finding.title;
     if let Some(error) = &finding.error {
-        writeln!(to, "{title}: WRONG: {error}")?;
+        writeln!(to, "{title}: WRONG: {}", Printable(error))?;
     }
     let Some(good) = &finding.good else {
         return Ok(());
@@ -137,14 +138,14 @@ fn write_finding(to: &mut Vec<u8>, finding: &Finding) -> io::Result<()> {
         writeln!(to, "  {count} prefixes have host bits, which were dropped")?;
     }
     for note in &report.notes {
-        writeln!(to, "  {note}")?;
+        writeln!(to, "  {}", Printable(note))?;
     }
     if report.wrong > 0 {
         let (wrong, lines, unit) = (report.wrong, report.lines, report.unit());
         writeln!(to, "  {wrong} of {lines} {unit}s are wrong and left out:")?;
     }
     for line in &report.first_wrong {
-        writeln!(to, "    {line}")?;
+        writeln!(to, "    {}", Printable(&line.to_string()))?;
     }
     Ok(())
 }

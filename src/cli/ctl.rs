@@ -114,7 +114,7 @@ impl Ctl {
         let config = self.config.as_deref().map(Config::read).transpose();
         let config = config.map_err(|error| Failure::config(&error))?;
         let keys = config.map(|config| config.admin).unwrap_or_default();
-        let Some(text) = self.admin.clone().or(keys.listen) else {
+        let Some(text) = self.admin.clone().or(keys.bind) else {
             let why = "say where the agent is, or give its configuration with -f";
             return Err(Failure::bad("--admin", why));
         };

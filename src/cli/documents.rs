@@ -2,7 +2,7 @@
 //! is built for it (the feature `documents`), which is not one to install.
 //!
 //! ```text
-//!  spoa documents FOLDER      FOLDER/man/spoa.1 …
+//!  spoa documents FOLDER      FOLDER/man/spoa.8 …
 //!                             FOLDER/completions/spoa.bash, _spoa, spoa.fish
 //! ```
 
@@ -27,14 +27,27 @@ pub(crate) fn wanted() -> Option<PathBuf> {
 pub(crate) fn write(folder: &Path) -> io::Result<()> {
     let manual = folder.join("man");
     fs::create_dir_all(&manual)?;
-    let command = Args::command().disable_help_subcommand(true);
-    clap_mangen::generate_to(command, &manual)?;
+    let mut command = Args::command().disable_help_subcommand(true);
+    command.build();
+    manuals(&command, &manual)?;
     let completions = folder.join("completions");
     fs::create_dir_all(&completions)?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         complete(shell, &completions, &mut Args::command())?;
     }
     Ok(())
+}
+
+/// Writes the page of a command and of each below it. Section 8, as the daemon is in /usr/sbin.
+fn manuals(command: &Command, folder: &Path) -> io::Result<()> {
+    for below in command
+        .get_subcommands()
+        .filter(|below| !below.is_hide_set())
+    {
+        manuals(below, folder)?;
+    }
+    let page = clap_mangen::Man::new(command.clone()).section("8");
+    page.generate_to(folder).map(drop)
 }
 
 fn complete(shell: Shell, folder: &Path, command: &mut Command) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use clap::error::ErrorKind;
-use haproxy_spoa::{BindAddress, StartError, WorkerPanicked};
+use haproxy_spoa::{BindAddress, StartError, WorkerError};
 #[cfg(feature = "admin")]
 use iprep_spoa::admin::AdminError;
 use iprep_spoa::config::ConfigError;
@@ -34,8 +34,8 @@ pub(crate) enum Failure {
     Value(String),
     /// The agent could not start; the line says why.
     Start(String),
-    /// A worker ended as none should.
-    Panicked(WorkerPanicked),
+    /// A worker ended other than by a shutdown.
+    Worker(WorkerError),
 }
 
 impl Failure {
@@ -169,9 +169,14 @@ impl Failure {
                 }
                 START.into()
             }
-            Self::Panicked(panicked) => {
-                let why = PANIC.lock().map(|why| why.clone()).unwrap_or_default();
-                error!("{panicked}, which is a bug and ends the agent: {why}");
+            Self::Worker(failed) => {
+                match failed {
+                    WorkerError::Panicked { .. } => {
+                        let why = PANIC.lock().map(|why| why.clone()).unwrap_or_default();
+                        error!("{failed}, which is a bug and ends the agent: {why}");
+                    }
+                    WorkerError::Poll { .. } => error!("{failed}; the agent ends"),
+                }
                 log::flush();
                 SOFTWARE.into()
             }

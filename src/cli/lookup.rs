@@ -56,7 +56,7 @@ pub(crate) fn lookup(asked: &Lookup) -> Result<ExitCode, Failure> {
     let desk = Desk {
         policy: &once.policy,
         table,
-        unknown: config.reputation.unknown_score,
+        unknown: config.reputation.default_score,
         now: iprep_spoa::host::now(),
         style: match (asked.json, asked.terse) {
             (true, _) => Style::Json,

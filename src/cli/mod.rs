@@ -23,7 +23,6 @@ mod surroundings;
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
-use std::thread;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 use haproxy_spoa::{Agent, Bind, Builder, Control};
@@ -31,7 +30,7 @@ use ip_reputation::Random;
 use iprep_spoa::config::{self, AgentOptions, Config};
 use iprep_spoa::feeds::{Engine, Remote};
 use iprep_spoa::host::log::LogDial;
-use iprep_spoa::host::{self, lookout, supervisor};
+use iprep_spoa::host::{self, lookout, supervisor, vital};
 use iprep_spoa::policy::{IpReputation, Judge};
 use tracing::info;
 
@@ -44,6 +43,7 @@ use surroundings::Surroundings;
 /// Does what the command line says.
 pub(crate) fn run() -> Result<ExitCode, Failure> {
     failure::keep_panics();
+    vital::flush_with(log::flush);
     #[cfg(feature = "documents")]
     if let Some(folder) = documents::wanted() {
         let written = documents::write(&folder);
@@ -80,7 +80,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
     let limits = args.limits();
     limits::raise_descriptors();
     // Before anything listens, so that no signal finds the agent half made.
-    let signals = Signals::new(config.is_some() || has_tls(&binds))?;
+    let mut signals = Signals::new(config.is_some() || has_tls(&binds))?;
 
     let seed = args
         .seed
@@ -93,7 +93,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
     surroundings.confine(args, &mut binds, endpoint.address(), files)?;
     log::print_on_a_thread().map_err(Failure::thread)?;
     let endpoint = endpoint.serve()?;
-    let budget = limits.processing_budget;
+    let budget = limits.slow_threshold;
     let builder = builder(args, binds)
         .limits(limits)
         .spare_descriptors(endpoint.descriptors());
@@ -106,7 +106,10 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
         }
         Some(config) => {
             // The lists before the addresses: whoever shares them is not kept waiting.
-            let mut engine = Engine::start(config).map_err(Failure::engine)?;
+            let Some(engine) = signals.during(|| Engine::start(config))? else {
+                return Ok(());
+            };
+            let mut engine = engine.map_err(Failure::engine)?;
             let listening = surroundings.listen(builder, args)?;
             let published = engine.published();
             let live = engine.live();
@@ -115,7 +118,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
             // As the user that owns the store, and before the first answer.
             live.start(move || workers.get().into_iter().for_each(Control::refresh))
                 .map_err(Failure::thread)?;
-            let started = listening.spawn(|worker| {
+            let started = listening.spawn_with_hooks(|worker| {
                 let random = Random::seeded(seed, worker);
                 Judge::new(&published, random, host::now)
             });
@@ -136,7 +139,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
     surroundings.say();
     serve_signals(&agent, signals, engine.map(|(remote, _)| remote))?;
     supervisor::ready(&print::listening(&agent));
-    agent.join().map_err(Failure::Panicked)
+    agent.join().map_err(Failure::Worker)
 }
 
 /// Starts the threads that act on signals and feed the watchdog.
@@ -145,9 +148,11 @@ fn serve_signals(agent: &Agent, signals: Signals, remote: Option<Remote>) -> Res
     let watched = supervisor::watch(control.clone());
     watched.map_err(Failure::thread)?;
     lookout::start(control.clone()).map_err(Failure::thread)?;
-    let serve = move || signals.serve(&control, remote.as_ref());
-    let serving = thread::Builder::new().name("signals".into()).spawn(serve);
-    serving.map(drop).map_err(|error| Failure::signals(&error))
+    let serve = move || {
+        signals.serve(&control, remote.as_ref());
+        Ok(())
+    };
+    vital::spawn("signals", serve).map_err(|error| Failure::signals(&error))
 }
 
 /// Whether there are certificates to be renewed.

@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use haproxy_spoa::Agent;
 use haproxy_spoa::{Latency, Report, WorkerReport};
 use iprep_spoa::feeds::status::Status;
+use iprep_spoa::host::log::Printable;
 use tracing::{Level, info, warn};
 
 use super::log;
@@ -15,7 +16,7 @@ use super::log;
 pub(crate) fn say(line: impl Display) {
     let _ = io::stderr()
         .lock()
-        .write_all(format!("spoa: {line}\n").as_bytes());
+        .write_all(format!("spoa: {}\n", Printable(&line.to_string())).as_bytes());
 }
 
 /// A line of `-d`, with the time of day in UTC.
@@ -29,7 +30,7 @@ pub(crate) fn trace(line: &str) {
     let (second, us) = (now.as_secs() % 86_400, now.subsec_micros());
     let (hours, minutes, seconds) = (second / 3600, second / 60 % 60, second % 60);
     let line = format!("{hours:02}:{minutes:02}:{seconds:02}.{us:06} {line}\n");
-    log::print(Level::DEBUG, "spoa.trace", &line);
+    log::print(Level::DEBUG, &line);
 }
 
 /// The line at the start: addresses, workers, cores.
@@ -80,7 +81,7 @@ pub(crate) fn report(report: &Report, status: Option<&Status>) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{status}");
     }
-    log::print(Level::INFO, "spoa.report", &text);
+    log::print(Level::INFO, &text);
 }
 
 fn report_text(report: &Report) -> String {

@@ -4,16 +4,15 @@
 //! stops the agent is acted on all the same.
 
 use core::time::Duration;
-use std::process;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, sync_channel};
+use std::{panic, process, thread};
 
 use haproxy_spoa::Control;
 use iprep_spoa::feeds::Remote;
 use iprep_spoa::host::{certificates, supervisor};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::low_level::signal_name;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::failure::Failure;
 use super::print;
@@ -28,8 +27,15 @@ const WAITING_MAX: usize = 2;
 /// A report that is asked for.
 struct Wanted;
 
+/// How often signals are looked for while something else is waited for.
+const SIGNAL_INTERVAL: Duration = Duration::from_millis(20);
+
 /// The signals that the agent handles, from the moment this is made.
-pub(crate) struct Signals(signal_hook::iterator::Signals);
+pub(crate) struct Signals {
+    signals: signal_hook::iterator::Signals,
+    /// Signals that came during the start and are acted on after it.
+    early: Vec<i32>,
+}
 
 impl Signals {
     /// SIGHUP ends a process that has nothing to reload, as it does with others.
@@ -37,8 +43,49 @@ impl Signals {
         let others = [SIGUSR1, SIGTERM, SIGINT];
         let signals = others.into_iter().chain(reloads.then_some(SIGHUP));
         signal_hook::iterator::Signals::new(signals)
-            .map(Self)
+            .map(|signals| Self {
+                signals,
+                early: Vec::new(),
+            })
             .map_err(|error| Failure::signals(&error))
+    }
+
+    /// Runs a part of the start on a thread of its own. Returns `None` if SIGTERM or SIGINT comes
+    /// first: the process is then to end, and the thread with it.
+    ///
+    /// # Errors
+    /// If there is no thread to be had.
+    pub(crate) fn during<T: Send + 'static>(
+        &mut self,
+        start: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Option<T>, Failure> {
+        let (sender, done) = mpsc::channel();
+        let run = move || {
+            // The receiver is gone if a signal came first.
+            let _ = sender.send(start());
+        };
+        let started = thread::Builder::new().name("start".into()).spawn(run);
+        let starting = started.map_err(Failure::thread)?;
+        loop {
+            for signal in self.signals.pending() {
+                if matches!(signal, SIGTERM | SIGINT) {
+                    let name = signal_name(signal).unwrap_or("signal");
+                    info!("{name} during the start: ending");
+                    supervisor::stopping();
+                    return Ok(None);
+                }
+                self.early.push(signal);
+            }
+            match done.recv_timeout(SIGNAL_INTERVAL) {
+                Ok(result) => return Ok(Some(result)),
+                Err(RecvTimeoutError::Timeout) => {}
+                // The thread panicked.
+                Err(RecvTimeoutError::Disconnected) => {
+                    let panic = starting.join().err();
+                    panic::resume_unwind(panic.unwrap_or_else(|| Box::new("no result")));
+                }
+            }
+        }
     }
 
     /// Acts on signals until the process ends.
@@ -52,21 +99,21 @@ impl Signals {
             warn!("cannot start a thread for reports ({error}); SIGUSR1 prints nothing");
         }
         let mut stopping = false;
-        for signal in self.0.forever() {
+        let early = core::mem::take(&mut self.early);
+        for signal in early.into_iter().chain(self.signals.forever()) {
             match signal {
                 // Full: one like it is about to be made.
                 SIGUSR1 => drop(reporter.try_send(Wanted)),
                 SIGHUP => {
                     supervisor::reloading();
-                    // It says itself what came of it.
-                    let _ = certificates::renew(control);
-                    let reloads = remote.map(Remote::reload);
-                    if reloads.is_none() {
-                        supervisor::ready("reloaded");
-                    }
-                    if reloads == Some(false) {
-                        error!("SIGHUP: the control thread has ended, which is a bug; start again");
-                    }
+                    let certificates = certificates::renew(control);
+                    let Some(remote) = remote else {
+                        supervisor::reloaded(&certificates);
+                        continue;
+                    };
+                    remote.reload(Box::new(move |lists| {
+                        supervisor::reloaded(certificates.iter().chain([&lists]));
+                    }));
                 }
                 _ if stopping => process::exit(ENDED_BY_SIGNAL + signal),
                 _ => {

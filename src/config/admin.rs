@@ -10,7 +10,7 @@ use super::typed::Mode;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AdminKeys {
     /// The address, as `--admin` takes it.
-    pub listen: Option<String>,
+    pub bind: Option<String>,
     /// The file with what a command over TCP has to bring.
     pub token_file: Option<PathBuf>,
     /// Permission bits of a UNIX socket.
@@ -20,7 +20,7 @@ pub struct AdminKeys {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct AdminTable {
-    listen: Option<String>,
+    bind: Option<String>,
     token_file: Option<PathBuf>,
     unix_mode: Option<Mode>,
 }
@@ -29,7 +29,7 @@ impl AdminTable {
     /// Relative paths start at the configuration's folder.
     pub(super) fn check(self, folder: &Path) -> AdminKeys {
         AdminKeys {
-            listen: self.listen,
+            bind: self.bind,
             token_file: self.token_file.map(|path| folder.join(path)),
             unix_mode: self.unix_mode.map(|mode| mode.0),
         }

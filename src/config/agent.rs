@@ -12,7 +12,7 @@ use crate::host::log::{LogFormat, LogLevel};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AgentOptions {
     /// Addresses to listen on, as `--bind` takes them.
-    pub listen: Option<Vec<String>>,
+    pub bind: Option<Vec<String>>,
     /// How many workers.
     pub workers: Option<Workers>,
     /// The cores to pin workers to.
@@ -32,7 +32,7 @@ pub struct AgentOptions {
     /// How long a worker looks for work before it sleeps.
     pub busy_poll: Option<MaybeDuration>,
     /// Answers slower than this are counted.
-    pub processing_budget: Option<Duration>,
+    pub slow_threshold: Option<Duration>,
     /// How long stopping may take.
     pub drain_timeout: Option<Duration>,
     /// Whether addresses are shared with a process that has them.
@@ -50,7 +50,7 @@ pub struct AgentOptions {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct AgentTable {
-    listen: Option<Vec<String>>,
+    bind: Option<Vec<String>>,
     workers: Option<Workers>,
     cores: Option<Cores>,
     unix_mode: Option<Mode>,
@@ -60,7 +60,7 @@ pub(super) struct AgentTable {
     hello_timeout: Option<MaybeDuration>,
     idle_timeout: Option<MaybeDuration>,
     busy_poll: Option<MaybeDuration>,
-    processing_budget: Option<Time>,
+    slow_threshold: Option<Time>,
     drain_timeout: Option<Time>,
     takeover: Option<bool>,
     user: Option<Name>,
@@ -72,7 +72,7 @@ pub(super) struct AgentTable {
 impl From<AgentTable> for AgentOptions {
     fn from(table: AgentTable) -> Self {
         Self {
-            listen: table.listen,
+            bind: table.bind,
             workers: table.workers,
             cores: table.cores,
             unix_mode: table.unix_mode.map(|mode| mode.0),
@@ -82,7 +82,7 @@ impl From<AgentTable> for AgentOptions {
             hello_timeout: table.hello_timeout,
             idle_timeout: table.idle_timeout,
             busy_poll: table.busy_poll,
-            processing_budget: table.processing_budget.map(|time| time.0),
+            slow_threshold: table.slow_threshold.map(|time| time.0),
             drain_timeout: table.drain_timeout.map(|time| time.0),
             takeover: table.takeover,
             user: table.user.map(|user| user.0),
@@ -98,7 +98,7 @@ impl AgentOptions {
     #[must_use]
     pub fn changed(&self, other: &Self) -> Vec<&'static str> {
         let same = [
-            ("listen", self.listen == other.listen),
+            ("bind", self.bind == other.bind),
             ("workers", self.workers == other.workers),
             ("cores", self.cores == other.cores),
             ("unix-mode", self.unix_mode == other.unix_mode),
@@ -118,8 +118,8 @@ impl AgentOptions {
             ("idle-timeout", self.idle_timeout == other.idle_timeout),
             ("busy-poll", self.busy_poll == other.busy_poll),
             (
-                "processing-budget",
-                self.processing_budget == other.processing_budget,
+                "slow-threshold",
+                self.slow_threshold == other.slow_threshold,
             ),
             ("drain-timeout", self.drain_timeout == other.drain_timeout),
             ("takeover", self.takeover == other.takeover),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ip_reputation::Confidence;
-use ip_reputation::formats::{Columns, Format, MmdbRule, Polarity};
+use ip_reputation::formats::{Columns, Format, HigherIs, Keys, MmdbRule, Strip};
 
 /// One feed.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,18 +27,18 @@ pub struct Feed {
     /// The category of entries that name none.
     pub category: Option<Arc<str>>,
     /// Whether it counts for the shadow score only.
-    pub dry_run: bool,
+    pub shadow: bool,
     /// How often it is asked for. Default 1 h for a URL; a file is watched, and only asked for with
     /// an interval if it has one.
     pub interval: Option<Duration>,
     /// How long a transfer may take. Default 30 s.
     pub timeout: Duration,
     /// The most bytes, as they come and unpacked. Default 512 MiB.
-    pub size_max: u64,
+    pub max_size: u64,
     /// The share of the last good one's entries that may be missing from the next. Default 0.5.
-    pub shrink_max: f64,
+    pub max_shrink_ratio: f64,
     /// The share of lines that may be wrong. Default 0.05.
-    pub wrong_max: f64,
+    pub max_invalid_ratio: f64,
     /// The age from which its answers are called stale. `None`: never.
     pub stale_after: Option<Duration>,
     /// Whether it may be empty.
@@ -90,11 +90,27 @@ pub enum Secret {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Specifics {
     /// What numbers mean, for formats that leave it open.
-    pub polarity: Option<Polarity>,
+    pub higher_is: Option<HigherIs>,
     /// The highest number that there is. Default 100.
-    pub number_max: f64,
+    pub max_value: f64,
     /// CSV: what stands where.
     pub columns: Columns,
+    /// JSON: where things are.
+    pub keys: Keys,
+    /// CSV and JSON: what a record must say to count, by column or key.
+    pub conditions: Vec<(String, String)>,
+    /// What surrounds an address.
+    pub strip: Option<Strip>,
+    /// What stands in front of an address.
+    pub strip_prefix: Option<String>,
+    /// CSV: whether addresses are written as integers.
+    pub integers: bool,
+    /// `lines`: the expression that finds the entries.
+    pub regex: Option<String>,
+    /// The shortest IPv4 prefix. Default 8.
+    pub min_prefix_v4: u8,
+    /// The shortest IPv6 prefix. Default 16.
+    pub min_prefix_v6: u8,
     /// Suricata: the file with the names of the categories.
     pub categories: Option<PathBuf>,
     /// `ipset save`: the sets to take; none: all.

@@ -1,6 +1,7 @@
 //! `[[feed]]` as it is written, and what can be wrong with it.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,12 +9,14 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::nearest;
-use super::specifics::{self, ColumnsTable, Given, PolarityName, RuleTable};
+use super::specifics::{
+    self, ColumnsTable, Given, HigherIsName, RuleTable, StripName, Texts, Wanted,
+};
 use super::typed::{Bytes, Name, Ratio, Time};
 use super::values::MaybeDuration;
 use super::{Feed, Header, Place, Problems, Secret};
 use ip_reputation::Confidence;
-use ip_reputation::formats::Format;
+use ip_reputation::formats::{Format, Keys, regex_reads};
 
 /// What lists that are no feeds are called in answers.
 const OWN_NAMES: [&str; 3] = ["allow", "deny", "private"];
@@ -26,9 +29,6 @@ const SIZE_MAX: u64 = 512 << 20;
 const SHRINK_MAX: f64 = 0.5;
 const WRONG_MAX: f64 = 0.05;
 
-/// Formats whose numbers mean nothing without a polarity.
-const NEED_POLARITY: [Format; 2] = [Format::Csv, Format::HaproxyMap];
-
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct FeedTable {
@@ -36,22 +36,38 @@ pub(super) struct FeedTable {
     path: Option<Spanned<PathBuf>>,
     url: Option<Spanned<String>>,
     format: Option<Spanned<String>>,
-    polarity: Option<PolarityName>,
-    number_max: Option<Spanned<f64>>,
+    higher_is: Option<HigherIsName>,
+    max_value: Option<Spanned<f64>>,
     columns: Option<Spanned<ColumnsTable>>,
+    items: Option<Texts>,
+    prefix: Option<Texts>,
+    value: Option<String>,
+    category: Option<String>,
+    last_seen: Option<String>,
+    expires: Option<String>,
+    duration: Option<String>,
+    #[serde(default)]
+    r#where: BTreeMap<String, Wanted>,
+    strip: Option<StripName>,
+    strip_prefix: Option<String>,
+    #[serde(default)]
+    integers: bool,
+    regex: Option<Spanned<String>>,
+    min_prefix_v4: Option<Spanned<u8>>,
+    min_prefix_v6: Option<Spanned<u8>>,
     #[serde(default)]
     sets: Vec<String>,
     weight: Option<Ratio>,
-    confidence: Option<Ratio>,
+    default_confidence: Option<Ratio>,
     half_life: Option<Time>,
-    category: Option<Name>,
+    default_category: Option<Name>,
     #[serde(default)]
-    dry_run: bool,
-    interval: Option<Spanned<Time>>,
-    timeout: Option<Time>,
-    size_max: Option<Bytes>,
-    shrink_max: Option<Ratio>,
-    wrong_max: Option<Ratio>,
+    shadow: bool,
+    refresh_interval: Option<Spanned<Time>>,
+    fetch_timeout: Option<Time>,
+    max_size: Option<Bytes>,
+    max_shrink_ratio: Option<Ratio>,
+    max_invalid_ratio: Option<Ratio>,
     stale_after: Option<MaybeDuration>,
     #[serde(default)]
     allow_empty: bool,
@@ -91,11 +107,11 @@ impl FeedTable {
         let place = self.place(folder, problems);
         let format = self.format(problems);
         if let Some(interval) = self
-            .interval
+            .refresh_interval
             .as_ref()
             .filter(|it| it.get_ref().0 < INTERVAL_MIN)
         {
-            problems.add(interval.span(), "interval: expected 1s or more");
+            problems.add(interval.span(), "refresh-interval: expected 1s or more");
         }
         let headers = self.headers.iter();
         let headers = headers
@@ -104,9 +120,25 @@ impl FeedTable {
         let own_ca_file = self.ca_file(folder, problems);
         let specifics = specifics::check(
             Given {
-                polarity: self.polarity,
-                number_max: self.number_max,
+                higher_is: self.higher_is,
+                max_value: self.max_value,
                 columns: self.columns,
+                keys: Keys {
+                    items: self.items.map_or_else(Vec::new, Vec::from),
+                    prefix: self.prefix.map_or_else(Vec::new, Vec::from),
+                    value: self.value,
+                    category: self.category,
+                    last_seen: self.last_seen,
+                    expires: self.expires,
+                    duration: self.duration,
+                },
+                conditions: self.r#where,
+                strip: self.strip,
+                strip_prefix: self.strip_prefix,
+                integers: self.integers,
+                regex: self.regex,
+                min_prefix_v4: self.min_prefix_v4,
+                min_prefix_v6: self.min_prefix_v6,
                 categories: self.categories.map(|path| folder.join(path)),
                 sets: self.sets,
                 rules: self.rules,
@@ -115,22 +147,22 @@ impl FeedTable {
         );
         let place = place?;
         let from_url = matches!(place, Place::Url(_));
-        let interval = self.interval.map(|time| time.into_inner().0);
+        let interval = self.refresh_interval.map(|time| time.into_inner().0);
         Some(Feed {
             line,
             name,
             place,
             format,
             weight: self.weight.map_or(1.0, |ratio| ratio.0),
-            confidence: Confidence::ratio(self.confidence.map_or(1.0, |ratio| ratio.0)),
+            confidence: Confidence::ratio(self.default_confidence.map_or(1.0, |ratio| ratio.0)),
             half_life: self.half_life.map(|time| time.0),
-            category: self.category.map(|name| name.0.into()),
-            dry_run: self.dry_run,
+            category: self.default_category.map(|name| name.0.into()),
+            shadow: self.shadow,
             interval: interval.or_else(|| from_url.then_some(INTERVAL)),
-            timeout: self.timeout.map_or(TIMEOUT, |time| time.0),
-            size_max: self.size_max.map_or(SIZE_MAX, |size| size.0),
-            shrink_max: self.shrink_max.map_or(SHRINK_MAX, |ratio| ratio.0),
-            wrong_max: self.wrong_max.map_or(WRONG_MAX, |ratio| ratio.0),
+            timeout: self.fetch_timeout.map_or(TIMEOUT, |time| time.0),
+            max_size: self.max_size.map_or(SIZE_MAX, |size| size.0),
+            max_shrink_ratio: self.max_shrink_ratio.map_or(SHRINK_MAX, |ratio| ratio.0),
+            max_invalid_ratio: self.max_invalid_ratio.map_or(WRONG_MAX, |ratio| ratio.0),
             stale_after: self.stale_after.and_then(|time| time.0),
             allow_empty: self.allow_empty,
             headers,
@@ -180,7 +212,11 @@ impl FeedTable {
     }
 
     fn format(&self, problems: &mut Problems<'_>) -> Option<Format> {
-        let format = self.format.as_ref()?;
+        let Some(format) = self.format.as_ref() else {
+            // What is around an address hides what the list is.
+            let strips = self.strip.is_some() || self.strip_prefix.is_some();
+            return strips.then_some(Format::Plain);
+        };
         let name = format.get_ref().as_str();
         let Ok(known) = name.parse() else {
             let names = Format::ALL.map(Format::name);
@@ -191,9 +227,9 @@ impl FeedTable {
             problems.add(format.span(), what);
             return None;
         };
-        if NEED_POLARITY.contains(&known) && self.polarity.is_none() {
+        if self.reads_value(known) && self.higher_is.is_none() {
             let what = format!(
-                "format \"{known}\" needs polarity = \"high-is-bad\" or \"high-is-good\": its \
+                "format \"{known}\" needs higher-is = \"worse\" or \"better\": its \
                  numbers do not say which they are"
             );
             problems.add(format.span(), what);
@@ -202,7 +238,29 @@ impl FeedTable {
             let what = "format \"mmdb\" needs rules that say which networks are bad";
             problems.add(format.span(), what);
         }
+        if known == Format::Lines && self.regex.is_none() {
+            let what = "format \"lines\" needs a regex with the group prefix, such as \
+                        '^deny (?<prefix>[^;]+);'";
+            problems.add(format.span(), what);
+        }
         Some(known)
+    }
+
+    /// Whether its entries have numbers, which mean nothing without a direction.
+    fn reads_value(&self, format: Format) -> bool {
+        match format {
+            Format::HaproxyMap => true,
+            Format::Csv => {
+                let columns = self.columns.as_ref().map(Spanned::get_ref);
+                columns.is_some_and(|columns| columns.value.is_some())
+            }
+            Format::Json => self.value.is_some(),
+            Format::Lines => {
+                let regex = self.regex.as_ref().map(Spanned::get_ref);
+                regex.is_some_and(|regex| regex_reads(regex, "value"))
+            }
+            _ => false,
+        }
     }
 }
 

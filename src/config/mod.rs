@@ -21,7 +21,6 @@ pub mod values;
 
 use core::ops::Range;
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -30,9 +29,10 @@ pub use admin::AdminKeys;
 pub use agent::AgentOptions;
 pub use error::{ConfigError, Problem};
 pub use feed::{Feed, Header, Place, Secret, Specifics};
-pub use policy::{Combining, MessageOption, OwnList, PayloadOption, ReputationOptions, Source};
+pub use policy::{Aggregation, MessageOption, OwnList, PayloadOption, ReputationOptions, Source};
 pub use touches::touches;
 
+use crate::host::file::read_small;
 use crate::live::LiveOptions;
 use crate::policy::Value;
 
@@ -83,15 +83,19 @@ struct Document {
 
 /// What is wrong, as it is found.
 pub(crate) struct Problems<'a> {
-    text: &'a str,
+    /// Where each line but the first begins, in bytes.
+    line_starts: &'a [usize],
     found: Vec<Problem>,
     /// Whether what a file that is named has in it is a problem too.
     looks_at_files: bool,
 }
 
 impl Problems<'_> {
+    /// Returns the number of the line in which a span begins, from 1.
     fn line(&self, span: Range<usize>) -> usize {
-        error::line_at(self.text, &span)
+        1 + self
+            .line_starts
+            .partition_point(|start| *start <= span.start)
     }
 
     fn add(&mut self, span: Range<usize>, what: impl Into<String>) {
@@ -115,15 +119,7 @@ impl Config {
     /// Everything that is wrong with it, with lines.
     pub fn read(file: &Path) -> Result<Self, ConfigError> {
         let unreadable = |error| ConfigError::unreadable(file, &error);
-        let about = fs::metadata(file).map_err(unreadable)?;
-        if !about.is_file() {
-            return Err(ConfigError::of_file(file, "is not a regular file".into()));
-        }
-        if about.len() > FILE_MAX {
-            let what = format!("has {} bytes; {FILE_MAX} are the most", about.len());
-            return Err(ConfigError::of_file(file, what));
-        }
-        let bytes = fs::read(file).map_err(unreadable)?;
+        let bytes = read_small(file, FILE_MAX).map_err(unreadable)?;
         let text = String::from_utf8(bytes)
             .map_err(|_| ConfigError::of_file(file, "is not UTF-8 text".into()))?;
         Self::checked(file, &text, true)
@@ -141,8 +137,9 @@ impl Config {
         let document: Document =
             toml::from_str(text).map_err(|error| ConfigError::of_toml(file, text, &error))?;
         let folder = file.parent().unwrap_or_else(|| Path::new(""));
+        let line_starts: Vec<_> = text.match_indices('\n').map(|(at, _)| at + 1).collect();
         let mut problems = Problems {
-            text,
+            line_starts: &line_starts,
             found: Vec::new(),
             looks_at_files,
         };
@@ -227,9 +224,9 @@ impl Config {
                     Value::Action if self.reputation.actions.is_empty() => {
                         "actions in [reputation]"
                     }
-                    Value::Asn if self.reputation.asn.is_none() => "asn in [reputation]",
-                    Value::Country if self.reputation.country.is_none() => {
-                        "country in [reputation]"
+                    Value::Asn if self.reputation.asn_db.is_none() => "asn-db in [reputation]",
+                    Value::Country if self.reputation.country_db.is_none() => {
+                        "country-db in [reputation]"
                     }
                     Value::Payload | Value::PayloadScore if self.payload.is_empty() => {
                         "a [[payload]] rule"

@@ -11,7 +11,7 @@ use super::Problems;
 use super::error::nearest;
 use super::feed_table::check_ca_file;
 use super::typed::{Bytes, Name, Within};
-use crate::policy::{ActionRule, Answer, MessageRules, VARIABLE_LEN_MAX, Value};
+use crate::policy::{ActionRule, Answer, MessageRules, Value, variable_len_max};
 use haproxy_spop::Scope;
 use ip_reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, Prefix, Score};
 
@@ -28,11 +28,11 @@ pub enum Source {
 /// How feeds that cover the same address are put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Combining {
+pub enum Aggregation {
     /// As independent pieces of evidence: 1 − Π(1 − badness).
     NoisyOr,
     /// The worst one counts.
-    Worst,
+    Max,
 }
 
 /// `[reputation]`.
@@ -41,19 +41,19 @@ pub struct ReputationOptions {
     /// Where scores come from. Default: the feeds, if there are any, else random.
     pub source: Option<Source>,
     /// The score of an address that nobody knows. Default 100.
-    pub unknown_score: Score,
+    pub default_score: Score,
     /// How feeds are put together. Default noisy-or.
-    pub combine: Combining,
+    pub aggregation: Aggregation,
     /// Whether feeds say nothing about private space. Default true.
-    pub guard_private: bool,
+    pub ignore_private: bool,
     /// From the lowest threshold up.
     pub actions: Vec<ActionRule>,
     /// A MMDB file that knows autonomous systems.
-    pub asn: Option<PathBuf>,
+    pub asn_db: Option<PathBuf>,
     /// A MMDB file that knows countries.
-    pub country: Option<PathBuf>,
+    pub country_db: Option<PathBuf>,
     /// The folder in which the last good copies of URLs are kept. `None`: nowhere.
-    pub cache: Option<PathBuf>,
+    pub cache_dir: Option<PathBuf>,
 }
 
 /// `[allow]` or `[deny]`.
@@ -87,13 +87,13 @@ pub struct PayloadOption {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct ReputationTable {
     source: Option<Source>,
-    unknown_score: Option<Within<0, 100>>,
-    combine: Option<Combining>,
-    guard_private: Option<bool>,
+    default_score: Option<Within<0, 100>>,
+    aggregation: Option<Aggregation>,
+    ignore_private: Option<bool>,
     actions: Vec<Spanned<ActionTable>>,
-    asn: Option<PathBuf>,
-    country: Option<PathBuf>,
-    cache: Option<PathBuf>,
+    asn_db: Option<PathBuf>,
+    country_db: Option<PathBuf>,
+    cache_dir: Option<PathBuf>,
     ca_file: Option<Spanned<PathBuf>>,
 }
 
@@ -101,7 +101,7 @@ pub(super) struct ReputationTable {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct ActionTable {
     name: Name,
-    at_most: Within<0, 100>,
+    max_score: Within<0, 100>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -115,17 +115,17 @@ pub(super) struct OwnTable {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct MessageTable {
     name: Spanned<Name>,
-    argument: Option<String>,
+    ip_arg: Option<String>,
     payload: Option<String>,
     scope: Option<ScopeName>,
     #[serde(default)]
-    set: Vec<Spanned<AnswerTable>>,
+    vars: Vec<Spanned<VariableTable>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct AnswerTable {
-    variable: Name,
+struct VariableTable {
+    name: Name,
     value: Spanned<String>,
 }
 
@@ -149,9 +149,9 @@ enum ScopeName {
 pub(super) struct PayloadTable {
     name: Spanned<Name>,
     score: Within<0, 100>,
-    pattern: Option<Spanned<String>>,
-    prefix: Option<Spanned<String>>,
-    prefix_hex: Option<Spanned<String>>,
+    regex: Option<Spanned<String>>,
+    starts_with: Option<Spanned<String>>,
+    starts_with_hex: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -177,9 +177,9 @@ impl ReputationTable {
         let mut actions: Vec<ActionRule> = Vec::new();
         for action in self.actions {
             let span = action.span();
-            let ActionTable { name, at_most } = action.into_inner();
-            let at_most = score(at_most);
-            if let Some(other) = actions.iter().find(|it| it.at_most == at_most) {
+            let ActionTable { name, max_score } = action.into_inner();
+            let max_score = score(max_score);
+            if let Some(other) = actions.iter().find(|it| it.max_score == max_score) {
                 let what = format!(
                     "action \"{}\" is for the same scores as \"{}\"",
                     name.0, other.name
@@ -188,20 +188,20 @@ impl ReputationTable {
             }
             actions.push(ActionRule {
                 name: name.0,
-                at_most,
+                max_score,
             });
         }
-        actions.sort_by_key(|action| action.at_most);
+        actions.sort_by_key(|action| action.max_score);
         let at = |path: Option<PathBuf>| path.map(|path| folder.join(path));
         ReputationOptions {
             source: self.source,
-            unknown_score: self.unknown_score.map_or(Score::BEST, score),
-            combine: self.combine.unwrap_or(Combining::NoisyOr),
-            guard_private: self.guard_private.unwrap_or(true),
+            default_score: self.default_score.map_or(Score::BEST, score),
+            aggregation: self.aggregation.unwrap_or(Aggregation::NoisyOr),
+            ignore_private: self.ignore_private.unwrap_or(true),
             actions,
-            asn: at(self.asn),
-            country: at(self.country),
-            cache: at(self.cache),
+            asn_db: at(self.asn_db),
+            country_db: at(self.country_db),
+            cache_dir: at(self.cache_dir),
         }
     }
 }
@@ -249,22 +249,24 @@ impl MessageTable {
     pub(super) fn check(self, problems: &mut Problems<'_>) -> MessageOption {
         let line = problems.line(self.name.span());
         let mut answers: Vec<Answer> = Vec::new();
-        if self.set.is_empty() {
+        let scope = self.scope.map_or(Scope::Session, ScopeName::scope);
+        let len_max = variable_len_max(scope);
+        if self.vars.is_empty() {
             let what = format!(
-                "message \"{}\" sets nothing; give it a set",
+                "message \"{}\" sets nothing; give it vars",
                 self.name.get_ref().0
             );
             problems.add(self.name.span(), what);
         }
-        for answer in self.set {
+        for answer in self.vars {
             let span = answer.span();
-            let AnswerTable { variable, value } = answer.into_inner();
-            let variable = variable.0;
+            let VariableTable { name, value } = answer.into_inner();
+            let variable = name.0;
             let is_letter = |c: char| c.is_ascii_alphanumeric() || "_.".contains(c);
-            if !variable.chars().all(is_letter) || variable.len() > VARIABLE_LEN_MAX {
+            if !variable.chars().all(is_letter) || variable.len() > len_max {
                 let what = format!(
                     "variable \"{variable}\": expected letters, digits, _ and ., at most \
-                     {VARIABLE_LEN_MAX} of them"
+                     {len_max} of them"
                 );
                 problems.add(span.clone(), what);
             }
@@ -278,9 +280,9 @@ impl MessageTable {
         }
         let rules = MessageRules {
             name: self.name.into_inner().0,
-            argument: self.argument.filter(|name| !name.is_empty()),
+            argument: self.ip_arg.filter(|name| !name.is_empty()),
             payload_argument: self.payload.filter(|name| !name.is_empty()),
-            scope: self.scope.map_or(Scope::Session, ScopeName::scope),
+            scope,
             answers,
         };
         MessageOption { line, rules }
@@ -312,7 +314,7 @@ impl PayloadTable {
         let line = problems.line(self.name.span());
         let name = self.name.get_ref().0.clone();
         let mut span = self.name.span();
-        let pattern = match (self.pattern, self.prefix, self.prefix_hex) {
+        let pattern = match (self.regex, self.starts_with, self.starts_with_hex) {
             (Some(pattern), None, None) => {
                 span = pattern.span();
                 Pattern::Regex(pattern.into_inner())
@@ -322,8 +324,7 @@ impl PayloadTable {
             }
             (None, None, Some(digits)) => {
                 let Some(bytes) = hex(digits.get_ref()) else {
-                    let what =
-                        "prefix-hex: expected pairs of hexadecimal digits, such as \"16 03 01\"";
+                    let what = "starts-with-hex: expected pairs of hexadecimal digits, such as \"16 03 01\"";
                     problems.add(digits.span(), what);
                     return None;
                 };
@@ -331,7 +332,7 @@ impl PayloadTable {
             }
             _ => {
                 let what = format!(
-                    "payload \"{name}\": give it one of pattern, prefix and prefix-hex, not empty"
+                    "payload \"{name}\": give it one of regex, starts-with and starts-with-hex, not empty"
                 );
                 problems.add(self.name.span(), what);
                 return None;

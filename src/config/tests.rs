@@ -1,6 +1,7 @@
 #[cfg(feature = "http")]
 use core::time::Duration;
 use std::path::Path;
+use std::time::Instant;
 
 use super::*;
 #[cfg(feature = "http")]
@@ -8,6 +9,18 @@ use ip_reputation::Pattern;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(Path::new("/etc/spoa/spoa.toml"), text)
+}
+
+#[test]
+fn the_lines_of_many_errors_are_found_in_no_time() {
+    let begun = Instant::now();
+    let prefixes = "\"x\",\n".repeat(100_000);
+    let text = format!("[deny]\nprefixes = [\n{prefixes}]\n");
+    let error = Config::parse(Path::new("spoa.toml"), &text).unwrap_err();
+    let lines: Vec<_> = error.problems.iter().map(|it| it.line).collect();
+    assert_eq!(lines.len(), 100_000);
+    assert_eq!((lines[0], lines[99_999]), (Some(3), Some(100_002)));
+    assert!(begun.elapsed().as_secs() < 10);
 }
 
 #[test]
@@ -21,10 +34,12 @@ fn an_empty_file_is_the_agent_without_a_file() {
 #[test]
 #[cfg(feature = "http")]
 fn every_key_is_understood() {
+    use ip_reputation::formats::{Column, Format, Strip};
+
     use crate::host::log::{LogFormat, LogLevel};
 
     let config = parse(include_str!("every_key.toml")).unwrap();
-    assert_eq!(config.agent.listen.as_deref().unwrap().len(), 2);
+    assert_eq!(config.agent.bind.as_deref().unwrap().len(), 2);
     assert_eq!(config.agent.unix_mode, Some(0o600));
     assert_eq!(config.agent.user.as_deref(), Some("nobody:nogroup"));
     assert_eq!(config.agent.confine, Some(values::When::Require));
@@ -32,10 +47,10 @@ fn every_key_is_understood() {
     assert_eq!(config.agent.log_format, Some(LogFormat::Json));
     assert_eq!(config.source(), Source::Feeds);
     assert_eq!(
-        config.reputation.cache.as_deref(),
+        config.reputation.cache_dir.as_deref(),
         Some(Path::new("/var/cache/spoa"))
     );
-    let [file, url] = &config.feeds[..] else {
+    let [file, url, json, ranges, lines, proxies] = &config.feeds[..] else {
         panic!("{:?}", config.feeds)
     };
     assert_eq!(file.place, Place::Path("/etc/spoa/lists/own.csv".into()));
@@ -44,9 +59,30 @@ fn every_key_is_understood() {
     assert_eq!(url.place, Place::Url("https://192.0.2.1/list".into()));
     assert_eq!(url.interval, Some(Duration::from_mins(10)));
     assert_eq!(url.headers[0].value, Secret::Env("LIST_KEY".into()));
-    assert_eq!(url.size_max, 64 << 20);
+    assert_eq!(url.max_size, 64 << 20);
     assert_eq!(url.ca_file.as_deref(), Some(Path::new("/etc/spoa/ca.pem")));
     assert_eq!(file.ca_file, None, "there is nobody to ask");
+    let specifics = |feed: &Feed| feed.specifics.clone();
+    assert_eq!(specifics(json).keys.items, ["prefixes[]"]);
+    assert_eq!(specifics(json).keys.prefix, ["ipv4Prefix", "ipv6Prefix"]);
+    let wanted = [("active", "true"), ("level", "3"), ("type", "ban")];
+    let wanted = wanted.map(|(key, text)| (key.to_owned(), text.to_owned()));
+    assert_eq!(specifics(json).conditions, wanted);
+    assert_eq!(specifics(json).strip, Some(Strip::Port));
+    assert_eq!(
+        specifics(ranges).columns.first,
+        Some(Column::Name("start".to_owned()))
+    );
+    assert_eq!(specifics(ranges).columns.count, Some(Column::Index(1)));
+    assert!(specifics(ranges).integers);
+    assert!(specifics(lines).regex.is_some());
+    assert_eq!(
+        proxies.format,
+        Some(Format::Plain),
+        "what is stripped hides the format"
+    );
+    let shortest = |feed: &Feed| (feed.specifics.min_prefix_v4, feed.specifics.min_prefix_v6);
+    assert_eq!((shortest(file), shortest(url)), ((4, 12), (8, 16)));
     let names: Vec<_> = config
         .reputation
         .actions
@@ -70,7 +106,7 @@ const WRONG: &[(&str, usize, &str)] = &[
         "unknown key \"workes\"; did you mean \"workers\"?",
     ),
     ("\n[reputaton]", 2, "did you mean \"reputation\"?"),
-    ("[agent]\ncolour = 2", 2, "known are listen, workers"),
+    ("[agent]\ncolour = 2", 2, "known are bind, workers"),
     (
         "[agent]\nworkers = 0",
         2,
@@ -109,12 +145,12 @@ const WRONG: &[(&str, usize, &str)] = &[
         "known are auto, require, off",
     ),
     (
-        "[reputation]\nunknown-score = 101",
+        "[reputation]\ndefault-score = 101",
         2,
         "expected a number from 0 to 100",
     ),
     (
-        "[reputation]\ncombine = \"noisyor\"",
+        "[reputation]\naggregation = \"noisyor\"",
         2,
         "did you mean \"noisy-or\"?",
     ),
@@ -146,9 +182,9 @@ const WRONG: &[(&str, usize, &str)] = &[
         "expected a number from 0 to 1",
     ),
     (
-        "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"csv\"",
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"csv\"\ncolumns = { value = 1 }",
         4,
-        "needs polarity",
+        "needs higher-is",
     ),
     (
         "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"netsset\"",
@@ -156,7 +192,7 @@ const WRONG: &[(&str, usize, &str)] = &[
         "did you mean \"netset\"?",
     ),
     (
-        "[[feed]]\nname = \"a\"\npath = \"x\"\npolarity = \"bad\"",
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nhigher-is = \"bad\"",
         4,
         "unknown value \"bad\"",
     ),
@@ -166,12 +202,12 @@ const WRONG: &[(&str, usize, &str)] = &[
         "stands in line 2 already",
     ),
     (
-        "[[feed]]\nname = \"a\"\npath = \"x\"\nsize-max = 0",
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nmax-size = 0",
         4,
         "bytes above zero",
     ),
     (
-        "[[feed]]\nname = \"a\"\nurl = \"http://x/\"\ninterval = \"1ms\"",
+        "[[feed]]\nname = \"a\"\nurl = \"http://x/\"\nrefresh-interval = \"1ms\"",
         4,
         "1s or more",
     ),
@@ -232,22 +268,22 @@ const WRONG: &[(&str, usize, &str)] = &[
     ),
     ("[[message]]\nname = \"m\"", 2, "sets nothing"),
     (
-        "[[message]]\nname = \"m\"\nset = [{ variable = \"a\", value = \"scor\" }]",
+        "[[message]]\nname = \"m\"\nvars = [{ name = \"a\", value = \"scor\" }]",
         3,
         "did you mean \"score\"?",
     ),
     (
-        "[[message]]\nname = \"m\"\nset = [{ variable = \"a-b\", value = \"score\" }]",
+        "[[message]]\nname = \"m\"\nvars = [{ name = \"a-b\", value = \"score\" }]",
         3,
         "letters, digits",
     ),
     (
-        "[[message]]\nname = \"m\"\nset = [{ variable = \"a\", value = \"asn\" }]",
+        "[[message]]\nname = \"m\"\nvars = [{ name = \"a\", value = \"asn\" }]",
         2,
         "needs asn in [reputation]",
     ),
     (
-        "[[message]]\nname = \"m\"\nscope = \"sesion\"\nset = []",
+        "[[message]]\nname = \"m\"\nscope = \"sesion\"\nvars = []",
         3,
         "did you mean \"session\"?",
     ),
@@ -257,12 +293,12 @@ const WRONG: &[(&str, usize, &str)] = &[
         "give it one of pattern",
     ),
     (
-        "[[payload]]\nname = \"p\"\nscore = 5\nprefix-hex = \"1\"",
+        "[[payload]]\nname = \"p\"\nscore = 5\nstarts-with-hex = \"1\"",
         4,
         "pairs of hexadecimal digits",
     ),
     (
-        "[[payload]]\nname = \"p\"\nscore = 5\npattern = \"(\"",
+        "[[payload]]\nname = \"p\"\nscore = 5\nregex = \"(\"",
         4,
         "payload rule p: not a regular expression",
     ),
@@ -285,6 +321,31 @@ const WRONG: &[(&str, usize, &str)] = &[
         "[[feed]]\nname = \"a\"\npath = \"x\"\ncolumns = { prefix = 0, separator = \"ab\" }",
         4,
         "expected one character",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"lines\"",
+        4,
+        "needs a regex",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nregex = '(\\S+)'",
+        4,
+        "no group (?<prefix>",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"json\"\nvalue = \"score\"",
+        4,
+        "needs higher-is",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\ncolumns = { last = 1 }",
+        4,
+        "belong to a range",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nmin-prefix-v4 = 33",
+        4,
+        "0 to 32",
     ),
     (
         "[[feed]]\nname = \"a\"\npath = \"x\"\nnumber-max = 0.0",

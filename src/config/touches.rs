@@ -12,7 +12,7 @@ pub fn touches(config: &Config) -> Confinement {
     let mut files = Confinement::new();
     files.reads_file(&config.file);
     let reputation = &config.reputation;
-    for database in reputation.asn.iter().chain(&reputation.country) {
+    for database in reputation.asn_db.iter().chain(&reputation.country_db) {
         files.reads_file(database);
     }
     for OwnList { files: own, .. } in [&config.allow, &config.deny] {
@@ -41,7 +41,7 @@ pub fn touches(config: &Config) -> Confinement {
     if let Some(folder) = store.as_deref().and_then(Path::parent) {
         files.writes_folder(folder);
     }
-    if let Some(cache) = &reputation.cache {
+    if let Some(cache) = &reputation.cache_dir {
         files.writes_folder(cache);
     }
     files

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::aside::Aside;
+use super::lists::Selection;
 use super::note::Note;
 use super::outcome::Outcome;
 use super::source::{File, SourceError, Stamp, TRIES_MAX};
@@ -45,10 +46,10 @@ impl Databases {
         errors.flatten().cloned()
     }
 
-    /// Reads those that have changed, or both.
-    pub(super) fn read(&mut self, all: bool, aside: &Aside) -> Vec<Outcome> {
+    /// Reads the selected ones.
+    pub(super) fn read(&mut self, selection: Selection<'_>, aside: &Aside) -> Vec<Outcome> {
         let both = [&mut self.asn, &mut self.country].into_iter();
-        both.filter_map(|database| database.read(all, aside))
+        both.filter_map(|database| database.read(selection, aside))
             .collect()
     }
 }
@@ -63,10 +64,13 @@ impl Database {
         }
     }
 
-    fn read(&mut self, all: bool, aside: &Aside) -> Option<Outcome> {
+    fn read(&mut self, selection: Selection<'_>, aside: &Aside) -> Option<Outcome> {
         let path = self.path.clone()?;
+        if selection.leaves_out(&path) {
+            return None;
+        }
         let stamp = Stamp::at(&path);
-        if !all && self.tried.is_some() && self.tried == stamp {
+        if !selection.is_all() && self.tried.is_some() && self.tried == stamp {
             return None;
         }
         self.tried = stamp;
@@ -81,7 +85,7 @@ impl Database {
                 Some(Outcome::new(note))
             }
             Err(error) => {
-                let is_known = self.error.as_ref() == Some(&error);
+                let is_listed = self.error.as_ref() == Some(&error);
                 let instead = if self.data.is_some() {
                     "the last good one stays"
                 } else {
@@ -90,7 +94,7 @@ impl Database {
                 let text = format!("not used: {error}; {instead}");
                 let note = Note::warn(path.display().to_string(), text);
                 self.error = Some(error);
-                Some(Outcome::refused((!is_known).then_some(note)))
+                Some(Outcome::refused((!is_listed).then_some(note)))
             }
         }
     }

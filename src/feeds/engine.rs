@@ -10,22 +10,21 @@
 mod asking;
 mod publishing;
 
+use core::iter;
 use core::time::Duration;
-use std::collections::HashMap;
-use std::panic::{self, AssertUnwindSafe};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::Instant;
 use std::{io, path::PathBuf};
 
 use rustix::process::nice;
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::aside::Aside;
 use super::databases::Databases;
 use super::fetch::Fetch;
-use super::lists::{List, lists};
+use super::lists::{List, Selection, lists};
 use super::load::{self, LoadError};
 use super::outcome::Outcome;
 use super::schedule::{Dice, Due};
@@ -35,8 +34,7 @@ use super::status::{SharedStatus, Status};
 use super::watch::Watch;
 use crate::config::touches;
 use crate::config::{Config, Place};
-use crate::host::now;
-use crate::host::supervisor;
+use crate::host::{now, vital};
 use crate::live::Live;
 use crate::policy::{Policy, Published};
 use ip_reputation::Role;
@@ -56,8 +54,11 @@ pub type Done = Box<dyn FnOnce(Result<String, String>) + Send>;
 
 /// What happens to the engine.
 enum Event {
-    Reload(Option<Done>),
-    Touched,
+    Reload(Done),
+    /// A file is worth reading; these have changed too, and are not worth reading yet.
+    Touched {
+        unsettled: HashSet<PathBuf>,
+    },
     Fetched(Box<(List, Result<Fetch, LoadError>)>),
 }
 
@@ -76,6 +77,8 @@ pub struct Engine {
     status: SharedStatus,
     sender: Sender<Event>,
     events: Receiver<Event>,
+    /// Events that were received while reloads were merged, in order.
+    queued: VecDeque<Event>,
     watch: Option<Watch>,
     due: HashMap<String, Due>,
     dice: Dice,
@@ -109,17 +112,12 @@ impl core::fmt::Debug for Remote {
 }
 
 impl Remote {
-    /// Reads the configuration and everything in it again, as SIGHUP asks for. Whether the control
-    /// thread is there to do it.
-    #[must_use]
-    pub fn reload(&self) -> bool {
-        self.sender.send(Event::Reload(None)).is_ok()
-    }
-
-    /// The same; `done` is called, on the engine's thread, once it is over. URLs are asked after that.
-    pub fn reload_then(&self, done: Done) {
-        // Without a control thread `done` is dropped, which tells as well.
-        let _ = self.sender.send(Event::Reload(Some(done)));
+    /// Reads the configuration and everything in it again, as SIGHUP asks for. `done` is called on the
+    /// control thread when the reload is over; URLs are fetched after that. Reloads that are requested
+    /// while one waits are merged into it.
+    pub fn reload(&self, done: Done) {
+        // The process ends with the control thread.
+        let _ = self.sender.send(Event::Reload(done));
     }
 
     /// How things are.
@@ -144,11 +142,11 @@ impl Engine {
     pub fn start(config: Config) -> Result<Self, MakeError> {
         let (sender, events) = mpsc::channel();
         let mut shelf = Shelf::default();
-        shelf.adopt(lists(&config), config.reputation.cache.clone());
+        shelf.adopt(lists(&config), config.reputation.cache_dir.clone());
         let mut databases = Databases::default();
         databases.adopt(
-            config.reputation.asn.as_ref(),
-            config.reputation.country.as_ref(),
+            config.reputation.asn_db.as_ref(),
+            config.reputation.country_db.as_ref(),
         );
         let watch = start_watch(&sender);
         let mut engine = Self {
@@ -163,6 +161,7 @@ impl Engine {
             status: SharedStatus::default(),
             sender,
             events,
+            queued: VecDeque::new(),
             watch,
             due: HashMap::new(),
             dice: Dice::new(),
@@ -173,7 +172,7 @@ impl Engine {
         engine.live.configure(engine.config.live.as_ref());
         engine.follow();
         engine.shelf.read_copies(now(), &engine.aside);
-        engine.read_files(true);
+        engine.read_files(Selection::All);
         engine.fetch_missing();
         engine.plan();
         engine.publish()?;
@@ -205,17 +204,10 @@ impl Engine {
     /// If there is no thread to be had.
     pub fn spawn(self) -> io::Result<Remote> {
         let remote = self.remote();
-        thread::Builder::new()
-            .name("control".into())
-            .spawn(move || {
-                if panic::catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
-                    // Answers go on, from what has been published.
-                    error!(
-                        "the control thread met a bug and has ended: lists stay as they are until the \
-                         agent is started again"
-                    );
-                }
-            })?;
+        vital::spawn("control", move || {
+            self.run();
+            Ok(())
+        })?;
         Ok(remote)
     }
 
@@ -234,21 +226,24 @@ impl Engine {
         // of those that it starts.
         let _ = nice(NICENESS);
         loop {
-            let event = self.events.recv_timeout(self.wait());
+            let event = match self.queued.pop_front() {
+                Some(event) => Ok(event),
+                None => self.events.recv_timeout(self.wait()),
+            };
             // Before there is more to be kept.
             self.let_go();
             match event {
                 Ok(Event::Reload(done)) => {
-                    let came = self.reload();
+                    let merged = self.waiting_reloads();
+                    let result = self.reload();
                     self.show();
-                    supervisor::ready("reloaded");
-                    if let Some(done) = done {
-                        done(came);
+                    for done in iter::once(done).chain(merged) {
+                        done(result.clone());
                     }
                 }
-                Ok(Event::Touched) => {
+                Ok(Event::Touched { unsettled }) => {
                     self.follow();
-                    if self.read_files(false) {
+                    if self.read_files(Selection::Settled(&unsettled)) {
                         self.publish_or_say();
                     }
                 }
@@ -261,7 +256,9 @@ impl Engine {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.ask_due();
-            if self.retry.is_some_and(|at| at <= Instant::now()) && self.read_files(false) {
+            if self.retry.is_some_and(|at| at <= Instant::now())
+                && self.read_files(Selection::Changed)
+            {
                 self.publish_or_say();
             }
             if self.ageing.is_some_and(|at| at <= Instant::now()) {
@@ -272,6 +269,20 @@ impl Engine {
             }
             self.show();
         }
+    }
+
+    /// Takes the reloads that wait. They were requested before the next one starts, so its result is
+    /// theirs. The order of the other events stays.
+    fn waiting_reloads(&mut self) -> Vec<Done> {
+        let mut reloads = Vec::new();
+        let queued = core::mem::take(&mut self.queued);
+        for event in queued.into_iter().chain(self.events.try_iter()) {
+            match event {
+                Event::Reload(done) => reloads.push(done),
+                other => self.queued.push_back(other),
+            }
+        }
+        reloads
     }
 
     /// The time until something has to be done.
@@ -301,6 +312,7 @@ impl Engine {
         if let Some(why) = self.unreadable_own(&config) {
             return Err(self.refuse(&why));
         }
+        self.update(|status| status.bad_configuration = false);
         let old = core::mem::replace(&mut self.config, config);
         if self.config.admin != old.admin {
             warn!("[admin]: takes effect when the agent is started again");
@@ -314,14 +326,16 @@ impl Engine {
             let folder = folder.display();
             warn!(%folder, "{folder} was shut off at the start; start the agent again to have it read");
         }
-        self.shelf
-            .adopt(lists(&self.config), self.config.reputation.cache.clone());
+        self.shelf.adopt(
+            lists(&self.config),
+            self.config.reputation.cache_dir.clone(),
+        );
         let reputation = &self.config.reputation;
         self.databases
-            .adopt(reputation.asn.as_ref(), reputation.country.as_ref());
+            .adopt(reputation.asn_db.as_ref(), reputation.country_db.as_ref());
         self.follow();
         self.shelf.read_copies(now(), &self.aside);
-        self.read_files(true);
+        self.read_files(Selection::All);
         self.plan();
         let at = Instant::now();
         self.due.values_mut().for_each(|due| due.hurry(at));
@@ -336,7 +350,10 @@ impl Engine {
 
     /// Says that a configuration is not used, in the words that are returned.
     fn refuse(&self, why: &str) -> String {
-        self.update(|status| status.bad_configurations += 1);
+        self.update(|status| {
+            status.bad_configurations += 1;
+            status.bad_configuration = true;
+        });
         let line = format!("configuration not used, the last good one stays: {why}");
         warn!("{line}");
         line
@@ -365,9 +382,9 @@ impl Engine {
     }
 
     /// Reads files; whether there is something new.
-    fn read_files(&mut self, all: bool) -> bool {
-        let mut outcomes = self.shelf.read_files(all, now(), &self.aside);
-        outcomes.extend(self.databases.read(all, &self.aside));
+    fn read_files(&mut self, selection: Selection<'_>) -> bool {
+        let mut outcomes = self.shelf.read_files(selection, now(), &self.aside);
+        outcomes.extend(self.databases.read(selection, &self.aside));
         self.retry = self.shelf.has_untried().then(|| Instant::now() + RETRY);
         let is_new = outcomes.iter().any(|outcome| outcome.is_new);
         for outcome in outcomes {
@@ -389,7 +406,7 @@ impl Engine {
 fn start_watch(sender: &Sender<Event>) -> Option<Watch> {
     let sender = sender.clone();
     // The engine ends with the process.
-    let touched = move || drop(sender.send(Event::Touched));
+    let touched = move |unsettled| drop(sender.send(Event::Touched { unsettled }));
     let watch = Watch::start(touched);
     if let Err(error) = &watch {
         warn!("files cannot be watched ({error}); SIGHUP and intervals still work");

@@ -16,7 +16,7 @@ pub struct Explanation<'a> {
     address: IpAddr,
     score: u8,
     shadow_score: u8,
-    known: bool,
+    listed: bool,
     /// What took precedence.
     decided_by: Option<&'static str>,
     category: Option<&'a str>,
@@ -98,7 +98,7 @@ impl<'a> Explanation<'a> {
             address,
             score: score.value(),
             shadow_score: shadow.value(),
-            known: verdict.is_some_and(|verdict| verdict.is_known(now)),
+            listed: verdict.is_some_and(|verdict| verdict.is_listed(now)),
             decided_by: verdict.and_then(|it| it.ruled_by(now)).map(role_name),
             category: verdict.and_then(|verdict| verdict.category(now)),
             feed: verdict.and_then(|verdict| verdict.feed(now)),
@@ -135,7 +135,7 @@ impl<'a> Explanation<'a> {
         if let (Some(decided), Some((kind, prefix, origin))) = (decided, &leading) {
             self.score = decided.score.value();
             self.shadow_score = self.score;
-            self.known = true;
+            self.listed = true;
             self.decided_by = Some(live_name(*kind));
             (self.category, self.feed) = (None, None);
             self.reason = Some(format!("{origin}:{prefix}"));
@@ -175,7 +175,7 @@ impl<'a> Explanation<'a> {
             None => write!(to, ", nobody knows it")?,
         }
         if self.shadow_score != self.score {
-            write!(to, ", {} with feeds in dry-run", self.shadow_score)?;
+            write!(to, ", {} with feeds in shadow", self.shadow_score)?;
         }
         for (name, value) in [("action", self.action), ("category", self.category)] {
             if let Some(value) = value {
@@ -257,7 +257,7 @@ impl<'a> Line<'a> {
                 Part::Counts => "counts",
                 Part::Outdone => "outdone",
                 Part::Overruled => "overruled",
-                Part::DryRun => "dry-run",
+                Part::Shadow => "shadow",
                 Part::Expired => "expired",
             },
             category: entry.category,

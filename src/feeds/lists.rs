@@ -1,10 +1,12 @@
 //! Which lists a configuration wants, its own among them, in the order in which they lead.
 
 use core::time::Duration;
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{Config, Feed, OwnList, Place, Specifics};
+use crate::host::log::Printable;
 use ip_reputation::formats::{Columns, Options};
 use ip_reputation::{Confidence, Role};
 
@@ -15,6 +17,28 @@ pub struct List {
     pub role: Role,
     /// Where it comes from and how it is read.
     pub feed: Feed,
+}
+
+/// Which files are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Selection<'a> {
+    /// All of them.
+    All,
+    /// Those that have changed since they were last tried.
+    Changed,
+    /// The same, but for those that are not worth reading yet.
+    Settled(&'a HashSet<PathBuf>),
+}
+
+impl Selection<'_> {
+    pub(super) const fn is_all(self) -> bool {
+        matches!(self, Self::All)
+    }
+
+    /// Whether this file is not read, changed or not.
+    pub(super) fn leaves_out(self, file: &Path) -> bool {
+        matches!(self, Self::Settled(unsettled) if unsettled.contains(file))
+    }
 }
 
 /// The largest file of one's own, in bytes.
@@ -64,20 +88,29 @@ fn own_file(name: &Arc<str>, path: &Path) -> Feed {
         confidence: Confidence::FULL,
         half_life: None,
         category: None,
-        dry_run: false,
+        shadow: false,
         interval: None,
         timeout: Duration::from_secs(30),
-        size_max: OWN_SIZE_MAX,
-        shrink_max: 1.0,
-        wrong_max: options.wrong_max,
+        max_size: OWN_SIZE_MAX,
+        max_shrink_ratio: 1.0,
+        max_invalid_ratio: options.max_invalid_ratio,
         stale_after: None,
         allow_empty: true,
         ca_file: None,
         headers: Vec::new(),
         specifics: Specifics {
-            polarity: None,
-            number_max: options.number_max,
+            higher_is: None,
+            max_value: options.max_value,
             columns: Columns::default(),
+            keys: options.keys,
+            conditions: options.conditions,
+            strip: options.strip,
+            strip_prefix: options.strip_prefix,
+            integers: options.integers,
+            regex: options.regex,
+            // An operator's own list may mean everybody; that is reported, and done.
+            min_prefix_v4: 0,
+            min_prefix_v6: 0,
             categories: None,
             sets: Vec::new(),
             rules: Vec::new(),
@@ -101,9 +134,10 @@ impl List {
     pub fn title(&self) -> String {
         match (&self.feed.place, self.role) {
             (Place::Path(path), Role::Allow | Role::Deny) => {
-                format!("{} list {}", self.feed.name, path.display())
+                let path = path.display().to_string();
+                format!("{} list {}", self.feed.name, Printable(&path))
             }
-            _ => format!("feed \"{}\"", self.feed.name),
+            _ => format!("feed \"{}\"", Printable(&self.feed.name)),
         }
     }
 }

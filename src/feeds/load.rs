@@ -71,7 +71,7 @@ impl fmt::Display for LoadError {
             Self::Bug(why) => write!(f, "reading it met a bug, which is not its fault: {why}"),
             Self::Shrunk { from, to, max } => write!(
                 f,
-                "{to} entries where {from} were: more is missing than shrink-max = {max} allows; \
+                "{to} entries where {from} were: more is missing than max-shrink-ratio = {max} allows; \
                  raise it if that is right"
             ),
         }
@@ -114,8 +114,8 @@ impl From<SourceError> for LoadError {
 /// Why it is not used.
 pub fn read_file(feed: &Feed, path: &Path, now: u32) -> Result<(Good, Stamp), LoadError> {
     for _ in 0..TRIES_MAX {
-        let file = File::open(path, feed.size_max)?;
-        let mut input = file.input(feed.size_max)?;
+        let file = File::open(path, feed.max_size)?;
+        let mut input = file.input(feed.max_size)?;
         let read = read(feed, &mut input, file.modified(), now);
         if file.is_unchanged() {
             return read.map(|good| (good, file.stamp()));
@@ -146,7 +146,7 @@ pub fn read_bytes(feed: &Feed, bytes: &[u8], as_of: u32, now: u32) -> Result<Goo
         path: path.to_owned(),
         error,
     };
-    let mut input = Input::new(bytes, feed.size_max).map_err(unreadable)?;
+    let mut input = Input::new(bytes, feed.max_size).map_err(unreadable)?;
     read(feed, &mut input, Some(as_of), now)
 }
 
@@ -237,13 +237,21 @@ fn options(feed: &Feed, now: u32) -> Result<Options, LoadError> {
     let mut options = Options {
         now,
         confidence: feed.confidence,
-        polarity: specifics.polarity,
-        number_max: specifics.number_max,
-        columns: specifics.columns,
+        higher_is: specifics.higher_is,
+        max_value: specifics.max_value,
+        columns: specifics.columns.clone(),
+        keys: specifics.keys.clone(),
+        conditions: specifics.conditions.clone(),
+        strip: specifics.strip,
+        strip_prefix: specifics.strip_prefix.clone(),
+        integers: specifics.integers,
+        regex: specifics.regex.clone(),
+        min_prefix_v4: specifics.min_prefix_v4,
+        min_prefix_v6: specifics.min_prefix_v6,
         categories: Categories::default(),
         sets: specifics.sets.clone(),
         rules: specifics.rules.clone(),
-        wrong_max: feed.wrong_max,
+        max_invalid_ratio: feed.max_invalid_ratio,
         allow_empty: feed.allow_empty,
     };
     if let Some(path) = &specifics.categories {
@@ -272,7 +280,7 @@ pub fn guard(feed: &Feed, last: Option<&Good>, next: &Good) -> Result<(), LoadEr
     let (from, to) = (last.map_or(0, |last| last.data.len()), next.data.len());
     let is_meant = next.report.emptied || (to == 0 && feed.allow_empty);
     #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
-    let wanted = from as f64 * (1.0 - feed.shrink_max);
+    let wanted = from as f64 * (1.0 - feed.max_shrink_ratio);
     #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
     let is_enough = to as f64 >= wanted;
     if is_enough || is_meant {
@@ -281,7 +289,7 @@ pub fn guard(feed: &Feed, last: Option<&Good>, next: &Good) -> Result<(), LoadEr
     Err(LoadError::Shrunk {
         from,
         to,
-        max: feed.shrink_max,
+        max: feed.max_shrink_ratio,
     })
 }
 

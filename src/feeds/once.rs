@@ -6,7 +6,7 @@ use std::thread;
 use super::aside::Aside;
 use super::databases::Databases;
 use super::fetch;
-use super::lists::{List, lists};
+use super::lists::{List, Selection, lists};
 use super::load::{Good, LoadError};
 use super::outcome::Outcome;
 use super::shelf::Shelf;
@@ -56,7 +56,7 @@ pub struct Finding {
     /// Whether it is older than its `stale-after`.
     pub stale: bool,
     /// The share of its lines that may be wrong.
-    pub wrong_max: f64,
+    pub max_invalid_ratio: f64,
 }
 
 impl Once {
@@ -66,18 +66,18 @@ impl Once {
     /// If no policy can be made of it.
     pub fn read(config: &Config, asking: Asking) -> Result<Self, MakeError> {
         let (mut shelf, here) = (Shelf::default(), Aside::default());
-        let cache = config.reputation.cache.clone();
+        let cache = config.reputation.cache_dir.clone();
         shelf.adopt(lists(config), cache.filter(|_| asking != Asking::All));
         shelf.read_copies(now(), &here);
         shelf.forget_cache();
-        shelf.read_files(true, now(), &here);
+        shelf.read_files(Selection::All, now(), &here);
         if asking != Asking::Nothing {
             ask_missing(&mut shelf);
         }
         let mut databases = Databases::default();
         let reputation = &config.reputation;
-        databases.adopt(reputation.asn.as_ref(), reputation.country.as_ref());
-        let notes = databases.read(true, &here);
+        databases.adopt(reputation.asn_db.as_ref(), reputation.country_db.as_ref());
+        let notes = databases.read(Selection::All, &here);
         let made = snapshot::make(config, &shelf, &databases, None, now(), &here)?;
         let is_asked = |list: &List| match list.feed.place {
             Place::Path(_) => true,
@@ -93,7 +93,7 @@ impl Once {
             }),
             good: kept.good,
             from_cache: kept.from_cache,
-            wrong_max: kept.list.feed.wrong_max,
+            max_invalid_ratio: kept.list.feed.max_invalid_ratio,
         });
         Ok(Self {
             policy: made.policy,

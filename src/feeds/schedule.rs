@@ -8,6 +8,8 @@ use rand::{RngExt as _, SeedableRng as _, TryRng as _};
 
 /// The first wait after a failure; it doubles with each further one, up to the interval.
 const RETRY_FIRST: Duration = Duration::from_secs(30);
+/// The shortest time between the starts of two fetches of one URL, however often reloads want it.
+const MIN_RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 /// How much earlier or later than the interval, so that a fleet does not ask all at once.
 const JITTER: f64 = 0.1;
 /// The longest interval that the clock is asked to tell.
@@ -22,6 +24,8 @@ pub(super) struct Due {
     not_before: Option<Instant>,
     /// Whether it is being asked for.
     pub(super) is_asked: bool,
+    /// When the last fetch started.
+    last_start: Option<Instant>,
     /// Whether somebody wanted it while it was being asked for: what comes may be older than the wish.
     is_wanted: bool,
     failures: u32,
@@ -52,19 +56,29 @@ impl Due {
             at,
             not_before: None,
             is_asked: false,
+            last_start: None,
             is_wanted: false,
             failures: 0,
         }
     }
 
+    /// A fetch starts.
+    pub(super) const fn started(&mut self, now: Instant) {
+        self.is_asked = true;
+        self.last_start = Some(now);
+    }
+
     /// It went well.
     pub(super) fn succeeded(&mut self, interval: Duration, now: Instant) {
-        let wait = if self.is_wanted {
-            Duration::ZERO
+        let at = if self.is_wanted {
+            self.earliest_reload(now)
         } else {
-            interval
+            now + interval
         };
-        *self = Self::first(now + wait);
+        *self = Self {
+            last_start: self.last_start,
+            ..Self::first(at)
+        };
     }
 
     /// It failed.
@@ -72,11 +86,16 @@ impl Due {
         let wait = RETRY_FIRST
             .saturating_mul(1 << self.failures.min(16))
             .min(interval);
-        let wait = if self.is_wanted { Duration::ZERO } else { wait };
+        let at = if self.is_wanted {
+            self.earliest_reload(now)
+        } else {
+            now + wait
+        };
         *self = Self {
-            at: now + wish.unwrap_or_default().max(wait),
+            at: at.max(now + wish.unwrap_or_default()),
             not_before: wish.map(|wish| now + wish),
             is_asked: false,
+            last_start: self.last_start,
             is_wanted: false,
             failures: self.failures.saturating_add(1),
         };
@@ -85,7 +104,14 @@ impl Due {
     /// Somebody wants it now.
     pub(super) fn hurry(&mut self, now: Instant) {
         self.is_wanted = self.is_asked;
-        self.at = self.not_before.map_or(now, |earliest| earliest.max(now));
+        let earliest = self.earliest_reload(now);
+        self.at = self.not_before.map_or(earliest, |at| at.max(earliest));
+    }
+
+    /// When a fetch that a reload wants may start.
+    fn earliest_reload(&self, now: Instant) -> Instant {
+        self.last_start
+            .map_or(now, |last| now.max(last + MIN_RELOAD_INTERVAL))
     }
 }
 
@@ -115,6 +141,22 @@ mod tests {
         due.succeeded(hour, start);
         assert_eq!((due.at, due.is_asked), (start, false), "once more");
         due.succeeded(hour, start);
+        assert_eq!(due.at, start + hour);
+    }
+
+    #[test]
+    fn reloads_in_a_row_keep_an_interval_between_fetches() {
+        let (start, hour) = (Instant::now(), Duration::from_hours(1));
+        let mut due = Due::first(start);
+        due.started(start);
+        due.hurry(start);
+        due.succeeded(hour, start);
+        assert_eq!(due.at, start + MIN_RELOAD_INTERVAL, "wanted meanwhile");
+        due.started(start + MIN_RELOAD_INTERVAL);
+        due.failed(hour, None, start + MIN_RELOAD_INTERVAL);
+        due.hurry(start + MIN_RELOAD_INTERVAL);
+        assert_eq!(due.at, start + MIN_RELOAD_INTERVAL * 2);
+        due.hurry(start + hour);
         assert_eq!(due.at, start + hour);
     }
 

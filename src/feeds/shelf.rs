@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::aside::Aside;
 use super::fetch::Fetch;
-use super::lists::List;
+use super::lists::{List, Selection};
 use super::load::{self, Good, LoadError};
 use super::note::Note;
 use super::outcome::Outcome;
@@ -32,6 +32,8 @@ pub(super) struct Kept {
     pub(super) last_success: Option<u32>,
     pub(super) from_cache: bool,
     pub(super) failures: u64,
+    /// The same since the start, whatever came between.
+    pub(super) failures_total: u64,
     pub(super) error: Option<String>,
     /// Why its copy is not on disk.
     uncopied: Option<String>,
@@ -90,10 +92,15 @@ impl Shelf {
         })
     }
 
-    /// Reads the files that have changed since they were last tried, or all of them.
-    pub(super) fn read_files(&mut self, all: bool, now: u32, aside: &Aside) -> Vec<Outcome> {
+    /// Reads the selected files.
+    pub(super) fn read_files(
+        &mut self,
+        selection: Selection<'_>,
+        now: u32,
+        aside: &Aside,
+    ) -> Vec<Outcome> {
         let kept = self.kept.iter_mut();
-        kept.filter_map(|kept| kept.read_file(all, now, aside))
+        kept.filter_map(|kept| kept.read_file(selection, now, aside))
             .collect()
     }
 
@@ -162,6 +169,7 @@ impl Kept {
             last_success: None,
             from_cache: false,
             failures: 0,
+            failures_total: 0,
             error: None,
             uncopied: None,
             is_known_stale: false,
@@ -185,14 +193,18 @@ impl Kept {
         self.list.feed.specifics.categories.as_ref()
     }
 
-    fn read_file(&mut self, all: bool, now: u32, aside: &Aside) -> Option<Outcome> {
+    fn read_file(&mut self, selection: Selection<'_>, now: u32, aside: &Aside) -> Option<Outcome> {
         let Place::Path(path) = self.list.feed.place.clone() else {
             return None;
         };
+        let categories = self.categories();
+        if selection.leaves_out(&path) || categories.is_some_and(|it| selection.leaves_out(it)) {
+            return None;
+        }
         let stamp = Stamp::at(&path);
         // One with categories depends on another file too.
         let is_known = self.tried.is_some() && self.tried == stamp && self.categories().is_none();
-        if is_known && !all {
+        if is_known && !selection.is_all() {
             return None;
         }
         let read = load::read_aside(aside, &self.list.feed, &path, now);
@@ -244,9 +256,10 @@ impl Kept {
     /// Says why it is not used, if that is not known yet.
     fn failed(&mut self, error: &LoadError) -> Outcome {
         self.failures += 1;
+        self.failures_total += 1;
         let error = error.to_string();
-        let is_known = self.error.as_ref() == Some(&error);
-        let note = (!is_known).then(|| {
+        let is_listed = self.error.as_ref() == Some(&error);
+        let note = (!is_listed).then(|| {
             let instead = match &self.good {
                 Some(good) => format!("the last good one stays, {} entries", good.data.len()),
                 None => "there is no earlier one".to_owned(),
@@ -324,8 +337,8 @@ impl Kept {
                 // to keep once it can.
                 self.meta = None;
                 let why = error.to_string();
-                let is_known = self.uncopied.replace(why).is_some();
-                (!is_known).then(|| {
+                let is_listed = self.uncopied.replace(why).is_some();
+                (!is_listed).then(|| {
                     let text = format!("{title}: its copy cannot be written to the cache: {error}");
                     Note::warn(self.name(), text)
                 })
@@ -371,6 +384,7 @@ impl Kept {
             stale: self.stale_from().is_some_and(|from| from <= now),
             from_cache: self.from_cache,
             failures: self.failures,
+            failures_total: self.failures_total,
             error: self.error.clone(),
         }
     }

@@ -7,7 +7,7 @@ use super::aside::Aside;
 use super::databases::Databases;
 use super::lists::own_name;
 use super::shelf::{Kept, Shelf};
-use crate::config::{Combining, Config, OwnList, Source};
+use crate::config::{Aggregation, Config, OwnList, Source};
 use crate::live::Live;
 use crate::policy::{self, LivePolicy, Policy, PolicyError, PolicyTerms};
 use ip_reputation::{
@@ -58,7 +58,7 @@ pub(super) fn make(
             table(config, shelf, now, aside).map_err(MakeError::Table)?,
         )),
     };
-    let unknown = config.reputation.unknown_score;
+    let unknown = config.reputation.default_score;
     let source = match &table {
         None => policy::Source::Random,
         Some(table) => policy::Source::Table {
@@ -114,17 +114,17 @@ fn payload(config: &Config, aside: &Aside) -> Result<Option<Arc<PayloadRules>>, 
 
 /// The table of all lists that there are.
 fn table(config: &Config, shelf: &Shelf, now: u32, aside: &Aside) -> Result<Table, TableFull> {
-    let combine = match config.reputation.combine {
-        Combining::NoisyOr => Combine::NoisyOr,
-        Combining::Worst => Combine::Worst,
+    let combine = match config.reputation.aggregation {
+        Aggregation::NoisyOr => Combine::NoisyOr,
+        Aggregation::Max => Combine::Worst,
     };
-    let mut builder = TableBuilder::new(combine, config.reputation.unknown_score);
+    let mut builder = TableBuilder::new(combine, config.reputation.default_score);
     for (role, own) in [(Role::Allow, &config.allow), (Role::Deny, &config.deny)] {
         if !own.prefixes.is_empty() {
             builder.feed(FeedTerms::new(own_name(role), role), Arc::new(data(own)));
         }
     }
-    if config.reputation.guard_private {
+    if config.reputation.ignore_private {
         let terms = FeedTerms::new(own_name(Role::Guard), Role::Guard);
         builder.feed(terms, Arc::new(private_space()));
     }
@@ -137,7 +137,7 @@ fn table(config: &Config, shelf: &Shelf, now: u32, aside: &Aside) -> Result<Tabl
             weight: feed.weight,
             half_life: feed.half_life,
             category: feed.category.clone(),
-            dry_run: feed.dry_run,
+            shadow: feed.shadow,
             as_of: good.as_of,
         };
         builder.feed(terms, Arc::clone(&good.data));

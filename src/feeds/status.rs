@@ -15,6 +15,8 @@ pub struct Status {
     pub refusals: u64,
     /// Configurations that were not used.
     pub bad_configurations: u64,
+    /// Whether the latest configuration was one of them.
+    pub bad_configuration: bool,
     /// When the current table was made, in seconds since 1970.
     pub published: Option<u32>,
     /// How long it took to make and publish it.
@@ -56,6 +58,8 @@ pub struct FeedStatus {
     pub from_cache: bool,
     /// How often it was not used since the last good one.
     pub failures: u64,
+    /// How often it could not be loaded since the start.
+    pub failures_total: u64,
     /// Why it was last not used, if the latest one was not.
     pub error: Option<String>,
 }

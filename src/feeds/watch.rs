@@ -16,7 +16,6 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -24,11 +23,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use tracing::{info, warn};
 
-use settle::{Kind, Settle};
+use settle::{Kind, Settle, Settled};
 use trail::trail;
 
-/// The names that matter in each folder that is watched.
-type Names = HashMap<WatchDescriptor, HashSet<OsString>>;
+use crate::host::vital;
+
+/// The names that matter in each folder that is watched, and the files whose paths lead over each name.
+type Names = HashMap<WatchDescriptor, HashMap<OsString, HashSet<PathBuf>>>;
 
 /// Watches files until the process ends.
 #[derive(Debug)]
@@ -40,19 +41,17 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Starts watching nothing. `touched` is called, on a thread of its own, when something about the
-    /// files has changed and nobody is writing to them any more.
+    /// Starts watching nothing. `touched` is called, on a thread of its own, when a file has changed and
+    /// is worth reading: with the files that have changed and are not worth reading yet.
     ///
     /// # Errors
     /// If the kernel has no more room for watches or threads.
-    pub(super) fn start(touched: impl Fn() + Send + 'static) -> io::Result<Self> {
+    pub(super) fn start(touched: impl Fn(HashSet<PathBuf>) + Send + 'static) -> io::Result<Self> {
         let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
         let inotify = Arc::new(Inotify::init(flags)?);
         let names = Arc::<Mutex<Names>>::default();
         let (events, wanted) = (Arc::clone(&inotify), Arc::clone(&names));
-        thread::Builder::new()
-            .name("watch".into())
-            .spawn(move || look(&events, &wanted, &touched))?;
+        vital::spawn("watch", move || look(&events, &wanted, &touched))?;
         Ok(Self {
             inotify,
             names,
@@ -68,14 +67,23 @@ impl Watch {
             return;
         };
         let mut is_short = false;
-        let mut wanted: HashMap<PathBuf, HashSet<OsString>> = HashMap::new();
-        for (folder, name) in files.into_iter().flat_map(|file| trail(file)) {
-            wanted.entry(folder).or_default().insert(name);
+        let mut wanted: HashMap<PathBuf, HashMap<OsString, HashSet<PathBuf>>> = HashMap::new();
+        for file in files {
+            for (folder, name) in trail(file) {
+                let names = wanted.entry(folder).or_default();
+                names.entry(name).or_default().insert(file.clone());
+            }
         }
         let old = core::mem::take(&mut *names);
         for (folder, wanted) in wanted {
             match self.inotify.add_watch(&folder, EVENTS) {
-                Ok(watch) => names.entry(watch).or_default().extend(wanted),
+                // Two paths of one folder have one watch.
+                Ok(watch) => {
+                    let names = names.entry(watch).or_default();
+                    for (name, files) in wanted {
+                        names.entry(name).or_default().extend(files);
+                    }
+                }
                 Err(error) => is_short |= matches!(error, Errno::ENOSPC | Errno::ENOMEM),
             }
         }
@@ -103,8 +111,17 @@ const EVENTS: AddWatchFlags = AddWatchFlags::IN_CLOSE_WRITE
     .union(AddWatchFlags::IN_ONLYDIR);
 
 /// Waits for events, and for the quiet after them.
-fn look(inotify: &Inotify, names: &Mutex<Names>, touched: &impl Fn()) {
+///
+/// # Errors
+/// If the kernel does not let it wait.
+fn look(
+    inotify: &Inotify,
+    names: &Mutex<Names>,
+    touched: &impl Fn(HashSet<PathBuf>),
+) -> io::Result<()> {
     let mut settle = Settle::default();
+    // Files that were read while a writer had them open. Each is logged once until it settles.
+    let mut restless = HashSet::new();
     loop {
         let wait = settle
             .due()
@@ -116,33 +133,49 @@ fn look(inotify: &Inotify, names: &Mutex<Names>, touched: &impl Fn()) {
         let mut ready = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
         match poll(&mut ready, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
-            // Nothing that this thread could mend; SIGHUP and intervals are left.
-            Err(_) => return,
+            Err(error) => return Err(error.into()),
         }
         for event in inotify.read_events().unwrap_or_default() {
-            if let Some(kind) = relevant(&event, names) {
-                settle.note((event.wd, event.name), kind, Instant::now());
+            for (file, kind) in relevant(&event, names) {
+                settle.note(file, kind, Instant::now());
             }
         }
-        if settle.due().is_some_and(|due| due <= Instant::now()) {
-            settle = Settle::default();
-            touched();
+        let settled = settle.take_due(Instant::now());
+        for Settled { file, is_written } in &settled {
+            if !is_written {
+                restless.remove(file);
+            } else if restless.insert(file.clone()) {
+                warn!(file = %file.display(), "file keeps changing and is read as it is");
+            }
+        }
+        if !settled.is_empty() {
+            touched(settle.unsettled().cloned().collect());
         }
     }
 }
 
-/// What an event means, if it is about a file that matters.
-fn relevant(event: &InotifyEvent, names: &Mutex<Names>) -> Option<Kind> {
+/// Returns the files that an event is about, and what it means for each.
+fn relevant(event: &InotifyEvent, names: &Mutex<Names>) -> Vec<(PathBuf, Kind)> {
+    let Ok(names) = names.lock() else {
+        return Vec::new();
+    };
     if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
-        return Some(Kind::Done);
+        // Events were lost: any file may have changed.
+        let files: HashSet<_> = names.values().flat_map(HashMap::values).flatten().collect();
+        return files
+            .into_iter()
+            .map(|file| (file.clone(), Kind::Done))
+            .collect();
     }
-    let names = names.lock().ok()?;
-    let name = event.name.as_ref()?;
-    names.get(&event.wd)?.contains(name).then(|| {
-        if event.mask.contains(AddWatchFlags::IN_MODIFY) {
-            Kind::Writing
-        } else {
-            Kind::Done
-        }
-    })
+    let affected = event
+        .name
+        .as_ref()
+        .and_then(|name| names.get(&event.wd)?.get(name));
+    let kind = if event.mask.contains(AddWatchFlags::IN_MODIFY) {
+        Kind::Writing
+    } else {
+        Kind::Done
+    };
+    let files = affected.into_iter().flatten();
+    files.map(|file| (file.clone(), kind)).collect()
 }

@@ -1,7 +1,7 @@
 //! How much is logged, and how it looks. Events are `tracing`'s: whoever runs the engine decides where
 //! they go. No worker logs; what workers have to say is told from their counters.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::str::FromStr;
 use core::sync::atomic::{AtomicU8, Ordering};
 use std::sync::Arc;
@@ -142,6 +142,24 @@ impl LogDial {
         self.0.store(old.max(level) as u8, Ordering::Relaxed);
         info!(%level, %old, "log level: {level}, it was {old}");
         self.0.store(level as u8, Ordering::Relaxed);
+    }
+}
+
+/// A text that stays in its line and does nothing to a terminal: its control characters are escaped.
+/// Parts of it may come from a configuration or from a list.
+#[derive(Debug, Clone, Copy)]
+pub struct Printable<'a>(pub &'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -51,6 +51,8 @@ struct Lookout {
     refused: Vec<(Status, Tale)>,
     over_cap: Tale,
     starved: Tale,
+    accept_aborted: Tale,
+    register_failed: Tale,
     not_allowed: Tale,
     hello_timeouts: Tale,
     tls_refused: Tale,
@@ -81,6 +83,15 @@ impl Lookout {
             warn!(
                 count,
                 "no descriptors or memory to take connections with, {count} times; raise LimitNOFILE="
+            );
+        }
+        if let Some(count) = self.accept_aborted.due(counters.accept_aborted, now) {
+            warn!(count, "accept failed");
+        }
+        if let Some(count) = self.register_failed.due(counters.register_failed, now) {
+            warn!(
+                count,
+                "connections closed: the kernel did not register them for events"
             );
         }
         if let Some(count) = self.not_allowed.due(counters.not_allowed, now) {

@@ -14,10 +14,12 @@
 pub mod certificates;
 mod clock;
 pub mod confine;
+pub mod file;
 pub mod identity;
 pub mod log;
 pub mod lookout;
 pub mod sockets;
 pub mod supervisor;
+pub mod vital;
 
 pub use clock::now;

@@ -16,18 +16,35 @@ use haproxy_spoa::Control;
 /// Set once the agent stops: its workers leave one by one then, and owe no answer.
 static STOPPING: AtomicBool = AtomicBool::new(false);
 
-/// The agent serves: its addresses are taken, its first table is in, or a reload has ended. `status`
-/// is what `systemctl status` shows.
+/// The agent serves: its addresses are taken and its first table is in. `status` is what `systemctl
+/// status` shows.
 pub fn ready(status: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// A reload has begun; [`ready`] ends it.
+/// A reload has begun; [`reloaded`] ends it.
 pub fn reloading() {
     // With the time that Type=notify-reload wants (systemd 253 and later).
     match NotifyState::monotonic_usec_now() {
         Ok(now) => send(&[NotifyState::Reloading, now]),
         Err(_) => send(&[NotifyState::Reloading]),
+    }
+}
+
+/// A reload has ended with these results, each a line for people. One error among them makes the
+/// status a failure; the agent is ready in either case, with its last good state.
+pub fn reloaded<'a>(results: impl IntoIterator<Item = &'a Result<String, String>>) {
+    let (mut lines, mut is_failed) = (Vec::new(), false);
+    for result in results {
+        is_failed |= result.is_err();
+        let (Ok(line) | Err(line)) = result;
+        lines.push(line.as_str());
+    }
+    let lines = lines.join("; ");
+    if is_failed {
+        ready(&format!("reload failed: {lines}"));
+    } else {
+        ready(&lines);
     }
 }
 

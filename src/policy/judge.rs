@@ -13,8 +13,8 @@ use super::published::Reader;
 use super::tally::Tally;
 use super::{LivePolicy, Policy, Published, Source, Value};
 use crate::live::{LiveReader, Snapshot};
-use haproxy_spoa::Handler;
-use haproxy_spop::{Ack, FrameFull, Message, Notify, TypedData};
+use haproxy_spoa::{Handler, Reply, WorkerHooks};
+use haproxy_spop::{Message, Notify, TypedData, Variable};
 use ip_reputation::{Label, PayloadMatch, Prefix, Random, Reputation as _, Score, Verdict};
 
 /// The longest reason, in bytes. A longer name of a feed is cut; the prefix never is.
@@ -55,7 +55,7 @@ impl Judge {
 
 impl Handler for Judge {
     #[inline]
-    fn notify(&mut self, notify: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull> {
+    fn notify(&mut self, notify: &Notify<'_>, mut reply: Reply<'_>) {
         let policy: &Policy = self.policy.load();
         self.tally.follow(policy);
         let live = policy.live.as_ref().map(|live| {
@@ -74,30 +74,39 @@ impl Handler for Judge {
             },
             text: &mut self.text,
         };
+        let mut filler: Option<&Variable> = None;
         for message in notify.messages() {
             for (place, prepared) in policy.messages.iter().enumerate() {
                 if !is_same(prepared.rules.name.as_bytes(), message.name()) {
                     continue;
                 }
                 desk.tally.message(place);
+                filler = Some(&prepared.filler);
                 match &prepared.score_only {
                     Some(variable) => {
                         if let Some(address) = address(&message, prepared.rules.argument.as_deref())
                         {
                             let (score, ..) = desk.look_up(address);
-                            ack.set(variable, u32::from(score.value()))?;
+                            reply.set(variable, u32::from(score.value()));
                         }
                     }
-                    None => desk.answer(prepared, &message, ack)?,
+                    None => desk.answer(prepared, &message, &mut reply),
                 }
                 if prepared.is_last {
                     break;
                 }
             }
         }
-        Ok(())
+        // HAProxy 3.1 and early 3.2 do not wake a stream for an ACK without actions.
+        if reply.is_empty()
+            && let Some(filler) = filler
+        {
+            reply.unset(filler);
+        }
     }
+}
 
+impl WorkerHooks for Judge {
     /// Releases a policy and a live snapshot that are no longer in force.
     fn refresh(&mut self) {
         self.tally.follow(self.policy.load());
@@ -190,21 +199,15 @@ impl<'a> Desk<'a> {
     }
 
     #[inline(never)]
-    fn answer(
-        &mut self,
-        prepared: &Prepared,
-        message: &Message<'_>,
-        ack: &mut Ack<'_>,
-    ) -> Result<(), FrameFull> {
+    fn answer(&mut self, prepared: &Prepared, message: &Message<'_>, reply: &mut Reply<'_>) {
         let findings = self.look(prepared, message);
         for (variable, value) in &prepared.answers {
             match self.outcome(*value, &findings) {
-                Outcome::Set(value) => ack.set(variable, value)?,
-                Outcome::Unset => ack.unset(variable)?,
+                Outcome::Set(value) => reply.set(variable, value),
+                Outcome::Unset => reply.unset(variable),
                 Outcome::Leave => {}
             }
         }
-        Ok(())
     }
 
     /// Looks up once what the message asks about, and no more than its variables need.
@@ -253,9 +256,9 @@ impl<'a> Desk<'a> {
                 let shadow = found.map(|it| it.verdict.shadow_score(it.now));
                 shadow.or(findings.score).map(score)
             }
-            Value::Known => {
-                let is_known = found.is_some_and(|it| it.verdict.is_known(it.now));
-                Some((is_known || is_overruled).into())
+            Value::Listed => {
+                let is_listed = found.is_some_and(|it| it.verdict.is_listed(it.now));
+                Some((is_listed || is_overruled).into())
             }
             Value::Decision => findings.live.map(|(it, _)| it.kind.name().into()),
             Value::Origin => findings.live.map(|(_, origin)| origin.into()),

@@ -18,7 +18,7 @@ pub enum Value {
     /// The score of the address, UINT32, 0..=100.
     Score,
     /// Whether some feed or list knows the address, boolean.
-    Known,
+    Listed,
     /// What kind of badness the address is known for, string. None: removed.
     Category,
     /// The feed or list that counted most, string. None: removed.
@@ -54,7 +54,7 @@ impl Value {
     /// Every value, in the order in which documents list them.
     pub const ALL: [Self; 16] = [
         Self::Score,
-        Self::Known,
+        Self::Listed,
         Self::Category,
         Self::Feed,
         Self::Reason,
@@ -76,7 +76,7 @@ impl Value {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Score => "score",
-            Self::Known => "known",
+            Self::Listed => "listed",
             Self::Category => "category",
             Self::Feed => "feed",
             Self::Reason => "reason",
@@ -99,7 +99,7 @@ impl Value {
         matches!(
             self,
             Self::Score
-                | Self::Known
+                | Self::Listed
                 | Self::Category
                 | Self::Feed
                 | Self::Reason
@@ -229,7 +229,7 @@ mod tests {
         }
         assert_eq!("Score".parse::<Value>(), Err(UnknownValue));
         let said = UnknownValue.to_string();
-        assert!(said.contains("are score, known,"), "{said}");
+        assert!(said.contains("are score, listed,"), "{said}");
     }
 
     #[test]

@@ -22,11 +22,11 @@ pub use precedence::{LiveDecision, decided};
 pub use published::Published;
 pub use question::{ArgumentName, QUESTIONS, Question};
 pub use rules::{
-    ActionRule, LivePolicy, Policy, PolicyError, PolicyTerms, Source, VARIABLE_LEN_MAX,
+    ActionRule, LivePolicy, Policy, PolicyError, PolicyTerms, Source, variable_len_max,
 };
 
-use haproxy_spoa::Handler;
-use haproxy_spop::{Ack, FrameFull, Notify};
+use haproxy_spoa::{Handler, Reply};
+use haproxy_spop::{Notify, Scope};
 use ip_reputation::Reputation;
 
 /// Answers the messages of [`QUESTIONS`] with the scores of a [`Reputation`]. Every other message is
@@ -45,17 +45,25 @@ impl<R: Reputation> IpReputation<R> {
 
 impl<R: Reputation> Handler for IpReputation<R> {
     #[inline]
-    fn notify(&mut self, notify: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull> {
+    fn notify(&mut self, notify: &Notify<'_>, mut reply: Reply<'_>) {
+        let mut known = None;
         for message in notify.messages() {
             let Some(question) = Question::of(&message) else {
                 continue;
             };
+            known = Some(question);
             let Some(address) = question.address(&message) else {
                 continue;
             };
             let score = self.reputation.score(address);
-            ack.set_var(question.scope, question.variable, u32::from(score.value()))?;
+            reply.set_var(question.scope, question.variable, u32::from(score.value()));
         }
-        Ok(())
+        // HAProxy 3.1 and early 3.2 do not wake a stream for an ACK without actions. No answer has this
+        // scope, so what an earlier message has set stays.
+        if reply.is_empty()
+            && let Some(question) = known
+        {
+            reply.unset_var(Scope::Response, question.variable);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{MessageRules, Value};
-use haproxy_spop::Variable;
+use haproxy_spop::{Scope, Variable};
 
 /// A message's rules, and what answering them takes.
 #[derive(Debug)]
@@ -14,6 +14,9 @@ pub(super) struct Prepared {
     pub(super) answers: Vec<(Variable, Value)>,
     /// The variable, if the score of the address is all that is asked: what nearly every message is.
     pub(super) score_only: Option<Variable>,
+    /// Unset where nothing else is answered. It is in another scope than the answers: a variable that
+    /// an earlier message has set stays.
+    pub(super) filler: Variable,
     /// No message behind this one has its name.
     pub(super) is_last: bool,
     pub(super) needs_address: bool,
@@ -43,6 +46,7 @@ impl Prepared {
         Self {
             answers,
             score_only,
+            filler: filler(&rules),
             is_last: true,
             needs_address: rules.needs(Value::needs_address),
             needs_verdict: rules.needs(Value::needs_verdict),
@@ -50,4 +54,14 @@ impl Prepared {
             rules,
         }
     }
+}
+
+/// A variable of a name that `HAProxy` knows, where no answer is.
+fn filler(rules: &MessageRules) -> Variable {
+    let name = rules.answers.first().map_or("", |answer| &answer.variable);
+    let scope = match rules.scope {
+        Scope::Response => Scope::Request,
+        _ => Scope::Response,
+    };
+    Variable::new(scope, name)
 }

@@ -17,7 +17,7 @@ use super::Policy;
 /// worker's [`Judge`](super::Judge) one to look at.
 ///
 /// A judge keeps the policy that it looked at last until it looks again: at its next NOTIFY, or when
-/// [`Handler::refresh`](haproxy_spoa::Handler::refresh) is called because there is none. So at most one per
+/// [`WorkerHooks::refresh`](haproxy_spoa::WorkerHooks::refresh) is called because there is none. So at most one per
 /// worker is alive beside the current one. Freeing a large table takes long, so whoever replaces a
 /// policy keeps the old one and drops it when [`Arc::strong_count`] says that it is the last to have
 /// it: what a worker drops is then never the last one.

@@ -104,7 +104,7 @@ mod tests {
     use bytes::BytesMut;
 
     use crate::policy::IpReputation;
-    use haproxy_spoa::Handler;
+    use haproxy_spoa::Replies;
     use haproxy_spop::*;
     use ip_reputation::{Reputation, Score};
 
@@ -138,15 +138,16 @@ mod tests {
         notify.finish();
         let (frame, _) = Frame::split_first(&bytes, 200_000).unwrap().unwrap();
         let mut out = BytesMut::new();
-        let mut ack = Ack::begin(&mut out, 1, 1, 16380);
         let notify = Notify::try_from(frame).unwrap();
-        IpReputation::new(LastByte)
-            .notify(&notify, &mut ack)
-            .unwrap();
-        ack.finish();
+        let mut handler = IpReputation::new(LastByte);
+        Replies::detached().answer(&mut handler, &notify, 16380, &mut out);
         let (frame, _) = Frame::split_first(&out, 16380).unwrap().unwrap();
         let actions = AckView::try_from(frame).unwrap().actions();
         actions
+            .filter(|action| {
+                let filler = Scope::Response;
+                !matches!(action, Action::UnsetVar { scope, .. } if *scope == filler)
+            })
             .map(|action| match action {
                 Action::SetVar {
                     scope: Scope::Session,

@@ -15,8 +15,27 @@ use haproxy_spop::Scope;
 use ip_reputation::formats::Attributes;
 use ip_reputation::{PayloadRules, Score, Table};
 
-/// The longest name of a variable: HAProxy takes under 64 characters with scope and prefix.
-pub const VARIABLE_LEN_MAX: usize = 58;
+/// The longest full name of a variable, `scope.prefix.name`, in bytes: HAProxy silently drops longer ones.
+const FULL_NAME_LEN_MAX: usize = 63;
+/// The longest name of a scope as HAProxy writes it.
+const SCOPE_LEN_MAX: usize = 4;
+
+/// Returns the most bytes of a variable's name in a scope:
+/// 63 - length of the scope (`proc` and `sess` 4, `txn`, `req` and `res` 3) - length of `var-prefix` - 2.
+///
+/// The agent does not know HAProxy's `var-prefix`, so the shortest one, of one byte, is assumed: a name
+/// that passes may still be too long with a longer prefix.
+#[must_use]
+pub const fn variable_len_max(scope: Scope) -> usize {
+    let shorter = match scope {
+        Scope::Process | Scope::Session => 0,
+        Scope::Transaction | Scope::Request | Scope::Response => 1,
+    };
+    FULL_NAME_LEN_MAX - SCOPE_LEN_MAX + shorter - "..".len() - PREFIX_LEN_MIN
+}
+
+/// The length of the shortest `var-prefix`.
+const PREFIX_LEN_MIN: usize = 1;
 
 /// Where scores come from.
 #[derive(Debug, Clone)]
@@ -38,7 +57,7 @@ pub struct ActionRule {
     /// What the variable is set to.
     pub name: String,
     /// The highest score that it stands for.
-    pub at_most: Score,
+    pub max_score: Score,
 }
 
 /// Live decisions as a policy uses them.
@@ -167,7 +186,7 @@ impl Policy {
     /// The same, with its place among the actions.
     pub(super) fn action_at(&self, score: Score) -> Option<(usize, &str)> {
         let mut actions = self.actions.iter().enumerate();
-        let found = actions.find(|(_, action)| score <= action.at_most);
+        let found = actions.find(|(_, action)| score <= action.max_score);
         found.map(|(place, action)| (place, &action.name[..]))
     }
 }
@@ -204,6 +223,8 @@ pub enum PolicyError {
         message: String,
         /// The name.
         variable: String,
+        /// The most bytes that it may have.
+        max: usize,
     },
     /// A message sets a variable twice.
     Twice {
@@ -223,7 +244,7 @@ pub enum PolicyError {
         /// The other.
         second: String,
         /// Their threshold.
-        at_most: u8,
+        max_score: u8,
     },
 }
 
@@ -235,10 +256,14 @@ impl fmt::Display for PolicyError {
                 f,
                 "message {message} sets no variable; name at least one, or remove the message"
             ),
-            Self::Variable { message, variable } => write!(
+            Self::Variable {
+                message,
+                variable,
+                max,
+            } => write!(
                 f,
                 "message {message} sets {variable:?}, which is no name of a variable: it takes \
-                 letters, digits, _ and ., and 1 to {VARIABLE_LEN_MAX} of them"
+                 letters, digits, _ and ., and 1 to {max} of them"
             ),
             Self::Twice {
                 message,
@@ -252,10 +277,10 @@ impl fmt::Display for PolicyError {
             Self::SameThreshold {
                 first,
                 second,
-                at_most,
+                max_score,
             } => write!(
                 f,
-                "the actions {first} and {second} are both for scores of at most {at_most}; \
+                "the actions {first} and {second} are both for scores of at most {max_score}; \
                  change one"
             ),
         }
@@ -274,10 +299,12 @@ fn check_message(rules: &MessageRules) -> Result<(), PolicyError> {
     }
     for (place, answer) in rules.answers.iter().enumerate() {
         let variable = answer.variable.clone();
-        if !is_variable(&variable) {
+        let max = variable_len_max(rules.scope);
+        if !is_variable(&variable, max) {
             return Err(PolicyError::Variable {
                 message: message(),
                 variable,
+                max,
             });
         }
         let mut others = rules.answers.iter().skip(place + 1);
@@ -292,9 +319,9 @@ fn check_message(rules: &MessageRules) -> Result<(), PolicyError> {
     Ok(())
 }
 
-fn is_variable(name: &str) -> bool {
+fn is_variable(name: &str, max: usize) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
-    (1..=VARIABLE_LEN_MAX).contains(&name.len()) && name.bytes().all(is_allowed)
+    (1..=max).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
 /// Sorts the actions, and finds what is wrong with them.
@@ -302,9 +329,9 @@ fn check_actions(actions: &mut [ActionRule]) -> Result<(), PolicyError> {
     if actions.iter().any(|action| action.name.is_empty()) {
         return Err(PolicyError::NamelessAction);
     }
-    actions.sort_by_key(|action| action.at_most);
+    actions.sort_by_key(|action| action.max_score);
     let same = actions.windows(2).find_map(|two| match two {
-        [first, second] if first.at_most == second.at_most => Some((first, second)),
+        [first, second] if first.max_score == second.max_score => Some((first, second)),
         _ => None,
     });
     match same {
@@ -312,7 +339,7 @@ fn check_actions(actions: &mut [ActionRule]) -> Result<(), PolicyError> {
         Some((first, second)) => Err(PolicyError::SameThreshold {
             first: first.name.clone(),
             second: second.name.clone(),
-            at_most: first.at_most.value(),
+            max_score: first.max_score.value(),
         }),
     }
 }
@@ -345,9 +372,36 @@ mod tests {
     }
 
     #[test]
+    fn a_full_name_of_more_than_63_bytes_is_refused() {
+        let named = |scope, len: usize| {
+            let answer = Answer {
+                variable: "v".repeat(len),
+                value: Value::Score,
+            };
+            let message = MessageRules {
+                name: "m".into(),
+                argument: None,
+                payload_argument: None,
+                scope,
+                answers: vec![answer],
+            };
+            Policy::new(PolicyTerms {
+                messages: vec![message],
+                ..PolicyTerms::default()
+            })
+        };
+        for (scope, text) in [(Scope::Session, "sess"), (Scope::Transaction, "txn")] {
+            let max = 63 - format!("{text}.p.").len();
+            assert!(named(scope, max).is_ok());
+            let error = named(scope, max + 1).unwrap_err().to_string();
+            assert!(error.contains(&format!("1 to {max} of them")), "{error}");
+        }
+    }
+
+    #[test]
     fn names_that_haproxy_would_not_take_are_refused() {
         assert_eq!(refusal(vec![message(&["ip_score", "a.b", "X9"])]), None);
-        let (longest, long) = ("x".repeat(58), "x".repeat(59));
+        let (longest, long) = ("x".repeat(56), "x".repeat(57));
         assert_eq!(refusal(vec![message(&[&longest])]), None);
         for name in ["", "ip-score", "ip score", "größe", &long] {
             let said = refusal(vec![message(&[name])]).unwrap();
@@ -364,9 +418,9 @@ mod tests {
 
     #[test]
     fn the_lowest_threshold_that_a_score_does_not_exceed_is_the_action() {
-        let rule = |name: &str, at_most| ActionRule {
+        let rule = |name: &str, max_score| ActionRule {
             name: name.to_owned(),
-            at_most: Score::new(at_most).unwrap(),
+            max_score: Score::new(max_score).unwrap(),
         };
         let policy = |actions| {
             Policy::new(PolicyTerms {

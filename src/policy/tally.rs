@@ -41,7 +41,6 @@ pub(super) struct Tally {
 type Counts = BTreeMap<(&'static str, String), u64>;
 
 const VERDICT: &str = "verdict";
-const DECISION: &str = "decision";
 
 impl Tally {
     /// Goes by the places of this policy from now on. Costs a comparison if they are the same.
@@ -124,7 +123,7 @@ impl Tally {
         self.verdicts(&mut |name, count| add(&mut all, VERDICT, name, count));
         for (kind, count) in Kind::ALL.iter().zip(self.of_decisions) {
             if count > 0 {
-                tell(DECISION, kind.name(), count);
+                tell(VERDICT, &format!("live:{kind}"), count);
             }
         }
         for ((kind, name), count) in all {
@@ -183,7 +182,7 @@ mod tests {
     fn of(action: &str, source: Source) -> Policy {
         let action = ActionRule {
             name: action.to_owned(),
-            at_most: Score::WORST,
+            max_score: Score::WORST,
         };
         Policy::new(PolicyTerms {
             actions: vec![action],
@@ -253,8 +252,8 @@ mod tests {
             ("action", "deny".to_owned(), 3),
             ("message", name, 2),
             ("verdict", "feed".to_owned(), 2),
-            ("verdict", "proxy".to_owned(), 1),
-            ("verdict", "scanner".to_owned(), 3),
+            ("verdict", "feed:proxy".to_owned(), 1),
+            ("verdict", "feed:scanner".to_owned(), 3),
         ];
         assert_eq!(told(&tally), expected);
     }

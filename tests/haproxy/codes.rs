@@ -21,8 +21,8 @@ fn connection_cap(version: Version) {
     // A DISCONNECT in place of a HELLO: HAProxy tries again until the time is over, and the newer one
     // may take it for a frame that is not valid. Neither shows the status, 13.
     let error = response.number("x-error").unwrap();
-    let is_known = error == 1 || (version.has_mode_spop() && error == 256 + 4);
-    assert!(is_known, "{error}");
+    let is_listed = error == 1 || (version.has_mode_spop() && error == 256 + 4);
+    assert!(is_listed, "{error}");
     assert_eq!(response.number("x-score"), None);
     drop(peer);
     eventually("a place", || {

@@ -22,7 +22,7 @@ fn start(version: Version) -> (Program, Proxy) {
     (agent, proxy)
 }
 
-/// Who asks, the status that they get, and what the log says: score, known, category, reason.
+/// Who asks, the status that they get, and what the log says: score, listed, category, reason.
 type Case = (
     &'static str,
     u16,
@@ -104,7 +104,7 @@ fn sample(version: Version) {
             "{case:?}"
         );
         assert_eq!(logged.error, None, "{case:?}");
-        let said = ["known", "category", "reason"].map(|name| logged.field(name));
+        let said = ["listed", "category", "reason"].map(|name| logged.field(name));
         assert_eq!(said, [Some(case.3), case.4, case.5], "{case:?}");
     }
     proxy.assert_all_answered(CASES.len());
@@ -126,7 +126,7 @@ fn one_connection_many_clients(version: Version) {
         );
         let about = format!("client={} ", case.0);
         let expected = format!(
-            "score={} known={} category={} reason={} error=- ",
+            "score={} listed={} category={} reason={} error=- ",
             case.2,
             case.3,
             case.4.unwrap_or("-"),
@@ -142,7 +142,7 @@ fn one_connection_many_clients(version: Version) {
 /// The addresses of the tests' own clients: 127.0.0.0/8 is private space, so the guard is off.
 const OWN: &str = r#"
 [reputation]
-guard-private = false
+ignore-private = false
 [[feed]]
 name = "listed"
 path = "listed.txt"

@@ -15,10 +15,10 @@ fn long_list() -> String {
 /// A configuration with one feed from this server, asked every second.
 fn from_url(scratch: &Scratch, server: &Server) -> PathBuf {
     let url = server.url("/list.txt");
-    let feed = format!("[[feed]]\nname = \"web\"\nurl = \"{url}\"\ninterval = \"1s\"\n");
+    let feed = format!("[[feed]]\nname = \"web\"\nurl = \"{url}\"\nrefresh-interval = \"1s\"\n");
     scratch.write(
         "spoa.toml",
-        format!("[reputation]\ncache = \"cache\"\n{feed}"),
+        format!("[reputation]\ncache-dir = \"cache\"\n{feed}"),
     )
 }
 

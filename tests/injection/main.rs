@@ -3,6 +3,7 @@
 //!
 //! | module | what breaks |
 //! |---|---|
+//! | `calls` | single system calls, by strace where it is installed |
 //! | `disk` | the folder for copies is full, read-only, no folder; a list becomes a folder |
 //! | `size` | lists that are larger than memory, packed or not, or never come |
 //! | `limits` | no descriptor, no watch |
@@ -13,6 +14,8 @@
 
 #![cfg(all(feature = "http", feature = "admin"))]
 
+#[cfg(test)]
+mod calls;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]

@@ -25,7 +25,7 @@ fn packed(bytes: &[u8], len: u64) -> Vec<u8> {
 fn a_list_that_is_larger_than_memory_is_refused_in_bounded_memory() {
     let scratch = Scratch::new();
     scratch.write("own.txt", BAD);
-    let config = scratch.write("spoa.toml", CONFIG.to_owned() + "size-max = \"16MiB\"\n");
+    let config = scratch.write("spoa.toml", CONFIG.to_owned() + "max-size = \"16MiB\"\n");
     let agent = Program::configured(&config, &[]);
     let mut peer = Peer::greeted(agent.address());
     assert_eq!(peer.ask(), 0);
@@ -43,7 +43,7 @@ fn a_list_that_is_larger_than_memory_is_refused_in_bounded_memory() {
     };
     // Far more than there is memory, without a byte on the disk.
     sparse(1 << 40);
-    refused(1, "raise size-max");
+    refused(1, "raise max-size");
     assert_eq!(peer.ask(), 0);
     // A line without an end that is as long as may be.
     sparse(16 * MIB);
@@ -51,7 +51,7 @@ fn a_list_that_is_larger_than_memory_is_refused_in_bounded_memory() {
     assert_eq!(peer.ask(), 0);
     // A few kilobytes that unpack to more.
     scratch.replace("own.txt", packed(b"192.0.2.1\n", 20 * MIB));
-    refused(3, "raise size-max");
+    refused(3, "raise max-size");
     assert_eq!(peer.ask(), 0);
     let grown = agent.process().peak().saturating_sub(before);
     assert!(grown < 64 << 20, "{grown} bytes more");
@@ -68,7 +68,7 @@ fn a_url_that_hangs_holds_up_no_file() {
     scratch.write("own.txt", BAD);
     let url = server.url("/list");
     let web = format!(
-        "[[feed]]\nname = \"web\"\nurl = \"{url}\"\ninterval = \"1s\"\ntimeout = \"10m\"\n"
+        "[[feed]]\nname = \"web\"\nurl = \"{url}\"\nrefresh-interval = \"1s\"\nfetch-timeout = \"10m\"\n"
     );
     let config = scratch.write("spoa.toml", CONFIG.to_owned() + &web);
     let agent = Program::configured(&config, &[]);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use haproxy_spoa::Agent;
 use haproxy_spoa::Limits;
-use haproxy_spop::{Ack, FrameFull, Notify};
+use haproxy_spoa::{Notify, Reply};
 
 use crate::scores;
 use crate::support::{
@@ -68,10 +68,11 @@ fn a_clock_that_is_stepped_moves_what_goes_by_dates_and_nothing_else() {
     let config = scratch.write(
         "spoa.toml",
         format!(
-            "[reputation]\ncache = \"cache\"\n\
-             [[feed]]\nname = \"own\"\npath = \"own.csv\"\nformat = \"csv\"\npolarity = \"high-is-bad\"\n\
+            "[reputation]\ncache-dir = \"cache\"\n\
+             [[feed]]\nname = \"own\"\npath = \"own.csv\"\nformat = \"csv\"\nhigher-is = \"worse\"\n\
+             columns = {{ value = 1, category = 2, expires = 3, last-seen = 4 }}\n\
              stale-after = \"2h\"\nhalf-life = \"365d\"\n\
-             [[feed]]\nname = \"web\"\nurl = \"{url}\"\ninterval = \"1s\"\nstale-after = \"2h\"\n"
+             [[feed]]\nname = \"web\"\nurl = \"{url}\"\nrefresh-interval = \"1s\"\nstale-after = \"2h\"\n"
         ),
     );
     let mut command = Program::command(&[
@@ -196,12 +197,11 @@ fn a_worker_that_is_held_up_hears_what_was_said_before_it_judges() {
     let waiting = Arc::new(Mutex::new(waiting));
     let handler = move |_| {
         let (held, waiting) = (held.clone(), Arc::clone(&waiting));
-        move |notify: &Notify<'_>, _: &mut Ack<'_>| -> Result<(), FrameFull> {
+        move |notify: &Notify<'_>, _: Reply<'_>| {
             if notify.stream_id == 7 {
                 held.send(()).unwrap();
                 waiting.lock().unwrap().recv().unwrap();
             }
-            Ok(())
         }
     };
     let limits = Limits {

@@ -51,8 +51,8 @@ pub(crate) fn value(bytes: &mut &[u8]) -> Option<Value> {
     Some(match head % 16 {
         0 => Value::Null,
         1 => Value::Bool(head & 0x10 != 0),
-        2 => Value::Int32(int32(varint(bytes)?)?),
-        3 => Value::Uint32(u32::try_from(varint(bytes)?).ok()?),
+        2 => Value::Int32(low_half(varint(bytes)?).cast_signed()),
+        3 => Value::Uint32(low_half(varint(bytes)?)),
         4 => Value::Int64(varint(bytes)?.cast_signed()),
         5 => Value::Uint64(varint(bytes)?),
         6 => Value::Ipv4(take(bytes, 4)?.try_into().ok()?),
@@ -63,11 +63,9 @@ pub(crate) fn value(bytes: &mut &[u8]) -> Option<Value> {
     })
 }
 
-/// A 32-bit pattern, or one whose sign was extended to 64 bits.
-fn int32(bits: u64) -> Option<i32> {
-    let low = u32::try_from(bits & 0xffff_ffff).ok()?.cast_signed();
-    let extended = i64::from(low).cast_unsigned() == bits;
-    (extended || bits >> 32 == 0).then_some(low)
+/// HAProxy reads 64 bits whatever the integer type is, and keeps the low 32.
+fn low_half(bits: u64) -> u32 {
+    u32::try_from(bits % (1 << 32)).unwrap()
 }
 
 /// The payload of a HELLO or DISCONNECT.

@@ -2,14 +2,14 @@
 //! whatever the peer sends.
 //!
 //! ```text
-//!  chunk -> [ tail | chunk ] -> receive -> [ output ] -> sent
+//!  chunk -> [ tail | chunk ] ->  serve  -> [ output ] -> sent
 //!               ^                  |
 //!               '-- not consumed --'
 //! ```
 
 use bytes::BytesMut;
-use haproxy_spoa::Handler;
-use haproxy_spop::session::{Refusal, Session, Step, Terms};
+use haproxy_spoa::{Handler, Replies, Served};
+use haproxy_spop::session::{CloseReason, Refusal, Session, Statistics, Terms};
 use haproxy_spop::{LENGTH_PREFIX, MAX_FRAME_SIZE_LEAST, Status};
 
 /// What all calls together did.
@@ -29,6 +29,7 @@ pub(crate) struct Total {
 pub(crate) struct Driver {
     terms: Terms,
     session: Session,
+    replies: Replies,
     tail: Vec<u8>,
     output: BytesMut,
     /// So many bytes of output may still lie there, unsent, when the session is called again.
@@ -42,6 +43,7 @@ impl Driver {
         Self {
             terms,
             session: Session::new(terms),
+            replies: Replies::detached(),
             tail: Vec::new(),
             output: BytesMut::new(),
             hold,
@@ -73,10 +75,11 @@ impl Driver {
         assert!(self.session.is_closed());
     }
 
-    fn receive(&mut self, handler: &mut impl Handler) -> Step {
+    fn receive(&mut self, handler: &mut impl Handler) -> Served {
         let before = self.output.len();
         let was_closed = self.session.is_closed();
-        let step = self.session.receive(&self.tail, &mut self.output, handler);
+        let (session, output) = (&mut self.session, &mut self.output);
+        let step = self.replies.serve(session, &self.tail, output, handler);
         assert!(
             step.consumed <= self.tail.len(),
             "consumed more than there was"
@@ -84,7 +87,9 @@ impl Driver {
         self.tail.drain(..step.consumed);
         let appended = self.send(before);
         if was_closed {
-            assert_eq!((step, appended), (Step::default(), 0), "after the close");
+            assert_eq!((step, appended), (Served::default(), 0), "after the close");
+            let seen = self.session.take_statistics();
+            assert_eq!(seen, Statistics::default());
         } else {
             self.check(step, appended);
             self.add(step);
@@ -96,7 +101,7 @@ impl Driver {
     }
 
     /// What is bounded, whatever came in.
-    fn check(&self, step: Step, appended: usize) {
+    fn check(&self, step: Served, appended: usize) {
         let frame_max =
             LENGTH_PREFIX + self.terms.max_frame_size.max(MAX_FRAME_SIZE_LEAST) as usize;
         let high_water = self.terms.output_high_water.max(1);
@@ -105,10 +110,11 @@ impl Driver {
             "{appended} bytes in one call"
         );
         assert_eq!(self.session.is_closed(), step.close.is_some());
-        assert!(
-            step.refusal
-                .is_none_or(|refusal| step.close == Some(refusal.status()))
-        );
+        if let Some(close) = step.close
+            && let CloseReason::Refused(refusal) = close.reason
+        {
+            assert_eq!(close.status, refusal.status());
+        }
         if step.paused {
             assert!(appended >= high_water && step.close.is_none());
         } else if step.close.is_none() {
@@ -131,14 +137,19 @@ impl Driver {
         appended
     }
 
-    fn add(&mut self, step: Step) {
+    fn add(&mut self, step: Served) {
         let total = &mut self.total;
         total.consumed += step.consumed;
         total.acks += step.acks;
-        total.skipped += step.skipped;
-        total.reassembled += step.reassembled;
-        total.aborted += step.aborted;
-        total.close = total.close.or(step.close);
-        total.refusal = total.refusal.or(step.refusal);
+        let seen = self.session.take_statistics();
+        total.skipped += seen.skipped;
+        total.reassembled += seen.reassembled;
+        total.aborted += seen.aborted;
+        if let Some(close) = step.close {
+            total.close = Some(close.status);
+            if let CloseReason::Refused(refusal) = close.reason {
+                total.refusal = Some(refusal);
+            }
+        }
     }
 }

@@ -55,6 +55,39 @@ pub(crate) fn csv() -> Seeds {
     ])
 }
 
+pub(crate) fn json() -> Seeds {
+    owned(&[
+        (
+            "ranges",
+            b"{\"prefixes\":[{\"ipv4Prefix\":\"192.0.2.0/24\"},{\"ipv6Prefix\":\"2001:db8::/32\"}]}",
+        ),
+        ("strings", b"{\"addresses\":[\"192.0.2.0/24\"]}"),
+        ("lines", b"{\"prefix\":\"192.0.2.1\"}\n{\"prefix\":\"192.0.2.2\"}\n"),
+        ("nft", b"{\"elem\":[{\"prefix\":{\"addr\":\"192.0.2.0\",\"len\":24}},{\"range\":[\"192.0.2.1\",\"192.0.2.9\"]}]}"),
+    ])
+}
+
+pub(crate) fn lines() -> Seeds {
+    owned(&[
+        (
+            "tor",
+            b"ExitNode 01\nExitAddress 192.0.2.1 2026-12-01 00:00:00\n",
+        ),
+        ("nginx", b"deny 192.0.2.0/24;\ndeny 2001:db8::/32;\n"),
+    ])
+}
+
+pub(crate) fn p2p() -> Seeds {
+    owned(&[("ranges", b"Some: name:192.0.2.0-192.0.2.9\n")])
+}
+
+pub(crate) fn dat() -> Seeds {
+    owned(&[(
+        "ranges",
+        b"192.000.002.000 - 192.000.002.009 , 100 , name\n",
+    )])
+}
+
 pub(crate) fn suricata() -> Seeds {
     owned(&[
         (

@@ -1,13 +1,12 @@
 //! A handler whose answer can be foretold: it shows what it was given, and does what a message's
 //! name tells it to.
 
-use haproxy_spoa::Handler;
-use haproxy_spop::{Ack, FrameFull, Notify, Scope, TypedData};
+use haproxy_spoa::{Handler, Notify, Reply, Scope, TypedData};
 
 use crate::encode::{self, Message, Value};
 
 /// What a message's name makes the policy do. Any other name gets the message's digest.
-pub(crate) const NAMES: [&str; 6] = ["fail", "greedy", "careful", "unset", "", "check-client-ip"];
+pub(crate) const NAMES: [&str; 5] = ["clear", "greedy", "unset", "", "check-client-ip"];
 
 /// FNV-1a over the message as it would be encoded: what the handler saw, in one number.
 fn digest(message: &Message) -> u64 {
@@ -17,7 +16,7 @@ fn digest(message: &Message) -> u64 {
     })
 }
 
-/// How many bytes "greedy" and "careful" ask for.
+/// How many bytes "greedy" asks for.
 fn wanted(message: &Message) -> usize {
     let last = message.arguments.last().map_or(0, |(name, _)| name.len());
     (last * 97) % 600
@@ -30,20 +29,17 @@ pub(crate) struct Policy {
 }
 
 impl Handler for Policy {
-    fn notify(&mut self, notify: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull> {
+    fn notify(&mut self, notify: &Notify<'_>, mut reply: Reply<'_>) {
         self.calls += 1;
         for message in seen(notify) {
             let bytes = vec![7; wanted(&message)];
-            let mut large = || ack.set_var(Scope::Process, "large", TypedData::Binary(&bytes));
             match message.name.as_str() {
-                "fail" => return Err(FrameFull),
-                "greedy" => large()?,
-                "careful" => drop(large()),
-                "unset" => ack.unset_var(Scope::Response, "old")?,
-                _ => ack.set_var(Scope::Session, "digest", digest(&message))?,
+                "clear" => reply.clear(),
+                "greedy" => reply.set_var(Scope::Process, "large", TypedData::Binary(&bytes)),
+                "unset" => reply.unset_var(Scope::Response, "old"),
+                _ => reply.set_var(Scope::Session, "digest", digest(&message)),
             }
         }
-        Ok(())
     }
 }
 
@@ -81,20 +77,17 @@ pub(crate) fn actions(messages: &[Message], room: usize) -> Vec<u8> {
     let mut actions = Vec::new();
     for message in messages {
         let large = || encode::set_var(0, "large", &Value::Binary(vec![7; wanted(message)]));
-        let (action, must_fit) = match message.name.as_str() {
-            "fail" => return Vec::new(),
-            "greedy" => (large(), true),
-            "careful" => (large(), false),
-            "unset" => (encode::unset_var(4, "old"), true),
-            _ => (
-                encode::set_var(1, "digest", &Value::Uint64(digest(message))),
-                true,
-            ),
+        let action = match message.name.as_str() {
+            "clear" => {
+                actions.clear();
+                continue;
+            }
+            "greedy" => large(),
+            "unset" => encode::unset_var(4, "old"),
+            _ => encode::set_var(1, "digest", &Value::Uint64(digest(message))),
         };
         if actions.len() + action.len() <= room {
             actions.extend(action);
-        } else if must_fit {
-            return Vec::new();
         }
     }
     actions

@@ -260,8 +260,8 @@ pub(crate) fn config() -> Seeds {
         ("empty", "# nothing\n"),
         (
             "feeds",
-            "[[feed]]\nname = \"a\"\npath = \"a.csv\"\nformat = \"csv\"\npolarity = \"high-is-bad\"\n\
-             columns = { prefix = 1, separator = \"\\t\" }\nhalf-life = \"7d\"\nsize-max = \"1G\"\n\
+            "[[feed]]\nname = \"a\"\npath = \"a.csv\"\nformat = \"csv\"\nhigher-is = \"worse\"\n\
+             columns = { prefix = 1, separator = \"\\t\" }\nhalf-life = \"7d\"\nmax-size = \"1G\"\n\
              [[feed]]\nname = \"b\"\npath = \"b\"\nsets = [\"x\"]\nstale-after = \"off\"\n",
         ),
         (
@@ -270,13 +270,13 @@ pub(crate) fn config() -> Seeds {
         ),
         (
             "payload",
-            "[[payload]]\nname = \"p\"\nscore = 5\npattern = '^(a|b)*c{1,9}'\n[payload-options]\n\
+            "[[payload]]\nname = \"p\"\nscore = 5\nregex = '^(a|b)*c{1,9}'\n[payload-options]\n\
              bytes-max = 64\n",
         ),
         (
             "inline",
-            "reputation = { actions = [{ name = \"a\", at-most = 1 }], unknown-score = 3 }\n\
-             message = [{ name = \"m\", set = [{ variable = \"v\", value = \"score\" }] }]\n",
+            "reputation = { actions = [{ name = \"a\", max-score = 1 }], default-score = 3 }\n\
+             message = [{ name = \"m\", vars = [{ name = \"v\", value = \"score\" }] }]\n",
         ),
     ];
     let bytes = texts.map(|(name, text)| (name, text.as_bytes().to_vec()));

@@ -4,10 +4,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
-use haproxy_spoa::Handler as _;
-use haproxy_spop::{
-    Ack, AckView, Action, Argument, Frame, FrameFull, Notify, NotifyWriter, Scope, TypedData,
-};
+use haproxy_spoa::Replies;
+use haproxy_spop::{AckView, Action, Argument, Frame, Notify, NotifyWriter, Scope, TypedData};
 use ip_reputation::Random;
 use iprep_spoa::policy::{Answer, Judge, MessageRules, Policy, PolicyTerms, Published, Value};
 
@@ -58,15 +56,13 @@ pub(crate) fn judge(terms: PolicyTerms) -> Judge {
 
 /// What a judge answers to a NOTIFY of these messages.
 pub(crate) fn ask(judge: &mut Judge, messages: &[Asked<'_>]) -> Answered {
-    ask_within(judge, messages, 16_380).unwrap()
+    let (answered, dropped) = ask_within(judge, messages, 16_380);
+    assert_eq!(dropped, 0);
+    answered
 }
 
 /// The same with a frame of at most so many bytes for the answer.
-pub(crate) fn ask_within(
-    judge: &mut Judge,
-    messages: &[Asked<'_>],
-    max: u32,
-) -> Result<Answered, FrameFull> {
+pub(crate) fn ask_within(judge: &mut Judge, messages: &[Asked<'_>], max: u32) -> (Answered, u32) {
     let mut bytes = BytesMut::new();
     let mut writer = NotifyWriter::begin(&mut bytes, 1, 1, 200_000);
     for (name, arguments) in messages {
@@ -82,15 +78,18 @@ pub(crate) fn ask_within(
     writer.finish();
     let (frame, _) = Frame::split_first(&bytes, 200_000).unwrap().unwrap();
     let mut out = BytesMut::new();
-    let mut ack = Ack::begin(&mut out, 1, 1, max);
-    judge.notify(&Notify::try_from(frame).unwrap(), &mut ack)?;
-    ack.finish();
+    let mut replies = Replies::detached();
+    let notify = Notify::try_from(frame).unwrap();
+    replies.answer(judge, &notify, max, &mut out);
     let (frame, _) = Frame::split_first(&out, max).unwrap().unwrap();
-    Ok(AckView::try_from(frame)
-        .unwrap()
-        .actions()
-        .map(became)
-        .collect())
+    let actions = AckView::try_from(frame).unwrap().actions();
+    let answered = actions.filter(|action| !is_filler(action)).map(became);
+    (answered.collect(), replies.take_actions_dropped())
+}
+
+/// Whether an action only keeps the ACK from being empty: no answer here is in this scope.
+fn is_filler(action: &Action<'_>) -> bool {
+    matches!(action, Action::UnsetVar { scope, .. } if *scope == Scope::Response)
 }
 
 fn became(action: Action<'_>) -> (String, Became) {

@@ -48,7 +48,7 @@ fn the_reference_knows_every_value_its_type_and_when_it_is_unset() {
         )),
         actions: vec![ActionRule {
             name: "deny".to_owned(),
-            at_most: Score::new(20).unwrap(),
+            max_score: Score::new(20).unwrap(),
         }],
         asn: Some(known),
         country: Some(countries),

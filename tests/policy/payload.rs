@@ -38,7 +38,7 @@ fn terms() -> PolicyTerms {
         payload: Some(rules()),
         actions: vec![ActionRule {
             name: "deny".to_owned(),
-            at_most: Score::new(20).unwrap(),
+            max_score: Score::new(20).unwrap(),
         }],
         ..PolicyTerms::default()
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use haproxy_spoa::Handler as _;
+use haproxy_spoa::WorkerHooks as _;
 use ip_reputation::{Combine, Random, Score, TableBuilder};
 use iprep_spoa::policy::{ActionRule, Judge, Policy, PolicyTerms, Published, Source, Value};
 
@@ -26,7 +26,7 @@ fn policy(number: u8) -> Policy {
         },
         actions: vec![ActionRule {
             name: number.to_string(),
-            at_most: Score::BEST,
+            max_score: Score::BEST,
         }],
         ..PolicyTerms::default()
     };

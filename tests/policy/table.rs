@@ -24,7 +24,7 @@ pub(crate) fn prefix(text: &str) -> Prefix {
 /// | 203.0.113.0/24, 2001:db8::/32 | feed `scanners`, confidence 0.8, category `scanner` |
 /// | 203.0.113.128/25 | feed `abuse`, confidence 1, expires; category of the feed: `abuse` |
 /// | 192.0.2.0/24 | feed `plain`, weight 0.5, without a category |
-/// | 198.51.100.0/24 | feed `tried`, in dry-run |
+/// | 198.51.100.0/24 | feed `tried`, in shadow |
 /// | 203.0.113.200/32, 192.0.2.0/28 | allowed |
 /// | 192.0.2.0/26 | denied |
 /// | 10.0.0.0/8 and so on | guarded; `scanners` has 10.0.0.0/24 |
@@ -71,7 +71,7 @@ pub(crate) fn source() -> Source {
     );
     feed(
         FeedTerms {
-            dry_run: true,
+            shadow: true,
             ..FeedTerms::new("tried", Role::Feed)
         },
         &[bad("198.51.100.0/24")],

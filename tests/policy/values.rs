@@ -12,7 +12,7 @@ use Became::{Gone, Number, Truth};
 
 const ABOUT_THE_ADDRESS: [Value; 6] = [
     Value::Score,
-    Value::Known,
+    Value::Listed,
     Value::Category,
     Value::Feed,
     Value::Reason,
@@ -119,7 +119,7 @@ fn each_kind_of_address_has_its_values() {
         let expected = answered([
             is("score", Number(score.into())),
             is("shadow_score", Number(shadow.into())),
-            is("known", Truth(known)),
+            is("listed", Truth(known)),
             is("category", string(category)),
             is("feed", string(feed)),
             is("reason", string(reason)),
@@ -128,7 +128,7 @@ fn each_kind_of_address_has_its_values() {
             assert_eq!(found, expected, "{who}");
         }
         assert_eq!(found["sess.score"], expected["sess.score"], "{who}");
-        assert_eq!(found["sess.known"], expected["sess.known"], "{who}");
+        assert_eq!(found["sess.listed"], expected["sess.listed"], "{who}");
     }
 }
 
@@ -273,9 +273,9 @@ fn a_named_argument_is_the_only_one_that_counts() {
 
 #[test]
 fn the_action_is_that_of_the_lowest_threshold_that_holds() {
-    let rule = |name: &str, at_most| ActionRule {
+    let rule = |name: &str, max_score| ActionRule {
         name: name.to_owned(),
-        at_most: Score::new(at_most).unwrap(),
+        max_score: Score::new(max_score).unwrap(),
     };
     let mut judge = judge(PolicyTerms {
         messages: vec![message("m", &[Value::Action])],
@@ -324,6 +324,6 @@ fn the_default_policy_answers_the_four_questions() {
 fn an_answer_that_does_not_fit_its_frame_is_an_error() {
     let mut judge = over_the_table(vec![message("m", &ABOUT_THE_ADDRESS)]);
     let asked: &[_] = &[("", address("203.0.113.1"))];
-    assert!(ask_within(&mut judge, &[("m", asked)], 64).is_err());
-    assert!(ask_within(&mut judge, &[("m", asked)], 256).is_ok());
+    assert_ne!(ask_within(&mut judge, &[("m", asked)], 64).1, 0);
+    assert_eq!(ask_within(&mut judge, &[("m", asked)], 256).1, 0);
 }

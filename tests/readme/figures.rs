@@ -151,7 +151,8 @@ fn a_prefix_takes_no_more_than_the_guide_says() {
         assert!(guide.contains(&format!("{most} ")), "the guide says {most}");
         let scratch = Scratch::new();
         scratch.write("list", list);
-        let text = "[reputation]\nguard-private = false\n[[feed]]\nname = \"a\"\npath = \"list\"\n";
+        let text =
+            "[reputation]\nignore-private = false\n[[feed]]\nname = \"a\"\npath = \"list\"\n";
         let config = scratch.write("spoa.toml", text);
         let agent = Program::configured(&config, &["--admin", "127.0.0.1:0"]);
         let metrics = Endpoint::of(&agent).get("/metrics").body;

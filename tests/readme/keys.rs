@@ -17,7 +17,7 @@ const TABLES: [(&str, &str); 14] = [
     ("### `[reputation]`", "[reputation]\n@"),
     (
         "### `actions` of `[reputation]`",
-        "[[reputation.actions]]\nname = \"a\"\nat-most = 1\n@",
+        "[[reputation.actions]]\nname = \"a\"\nmax-score = 1\n@",
     ),
     (
         "### `[[feed]]`",
@@ -29,7 +29,7 @@ const TABLES: [(&str, &str); 14] = [
     ),
     (
         "### `columns` of `[[feed]]`",
-        "[[feed]]\nname = \"a\"\npath = \"b\"\n[feed.columns]\nprefix = 0\n@",
+        "[[feed]]\nname = \"a\"\npath = \"b\"\n[feed.columns]\n@",
     ),
     (
         "### `rules` of `[[feed]]`",
@@ -38,15 +38,15 @@ const TABLES: [(&str, &str); 14] = [
     ("### `[allow]` and `[deny]`", "[allow]\n@"),
     (
         "### `[[message]]`",
-        "[[message]]\nname = \"a\"\n@\n[[message.set]]\nvariable = \"a\"\nvalue = \"score\"\n",
+        "[[message]]\nname = \"a\"\n@\n[[message.vars]]\nname = \"a\"\nvalue = \"score\"\n",
     ),
     (
-        "### `set` of `[[message]]`",
-        "[[message]]\nname = \"a\"\n[[message.set]]\nvariable = \"a\"\nvalue = \"score\"\n@",
+        "### `vars` of `[[message]]`",
+        "[[message]]\nname = \"a\"\n[[message.vars]]\nname = \"a\"\nvalue = \"score\"\n@",
     ),
     (
         "### `[[payload]]`",
-        "[[payload]]\nname = \"a\"\nscore = 1\nprefix = \"a\"\n@",
+        "[[payload]]\nname = \"a\"\nscore = 1\nstarts-with = \"a\"\n@",
     ),
     ("### `[payload-options]`", "[payload-options]\n@"),
 ];
@@ -119,11 +119,11 @@ fn every_default_is_the_programs() {
             let key = code(&row[0]).unwrap();
             let Some(default) = code(&row[column]) else {
                 let word = &row[column];
-                let is_known = ["none", "required", "found out"].contains(&word.as_str())
+                let is_listed = ["none", "required", "found out"].contains(&word.as_str())
                     || ["this or", "one of", "`\"feeds\"` if"]
                         .iter()
                         .any(|start| word.starts_with(start));
-                assert!(is_known, "{heading}, {key}: {word} is no default");
+                assert!(is_listed, "{heading}, {key}: {word} is no default");
                 continue;
             };
             let line = format!("{key} = {default}");

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 #[cfg(feature = "http")]
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -27,6 +28,9 @@ pub(crate) struct Server {
 pub(crate) enum Answer {
     /// Sends these bytes and closes.
     Raw(Vec<u8>),
+    /// Sends these bytes after this time, and closes.
+    #[cfg(feature = "http")]
+    Late(Duration, Vec<u8>),
     /// Sends a head, and bytes for as long as somebody reads.
     Endless,
     /// Sends a head and half an answer, and no more.
@@ -136,6 +140,11 @@ impl Server {
         let answer = self.answer.lock().unwrap().clone();
         match answer {
             Answer::Raw(bytes) => drop(client.write_all(&bytes)),
+            #[cfg(feature = "http")]
+            Answer::Late(time, bytes) => {
+                pause(time);
+                let _ = client.write_all(&bytes);
+            }
             Answer::Endless => {
                 let head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
                 let lines = b"192.0.2.1\n".repeat(1000);
@@ -153,15 +162,19 @@ impl Server {
             Answer::Drips => {
                 let mut sent = client.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
                 while sent.is_ok() {
-                    // A pause that is no nap: nobody ever sends anything here.
-                    let (_silence, pause) = std::sync::mpsc::channel::<()>();
-                    let _ = pause.recv_timeout(std::time::Duration::from_millis(50));
+                    pause(Duration::from_millis(50));
                     sent = client.write_all(b"1").and_then(|()| client.flush());
                 }
             }
             Answer::Closes => {}
         }
     }
+}
+
+/// A pause that is no nap: nobody ever sends anything here.
+fn pause(time: Duration) {
+    let (_silence, pause) = std::sync::mpsc::channel::<()>();
+    let _ = pause.recv_timeout(time);
 }
 
 #[cfg(feature = "http")]

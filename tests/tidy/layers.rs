@@ -12,20 +12,15 @@ struct Layer {
     standard: Option<&'static [&'static str]>,
 }
 
-const LAYERS: [Layer; 10] = [
+const LAYERS: [Layer; 9] = [
     Layer {
         directory: "crates/haproxy-spop/src/session",
         above: &[],
         standard: Some(&[]),
     },
     Layer {
-        directory: "crates/haproxy-spop/src/handler",
-        above: &["session"],
-        standard: Some(&[]),
-    },
-    Layer {
         directory: "crates/haproxy-spop/src",
-        above: &["session", "handler"],
+        above: &["session"],
         standard: Some(&[]),
     },
     Layer {

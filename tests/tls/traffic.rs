@@ -2,8 +2,11 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
+use haproxy_spoa::{Agent, Deferred, Limits, Scope, handler};
 use haproxy_spop::Ack;
 
 use crate::Stage;
@@ -83,6 +86,52 @@ fn a_peer_that_fetches_nothing_is_not_read_and_loses_nothing() {
         peer.socket.read_exact(&mut answer).unwrap();
         assert!(answer == expected, "from {from} on");
     }
+}
+
+/// An agent of the library, whose handler answers from another thread.
+#[test]
+fn deferred_answers_leave_in_records_like_others() {
+    const COUNT: u32 = 3000;
+    let stage = Stage::new(&["-n", "1"]);
+    let bind = stage.folder.tls_bind(
+        "127.0.0.1:0",
+        &stage.servers.issue("agent.test"),
+        &stage.clients,
+    );
+    let (to, from) = mpsc::channel::<Deferred>();
+    let builder = Agent::builder().bind_with(bind.parse().unwrap());
+    let builder = builder.limits(Limits {
+        deferred_per_connection: 3000,
+        deferred_timeout: Duration::from_hours(1),
+        ..Limits::default()
+    });
+    let agent = builder.spawn(|_| {
+        let to = to.clone();
+        handler(move |_, reply| to.send(reply.defer()).unwrap())
+    });
+    let agent = agent.unwrap();
+    let mut peer = stage.client().greeted(&agent.addresses()[0]);
+    let answering = thread::spawn(move || {
+        for mut deferred in from.iter().take(COUNT as usize) {
+            deferred.set_var(Scope::Session, "ip_score", 1_u32);
+            deferred.send();
+        }
+    });
+    peer.send(&frames::empty_notifies(0..COUNT.into()));
+    let mut ids: Vec<_> = (0..COUNT)
+        .map(|_| {
+            let ack = peer.frame();
+            assert_eq!(ack.score(), 1);
+            ack.ids.1
+        })
+        .collect();
+    ids.sort_unstable();
+    assert!(ids.into_iter().eq(0..COUNT.into()));
+    answering.join().unwrap();
+    agent.control().drain();
+    peer.dismissed(0);
+    drop(peer);
+    agent.join().unwrap();
 }
 
 /// The answers to `frames::empty_notifies`, in bytes: there are too many to be looked at one by one.

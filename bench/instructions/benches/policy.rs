@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use haproxy_spoa::Handler;
+use haproxy_spoa::{Handler, Replies};
 use iprep_spoa::policy::{Answer, IpReputation, Judge, MessageRules, Policy, PolicyTerms, Published};
 use iprep_spoa::policy::{Source, Value};
 use ip_reputation::{Combine, Entry, FeedDataBuilder, FeedTerms, Prefix, Random, Role, Score};
 use ip_reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, TableBuilder};
-use haproxy_spop::{Ack, Argument, Frame, Notify, NotifyWriter, Scope, TypedData};
+use haproxy_spop::{Argument, Frame, Notify, NotifyWriter, Scope, TypedData};
 
 const MAX: u32 = 16_380;
 
 /// A handler, a NOTIFY for it, and room for its answer.
 struct Case<H> {
     handler: H,
+    replies: Replies,
     notify: BytesMut,
     output: BytesMut,
 }
@@ -31,6 +32,7 @@ fn case<H: Handler>(handler: H, message: &str, value: TypedData<'_>) -> Case<H> 
     let output = BytesMut::with_capacity(1 << 16);
     let mut case = Case {
         handler,
+        replies: Replies::detached(),
         notify,
         output,
     };
@@ -129,9 +131,8 @@ fn payload() -> Case<Judge> {
 fn answer<H: Handler>(case: &mut Case<H>) {
     let (frame, _) = Frame::split_first(&case.notify, MAX).unwrap().unwrap();
     let notify = Notify::try_from(frame).unwrap();
-    let mut ack = Ack::begin(&mut case.output, 1, 1, MAX);
-    case.handler.notify(&notify, &mut ack).unwrap();
-    ack.finish();
+    let (handler, output) = (&mut case.handler, &mut case.output);
+    case.replies.answer(handler, &notify, MAX, output);
 }
 
 #[library_benchmark]
@@ -144,7 +145,7 @@ fn ask_fixed(mut case: Case<IpReputation<Random>>) -> Case<IpReputation<Random>>
 #[library_benchmark]
 #[bench::random(random())]
 #[bench::table_score(table(&[Value::Score]))]
-#[bench::table_known_category_reason(table(&[Value::Score, Value::Known, Value::Category, Value::Reason]))]
+#[bench::table_known_category_reason(table(&[Value::Score, Value::Listed, Value::Category, Value::Reason]))]
 #[bench::payload_1kb(payload())]
 fn ask_policy(mut case: Case<Judge>) -> Case<Judge> {
     answer(black_box(&mut case));

@@ -1,4 +1,4 @@
-//! `Session::receive` with the agent's own handler: whole batches of NOTIFYs in one call.
+//! A session (`Replies::serve`) with the agent's own handler: whole batches of NOTIFYs in one call.
 
 use std::hint::black_box;
 

@@ -1,10 +1,11 @@
-//! What is measured: the codec and `Session::receive`, with their inputs. No harness is in here: the
+//! What is measured: the codec and a session with a handler (`Replies::serve`), with their inputs. No harness is in here: the
 //! benches of this package count instructions of it, those of `bench/walltime` take its time.
 
 use bytes::BytesMut;
 use iprep_spoa::policy::IpReputation;
 use ip_reputation::Random;
-use haproxy_spop::session::{Session, Step, Terms};
+use haproxy_spoa::{Replies, Served};
+use haproxy_spop::session::{Session, Terms};
 use haproxy_spop::{
     Ack, Argument, Capabilities, Frame, HaproxyHello, Notify, NotifyWriter, Reader, Scope,
     TypedData, Varint, Versions,
@@ -62,6 +63,7 @@ pub fn write_ack(out: &mut BytesMut, stream: u64, frame: u64, score: u32) {
 /// A connection after its HELLO, with a batch of input and room for the answers.
 pub struct Case {
     session: Session,
+    replies: Replies,
     handler: IpReputation<Random>,
     input: BytesMut,
     output: BytesMut,
@@ -82,7 +84,8 @@ impl Case {
         let mut output = BytesMut::with_capacity(1 << 20);
         let mut input = BytesMut::new();
         hello.write(&mut input, MAX).unwrap();
-        let step = session.receive(&input, &mut output, &mut handler);
+        let mut replies = Replies::detached();
+        let step = replies.serve(&mut session, &input, &mut output, &mut handler);
         assert_eq!(step.consumed, input.len());
         input.clear();
         for number in 0..u64::from(batch) {
@@ -93,6 +96,7 @@ impl Case {
         }
         let mut case = Self {
             session,
+            replies,
             handler,
             input,
             output,
@@ -139,9 +143,10 @@ impl Case {
 
     /// The batch once more.
     #[inline]
-    pub fn receive(&mut self) -> Step {
-        self.session
-            .receive(&self.input, &mut self.output, &mut self.handler)
+    pub fn receive(&mut self) -> Served {
+        let (session, output) = (&mut self.session, &mut self.output);
+        self.replies
+            .serve(session, &self.input, output, &mut self.handler)
     }
 
     /// Drops the answers.

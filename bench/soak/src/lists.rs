@@ -41,17 +41,17 @@ pub(crate) fn prepare(folder: &Path) -> io::Result<TcpListener> {
     write(&folder.join("lists"), "list.txt", &list(0))?;
     write(&folder.join("lists"), "deny.txt", "192.0.2.66\n")?;
     let config = format!(
-        "[reputation]\ncache = \"cache\"\nactions = [{{ name = \"deny\", at-most = 19 }}]\n\
+        "[reputation]\ncache-dir = \"cache\"\nactions = [{{ name = \"deny\", max-score = 19 }}]\n\
          [allow]\nprefixes = [\"{ALLOWED}.0.0.0/8\"]\n\
          [deny]\nfiles = [\"lists/deny.txt\"]\n\
          [[feed]]\nname = \"list\"\npath = \"lists/list.txt\"\ncategory = \"worm\"\n\
-         [[feed]]\nname = \"url\"\nurl = \"{url}\"\ninterval = \"2s\"\ncategory = \"spam\"\n\
-         [[message]]\nname = \"check-client-ip\"\nset = [\
-         {{ variable = \"known\", value = \"known\" }}, \
-         {{ variable = \"ip_score\", value = \"score\" }}, \
-         {{ variable = \"category\", value = \"category\" }}, \
-         {{ variable = \"reason\", value = \"reason\" }}, \
-         {{ variable = \"action\", value = \"action\" }}]\n"
+         [[feed]]\nname = \"url\"\nurl = \"{url}\"\nrefresh-interval = \"2s\"\ncategory = \"spam\"\n\
+         [[message]]\nname = \"check-client-ip\"\nvars = [\
+         {{ name = \"listed\", value = \"listed\" }}, \
+         {{ name = \"ip_score\", value = \"score\" }}, \
+         {{ name = \"category\", value = \"category\" }}, \
+         {{ name = \"reason\", value = \"reason\" }}, \
+         {{ name = \"action\", value = \"action\" }}]\n"
     );
     fs::write(folder.join("spoa.toml"), config)?;
     Ok(server)

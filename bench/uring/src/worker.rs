@@ -13,8 +13,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use slab::Slab;
-use haproxy_spoa::Handler;
-use haproxy_spoa::Latency;
+use haproxy_spoa::{Handler, Latency, Replies};
 use haproxy_spop::session::{Session, Terms};
 
 use crate::ring::{Done, Key, Kind, Ring, Send};
@@ -46,6 +45,7 @@ struct Connection {
 pub struct Worker<H> {
     ring: Ring,
     handler: H,
+    replies: Replies,
     connections: Slab<Connection>,
     output: BytesMut,
     sends: Vec<Send>,
@@ -63,6 +63,7 @@ impl<H: Handler> Worker<H> {
         Self {
             ring,
             handler,
+            replies: Replies::detached(),
             connections: Slab::new(),
             output: BytesMut::with_capacity(256 * 1024),
             sends: Vec::new(),
@@ -210,7 +211,8 @@ impl<H: Handler> Worker<H> {
         let from = self.output.len();
         self.output.extend_from_slice(&connection.unsent);
         connection.unsent.clear();
-        self.acks += connection.serve(input, &mut self.output, &mut self.handler);
+        let (output, replies) = (&mut self.output, &mut self.replies);
+        self.acks += connection.serve(input, output, replies, &mut self.handler);
         let to = self.output.len();
         let ends = connection.eof || connection.session.is_closed();
         if to > from || ends {
@@ -239,15 +241,21 @@ impl<H: Handler> Worker<H> {
 
 impl Connection {
     /// Answers all whole frames, in place unless a frame was cut. How many answers they have.
-    fn serve(&mut self, input: &[u8], output: &mut BytesMut, handler: &mut impl Handler) -> u32 {
+    fn serve(
+        &mut self,
+        input: &[u8],
+        output: &mut BytesMut,
+        replies: &mut Replies,
+        handler: &mut impl Handler,
+    ) -> u32 {
         if self.leftover.is_empty() {
-            let (consumed, acks) = self.receive(input, output, handler);
+            let (consumed, acks) = self.receive(input, output, replies, handler);
             self.leftover.extend_from_slice(&input[consumed..]);
             return acks;
         }
         let mut whole = std::mem::take(&mut self.leftover);
         whole.extend_from_slice(input);
-        let (consumed, acks) = self.receive(&whole, output, handler);
+        let (consumed, acks) = self.receive(&whole, output, replies, handler);
         whole.drain(..consumed);
         self.leftover = whole;
         acks
@@ -257,11 +265,13 @@ impl Connection {
         &mut self,
         input: &[u8],
         output: &mut BytesMut,
+        replies: &mut Replies,
         handler: &mut impl Handler,
     ) -> (usize, u32) {
         let (mut consumed, mut acks) = (0, 0);
         loop {
-            let step = self.session.receive(&input[consumed..], output, handler);
+            let session = &mut self.session;
+            let step = replies.serve(session, &input[consumed..], output, handler);
             consumed += step.consumed;
             acks += step.acks;
             if !step.paused {

@@ -1,4 +1,4 @@
-//! Times of `Session::receive` with the agent's own handler: whole batches of NOTIFYs in one call.
+//! Times of a session (`Replies::serve`) with the agent's own handler: whole batches of NOTIFYs in one call.
 //! The items of a second are NOTIFYs.
 
 use divan::Bencher;

@@ -5,11 +5,11 @@ use std::io;
 use bytes::BytesMut;
 use nix::libc;
 
-use super::limits::{ACCEPT_BATCH, ACCEPT_RETRY};
+use super::limits::{ACCEPT_BATCH, ACCEPT_FAILURES, ACCEPT_RETRY};
 use super::mailbox::Mail;
 use super::stream::Stream;
 use super::worker::Worker;
-use crate::Handler;
+use crate::{Handler, WorkerHooks};
 use haproxy_spop::Status;
 use haproxy_spop::session::Session;
 
@@ -18,7 +18,7 @@ use haproxy_spop::session::Session;
 enum Trouble {
     /// The queue is empty.
     Empty,
-    /// It was about one connection, which is gone; the next one may be fine.
+    /// It may be about one connection, which is gone; the next one may be fine.
     Connection,
     /// The process or the machine is out of descriptors or memory: trying again at once would spin.
     Starved,
@@ -37,19 +37,33 @@ impl Trouble {
     }
 }
 
-impl<H: Handler> Worker<H> {
+impl<H: Handler + WorkerHooks> Worker<H> {
     /// Takes a batch of connections from one listener.
     pub(super) fn accept(&mut self, index: usize) {
+        let mut failures = 0;
         for _ in 0..ACCEPT_BATCH {
             let Some(listener) = self.listeners.get_mut(index) else {
                 return;
             };
             listener.pending = false;
             match listener.accept().map_err(|error| Trouble::of(&error)) {
-                Ok(Some(stream)) => self.place(stream),
-                Ok(None) => self.desk.counters.not_allowed += 1,
+                Ok(Some(stream)) => {
+                    failures = 0;
+                    self.place(stream);
+                }
+                Ok(None) => {
+                    failures = 0;
+                    self.desk.counters.not_allowed += 1;
+                }
                 Err(Trouble::Empty) => return,
-                Err(Trouble::Connection) => self.desk.counters.accept_aborted += 1,
+                Err(Trouble::Connection) => {
+                    failures += 1;
+                    self.desk.counters.accept_aborted += 1;
+                    if failures == ACCEPT_FAILURES {
+                        listener.retry_at = self.desk.deadline_in(ACCEPT_RETRY);
+                        return;
+                    }
+                }
                 Err(Trouble::Starved) => {
                     self.desk.counters.accept_starved += 1;
                     listener.retry_at = self.desk.deadline_in(ACCEPT_RETRY);

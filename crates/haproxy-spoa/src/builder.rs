@@ -9,8 +9,11 @@ use super::listener::{self, Bound, Door, UnixRights};
 #[cfg(feature = "tls")]
 use super::mailbox::Renewed;
 use super::passed::PassedSocket;
-use super::{Agent, Bind, BindAddress, Limits, Listening, StartError};
-use crate::Handler;
+use super::{Agent, Bind, BindAddress, Error, Limits, Listening, Reply, StartError};
+use crate::{Handler, WorkerHooks};
+use haproxy_spop::{Notify, Scope, Variable};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 #[cfg(feature = "trace")]
 use super::trace::TraceSink;
@@ -26,6 +29,8 @@ pub struct Builder {
     descriptors_spared: usize,
     passed: Vec<PassedSocket>,
     unix_owner: Option<(u32, u32)>,
+    pub(super) filler: Option<Variable>,
+    stops_on_signals: bool,
     #[cfg(feature = "trace")]
     pub(super) trace: Option<TraceSink>,
 }
@@ -117,12 +122,78 @@ impl Builder {
         self
     }
 
+    /// Unsets this variable in every ACK that would have no action. `HAProxy` 3.1 and early 3.2 do not
+    /// wake a stream for an ACK without actions: it waits for its whole processing timeout. Name a
+    /// variable that no rule reads. Default: none.
+    #[must_use]
+    pub fn fill_empty_acks(mut self, scope: Scope, name: &str) -> Self {
+        self.filler = Some(Variable::new(scope, name));
+        self
+    }
+
+    /// Has [`run`](Self::run) drain and return on SIGTERM and SIGINT. Default: the signals keep their
+    /// meaning.
+    #[must_use]
+    pub const fn stop_on_signals(mut self) -> Self {
+        self.stops_on_signals = true;
+        self
+    }
+
     /// A line for every frame and connection goes to `sink`, on the workers' threads.
     #[cfg(feature = "trace")]
     #[must_use]
     pub fn trace(mut self, sink: TraceSink) -> Self {
         self.trace = Some(sink);
         self
+    }
+
+    /// Takes the addresses, answers with a copy of the handler in each worker, and returns when the
+    /// agent has stopped: see [`stop_on_signals`](Self::stop_on_signals).
+    ///
+    /// ```no_run
+    /// use haproxy_spoa::{Agent, Error, Scope};
+    ///
+    /// fn main() -> Result<(), Error> {
+    ///     Agent::bind("127.0.0.1:9000")?.stop_on_signals().run(|notify, mut reply| {
+    ///         for message in notify.messages() {
+    ///             if let Some(ip) = message.ip("ip") {
+    ///                 reply.set_var(Scope::Session, "is_local", ip.is_loopback());
+    ///             }
+    ///         }
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// If the agent does not start, or when a worker panics.
+    pub fn run<F>(self, handler: F) -> Result<(), Error>
+    where
+        F: FnMut(&Notify<'_>, Reply<'_>) + Clone + Send + 'static,
+    {
+        // Before the addresses are taken: a signal that comes meanwhile is not lost.
+        let signals = if self.stops_on_signals {
+            Some(Signals::new([SIGTERM, SIGINT]).map_err(Error::Signals)?)
+        } else {
+            None
+        };
+        let agent = self.spawn(|_worker| handler.clone())?;
+        let Some(mut signals) = signals else {
+            return Ok(agent.join()?);
+        };
+        let (control, handle) = (agent.control(), signals.handle());
+        let waiting = std::thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || {
+                if signals.forever().next().is_some() {
+                    control.drain();
+                }
+            })
+            .map_err(Error::Signals)?;
+        let joined = agent.join();
+        handle.close();
+        // It only waits, and has nothing to panic over.
+        let _ = waiting.join();
+        Ok(joined?)
     }
 
     /// Takes the addresses and starts the workers. `handler` makes each worker's own handler, given
@@ -135,6 +206,17 @@ impl Builder {
         H: Handler + Send + 'static,
     {
         self.listen()?.spawn(handler)
+    }
+
+    /// As [`spawn`](Self::spawn), with handlers that have hooks.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_with_hooks<H>(self, handler: impl FnMut(usize) -> H) -> Result<Agent, StartError>
+    where
+        H: Handler + WorkerHooks + Send + 'static,
+    {
+        self.listen()?.spawn_with_hooks(handler)
     }
 
     /// The first half of [`spawn`](Self::spawn): takes the addresses. The second is

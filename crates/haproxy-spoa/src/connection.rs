@@ -3,7 +3,7 @@
 //! ```text
 //!             leftover   one read                      backlog   one write
 //!  desk.input [ cut fra | me frame frame fra ]  --->  [ unsent | answers ] desk.output
-//!                        session.receive, in place
+//!                        Replies::serve, in place
 //! ```
 //!
 //! A turn is one `read`, the session over all whole frames, one `write`. Only the tail of a frame
@@ -14,14 +14,18 @@
 use std::io::{self, Read as _};
 use std::time::Instant;
 
+use mio::Token;
+
 use super::desk::Desk;
 use super::leaving::{Ending, LINGER};
 use super::refusals::Refused;
+use super::replies::Served;
 use super::report::States;
 use super::sending::Backlog;
 use super::stream::Stream;
+use super::worker::Late;
 use crate::Handler;
-use haproxy_spop::session::{Session, Step};
+use haproxy_spop::session::{Close, CloseReason, Refusal, Session};
 use haproxy_spop::{FRAME_LEN_LEAST, LENGTH_PREFIX};
 
 /// A leftover buffer of at most this size is kept for the next cut frame; a larger one is freed.
@@ -53,6 +57,10 @@ pub(super) struct Connection {
     pub(super) queued: bool,
     /// Registered for writability too.
     pub(super) watches_write: bool,
+    /// By what the worker finds it.
+    token: Token,
+    /// NOTIFYs whose answers are deferred.
+    pub(super) outstanding: u32,
 }
 
 /// What a connection waits for after a turn.
@@ -75,10 +83,12 @@ pub(super) enum Gone {
     Eof,
     /// The socket failed.
     Reset,
+    /// The kernel did not register it for events.
+    Unregistered,
 }
 
 impl Connection {
-    pub(super) fn new<H>(stream: Stream, serial: u32, desk: &mut Desk<H>) -> Self {
+    pub(super) fn new<H>(stream: Stream, token: Token, serial: u32, desk: &mut Desk<H>) -> Self {
         let wait = match desk.drain {
             Some(_) => Some(desk.limits.drain_grace),
             None => desk.limits.hello_timeout,
@@ -95,6 +105,8 @@ impl Connection {
             read_closed: false,
             queued: false,
             watches_write: false,
+            token,
+            outstanding: 0,
         }
     }
 
@@ -228,22 +240,30 @@ impl Connection {
             desk.output.clear();
             let connecting = !self.session.is_established();
             let input = desk.input.get(from..len).unwrap_or_default();
-            let step = self
-                .session
-                .receive(input, &mut desk.output, &mut desk.handler);
+            let replies = &mut desk.replies;
+            (replies.token, replies.outstanding) = (self.token, self.outstanding);
+            let step = replies.serve(
+                &mut self.session,
+                input,
+                &mut desk.output,
+                &mut desk.handler,
+            );
+            self.outstanding = replies.outstanding;
+            let refusal = step.close.and_then(refusal_of);
             #[cfg(feature = "trace")]
             if let Some(trace) = &desk.trace {
                 trace.step(
                     self.serial,
                     input.get(..step.consumed).unwrap_or_default(),
                     &desk.output,
-                    step.refusal,
+                    refusal,
                 );
+                trace.actions_dropped(self.serial, desk.replies.actions_dropped);
             }
             from += step.consumed;
-            count(&step, desk);
+            self.count(&step, read_at, desk);
             if step.close.is_some() {
-                self.ending = Some(match step.refusal {
+                self.ending = Some(match refusal {
                     Some(why) => {
                         let peer = self.stream.peer();
                         let at = read_at;
@@ -278,6 +298,73 @@ impl Connection {
         Ok(())
     }
 
+    fn count<H>(&mut self, served: &Served, read_at: Instant, desk: &mut Desk<H>) {
+        let (counters, replies) = (&mut desk.counters, &mut desk.replies);
+        counters.notifies += u64::from(served.acks);
+        counters.actions_dropped += u64::from(replies.take_actions_dropped());
+        let deferred = core::mem::take(&mut replies.deferred);
+        counters.deferred += u64::from(deferred);
+        counters.deferred_refused += u64::from(core::mem::take(&mut replies.refused));
+        let seen = self.session.take_statistics();
+        counters.unknown_frames += u64::from(seen.skipped);
+        counters.reassembled += u64::from(seen.reassembled);
+        counters.aborted += u64::from(seen.aborted);
+        match served.close.map(|close| close.reason) {
+            None => {}
+            Some(CloseReason::Refused(_)) => counters.refused += 1,
+            Some(CloseReason::HealthCheck) => counters.health_checks += 1,
+            Some(CloseReason::Disconnect) => counters.disconnects += 1,
+        }
+        if deferred > 0 {
+            // Not earlier than the deadline of the first of them.
+            if let Some(deadline) = desk.replies.deadline_from(read_at) {
+                desk.watch(deadline);
+            }
+        }
+    }
+
+    /// Whether an ACK may still follow.
+    pub(super) const fn takes_answers(&self) -> bool {
+        self.ending.is_none() && self.session.is_established()
+    }
+
+    /// Sends answers that were deferred, all with one write.
+    pub(super) fn answer_later(
+        &mut self,
+        answers: &[Late],
+        desk: &mut Desk<impl Handler>,
+    ) -> Result<Next, Gone> {
+        desk.output.clear();
+        for (outstanding, frame, dropped) in answers {
+            debug_assert!(
+                self.outstanding > 0,
+                "each was counted when it was deferred"
+            );
+            self.outstanding = self.outstanding.saturating_sub(1);
+            desk.replies.write(outstanding, frame, &mut desk.output);
+            desk.counters.notifies += 1;
+            desk.counters.actions_dropped += u64::from(*dropped);
+            desk.latency.record(outstanding.since.elapsed(), 1);
+            #[cfg(feature = "trace")]
+            if let Some(trace) = &desk.trace {
+                trace.actions_dropped(self.serial, *dropped);
+            }
+        }
+        #[cfg(feature = "trace")]
+        if let Some(trace) = &desk.trace {
+            trace.step(self.serial, &[], &desk.output, None);
+        }
+        if self.leftover.is_empty() {
+            self.leave_if_draining(desk);
+        }
+        self.send_behind(desk)?;
+        match self.ending {
+            _ if self.backlog.is_some() => Ok(Next::Writable),
+            Some(ending) => self.leave(ending, desk),
+            None => Ok(Next::Event),
+        }
+    }
+
     /// Whatever a peer sends shows that it is there.
     pub(super) fn postpone_idle<H>(&mut self, read_at: Instant, desk: &mut Desk<H>) {
         if let (Some(idle), None, None) = (desk.limits.idle_timeout, self.ending, desk.drain)
@@ -298,20 +385,10 @@ pub(super) fn pass(error: &io::Error) -> Result<Next, Gone> {
     }
 }
 
-fn count<H>(step: &Step, desk: &mut Desk<H>) {
-    let counters = &mut desk.counters;
-    counters.notifies += u64::from(step.acks);
-    counters.unknown_frames += u64::from(step.skipped);
-    counters.reassembled += u64::from(step.reassembled);
-    counters.aborted += u64::from(step.aborted);
-    match step {
-        Step { close: None, .. } => {}
-        Step {
-            refusal: Some(_), ..
-        } => counters.refused += 1,
-        Step {
-            health_check: true, ..
-        } => counters.health_checks += 1,
-        _ => counters.disconnects += 1,
+/// The fault that a connection was closed for.
+const fn refusal_of(close: Close) -> Option<Refusal> {
+    match close.reason {
+        CloseReason::Refused(refusal) => Some(refusal),
+        CloseReason::Disconnect | CloseReason::HealthCheck => None,
     }
 }

@@ -26,6 +26,18 @@ macro_rules! counters {
 counters! {
     /// NOTIFY frames answered, each with one ACK.
     notifies,
+    /// Actions left out of an ACK because they did not fit the negotiated max-frame-size.
+    actions_dropped,
+    /// NOTIFYs whose answer was deferred.
+    deferred,
+    /// NOTIFYs answered at once, without an action, because a limit of deferred answers was reached.
+    deferred_refused,
+    /// Deferred answers given up at the timeout: the ACK had no action.
+    expired,
+    /// Deferred answers that came after they had been given up.
+    late,
+    /// Deferred answers whose connection had gone.
+    dropped,
     /// Connections taken from a listener by this worker.
     accepted,
     /// Connections that this worker served or serves.
@@ -44,8 +56,11 @@ counters! {
     tls_faults,
     /// `accept` failed for want of descriptors or memory; the listener rested.
     accept_starved,
-    /// `accept` failed because of the connection it would have returned.
+    /// `accept` failed because of the connection it would have returned, or for another reason; after
+    /// some in a row the listener rested.
     accept_aborted,
+    /// Connections closed because the kernel did not register them for events.
+    register_failed,
     /// Health checks answered.
     health_checks,
     /// DISCONNECTs answered.

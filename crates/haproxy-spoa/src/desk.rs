@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
-use super::{Counters, Latency, Limits, Refusals};
+use super::{Counters, Latency, Limits, Refusals, Replies};
 use haproxy_spop::LENGTH_PREFIX;
 
 #[cfg(feature = "tls")]
@@ -27,6 +27,7 @@ pub(super) struct Desk<H> {
     #[cfg(feature = "tls")]
     pub(super) sealing: BytesMut,
     pub(super) handler: H,
+    pub(super) replies: Replies,
     pub(super) counters: Counters,
     pub(super) refusals: Refusals,
     pub(super) latency: Latency,
@@ -40,7 +41,7 @@ pub(super) struct Desk<H> {
 }
 
 impl<H> Desk<H> {
-    pub(super) fn new(handler: H, mut limits: Limits) -> Self {
+    pub(super) fn new(handler: H, replies: Replies, mut limits: Limits) -> Self {
         // A turn that may read nothing would not see that there is something.
         limits.turn_bytes = limits.turn_bytes.max(1);
         let frame = LENGTH_PREFIX.saturating_add(limits.terms.max_frame_size as usize);
@@ -53,9 +54,10 @@ impl<H> Desk<H> {
             #[cfg(feature = "tls")]
             sealing: BytesMut::new(),
             handler,
+            replies,
             counters: Counters::default(),
             refusals: Refusals::default(),
-            latency: Latency::new(limits.processing_budget),
+            latency: Latency::new(limits.slow_threshold),
             limits,
             drain: None,
             earliest: None,

@@ -4,11 +4,13 @@
 use core::time::Duration;
 use std::time::Instant;
 
+use bytes::BytesMut;
+
 use super::limits::SWEEP_INTERVAL;
 use super::worker::Worker;
-use crate::Handler;
+use crate::{Handler, WorkerHooks};
 
-impl<H: Handler> Worker<H> {
+impl<H: Handler + WorkerHooks> Worker<H> {
     /// How long poll may sleep.
     pub(super) fn timeout(&self) -> Option<Duration> {
         if self.overdue.is_some()
@@ -45,7 +47,12 @@ impl<H: Handler> Worker<H> {
                 self.settle(place, expired);
             }
         }
-        let waiting = next.into_iter().chain(self.desk.earliest).min();
+        self.give_up(now);
+        let waiting = next
+            .into_iter()
+            .chain(self.desk.replies.deadline())
+            .chain(self.desk.earliest)
+            .min();
         // However close together the deadlines are, a look at all of them is paid for only so often.
         self.desk.earliest = waiting.map(|at| at.max(now + SWEEP_INTERVAL));
     }
@@ -61,6 +68,15 @@ impl<H: Handler> Worker<H> {
             }
         }
         due
+    }
+
+    /// Answers the deferred NOTIFYs whose time is over without an action.
+    fn give_up(&mut self, now: Instant) {
+        let expired = self.desk.replies.expire(now);
+        self.desk.counters.expired += expired.len() as u64;
+        let empty = expired.into_iter().map(|it| (it, BytesMut::new(), 0));
+        self.answers.extend(empty);
+        self.deliver();
     }
 
     fn due_listeners(&mut self, now: Instant) {

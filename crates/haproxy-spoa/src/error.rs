@@ -3,9 +3,68 @@
 use core::fmt;
 use std::io;
 
-use super::BindAddress;
 #[cfg(feature = "tls")]
 use super::TlsError;
+use super::{BadAddress, BindAddress};
+
+/// Why [`Agent::bind`](super::Agent::bind) or [`Builder::run`](super::Builder::run) failed.
+///
+/// Its `Debug` is the sentence too: a `main` that returns it prints something to read.
+pub enum Error {
+    /// The text is no address.
+    Address {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        why: BadAddress,
+    },
+    /// The agent did not start.
+    Start(StartError),
+    /// Signals cannot be waited for.
+    Signals(io::Error),
+    /// A worker panicked.
+    Worker(WorkerError),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { text, why } => write!(f, "cannot listen on \"{text}\": {why}"),
+            Self::Start(error) => error.fmt(f),
+            Self::Signals(error) => write!(f, "cannot wait for signals: {error}"),
+            Self::Worker(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Address { why, .. } => Some(why),
+            Self::Start(error) => error.source(),
+            Self::Signals(error) => Some(error),
+            Self::Worker(_) => None,
+        }
+    }
+}
+
+impl From<StartError> for Error {
+    fn from(error: StartError) -> Self {
+        Self::Start(error)
+    }
+}
+
+impl From<WorkerError> for Error {
+    fn from(error: WorkerError) -> Self {
+        Self::Worker(error)
+    }
+}
 
 /// Why an agent did not start.
 #[derive(Debug)]
@@ -116,17 +175,39 @@ impl core::error::Error for StartError {
     }
 }
 
-/// A worker ended other than by a shutdown: a bug, in the handler or here. Its connections are gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WorkerPanicked(
-    /// The worker's number.
-    pub usize,
-);
+/// Why a worker ended other than by a shutdown. Its connections are gone.
+#[derive(Debug)]
+pub enum WorkerError {
+    /// The worker panicked: a bug, in the handler or here.
+    Panicked {
+        /// The worker's number.
+        worker: usize,
+    },
+    /// The worker cannot wait for events any more.
+    Poll {
+        /// The worker's number.
+        worker: usize,
+        /// The error of `epoll_wait`.
+        error: io::Error,
+    },
+}
 
-impl fmt::Display for WorkerPanicked {
+impl fmt::Display for WorkerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "worker {} panicked", self.0)
+        match self {
+            Self::Panicked { worker } => write!(f, "worker {worker} panicked"),
+            Self::Poll { worker, error } => {
+                write!(f, "worker {worker} cannot wait for events: {error}")
+            }
+        }
     }
 }
 
-impl core::error::Error for WorkerPanicked {}
+impl core::error::Error for WorkerError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Panicked { .. } => None,
+            Self::Poll { error, .. } => Some(error),
+        }
+    }
+}

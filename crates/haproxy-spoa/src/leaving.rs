@@ -37,7 +37,10 @@ pub(super) const LINGER: Ending = Ending::Linger {
 impl Connection {
     /// In a shutdown a connection says goodbye together with an answer that leaves nothing open.
     pub(super) fn leave_if_draining<H>(&mut self, desk: &mut Desk<H>) {
-        if desk.drain.is_some() && self.session.is_established() && !self.session.is_reassembling()
+        if desk.drain.is_some()
+            && self.session.is_established()
+            && !self.session.is_reassembling()
+            && self.outstanding == 0
         {
             self.say(Status::NORMAL, desk);
         }
@@ -115,6 +118,12 @@ impl Connection {
                 }
                 Status::NORMAL
             }
+            None if self.outstanding > 0 => {
+                // It is this side that is silent.
+                let idle = desk.limits.idle_timeout;
+                self.deadline = idle.and_then(|idle| desk.deadline_in(idle));
+                return Ok(Next::Event);
+            }
             None if self.session.is_established() => {
                 desk.counters.idle_timeouts += 1;
                 Status::TIMEOUT
@@ -150,7 +159,10 @@ impl Connection {
         if self.owes_tls() {
             return true;
         }
-        !self.leftover.is_empty() || self.backlog.is_some() || self.session.is_reassembling()
+        !self.leftover.is_empty()
+            || self.backlog.is_some()
+            || self.session.is_reassembling()
+            || self.outstanding > 0
     }
 
     /// Says goodbye on our own account.
@@ -161,15 +173,7 @@ impl Connection {
     ) -> Result<Next, Gone> {
         desk.output.clear();
         self.say(status, desk);
-        if self.backlog.is_some() {
-            #[cfg(feature = "tls")]
-            self.seal(desk)?;
-        }
-        if let Some(backlog) = &mut self.backlog {
-            backlog.bytes.extend_from_slice(&desk.output);
-        } else {
-            self.send(0, Instant::now(), desk)?;
-        }
+        self.send_behind(desk)?;
         self.turn(desk)
     }
 }

@@ -27,6 +27,7 @@ mod counters;
 mod desk;
 mod due;
 mod error;
+mod handler;
 mod latency;
 mod leaving;
 mod limits;
@@ -38,6 +39,8 @@ mod passed;
 mod path;
 mod placement;
 mod refusals;
+mod replies;
+mod reply;
 mod report;
 #[cfg(feature = "tls")]
 mod sealed;
@@ -62,8 +65,9 @@ pub use bind::TlsFiles;
 pub use bind::{BadBind, Bind};
 pub use builder::{Builder, allowed_cores};
 pub use counters::Counters;
-pub use error::{StartError, WorkerPanicked};
-pub use haproxy_spop::Handler;
+pub use error::{Error, StartError, WorkerError};
+pub use handler::{Handler, WorkerHooks, handler};
+pub use haproxy_spop::{Message, Notify, Scope, TypedData, Variable};
 pub use latency::Latency;
 pub use limits::Limits;
 pub use listening::Listening;
@@ -72,6 +76,8 @@ pub use passed::PassedSocket;
 #[doc(hidden)]
 pub use path::{OwnPath, is_live, temporary_name};
 pub use refusals::{Refusals, Refused};
+pub use replies::{Replies, Served};
+pub use reply::{Deferred, Reply};
 pub use report::{Report, States, Tally, WorkerReport};
 #[cfg(feature = "tls")]
 pub use tls::TlsError;
@@ -83,10 +89,10 @@ use mailbox::{Mail, Mailbox};
 use placement::Placement;
 
 /// How a worker's thread ended.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Exit {
     Done,
-    Panicked(usize),
+    Failed(WorkerError),
 }
 
 /// A running agent.
@@ -120,6 +126,20 @@ impl Agent {
     #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// An agent that listens on this address, in one of the forms of [`BindAddress::parse`]; more can be
+    /// set before [`Builder::run`].
+    ///
+    /// # Errors
+    /// [`Error::Address`] if the text is no address.
+    pub fn bind(address: impl AsRef<str>) -> Result<Builder, Error> {
+        let address = address.as_ref();
+        let parsed = address.parse().map_err(|why| Error::Address {
+            text: address.to_owned(),
+            why,
+        })?;
+        Ok(Self::builder().bind(parsed))
     }
 
     /// The addresses it listens on, with the ports that the kernel gave.
@@ -156,12 +176,12 @@ impl Agent {
     /// Waits until every worker has stopped, which [`Control::drain`] makes them do.
     ///
     /// # Errors
-    /// As soon as a worker panics. The others still run then; ending the process is the caller's
-    /// decision.
-    pub fn join(self) -> Result<(), WorkerPanicked> {
+    /// As soon as a worker panics, or its `epoll_wait` fails. The others still run then; ending the
+    /// process is the caller's decision.
+    pub fn join(self) -> Result<(), WorkerError> {
         for _ in &self.cores {
-            if let Ok(Exit::Panicked(worker)) = self.exits.recv() {
-                return Err(WorkerPanicked(worker));
+            if let Ok(Exit::Failed(error)) = self.exits.recv() {
+                return Err(error);
             }
         }
         Ok(())
@@ -207,7 +227,7 @@ impl Control {
         Ok(renewed.iter().flatten().count())
     }
 
-    /// Has every worker call [`Handler::refresh`], between two turns.
+    /// Has every worker call [`WorkerHooks::refresh`], between two turns.
     pub fn refresh(&self) {
         for worker in self.workers.iter() {
             // One that has stopped keeps nothing.

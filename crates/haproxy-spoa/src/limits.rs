@@ -29,10 +29,18 @@ pub struct Limits {
     pub linger_timeout: Duration,
     /// Answers that took longer than this are counted. Default 10 ms, the `timeout processing` of
     /// the sample configurations.
-    pub processing_budget: Duration,
+    pub slow_threshold: Duration,
     /// How long a worker that has nothing to do looks for work before it sleeps. It buys the time
     /// that the kernel takes to wake a thread, and pays with its core. Default 0: it sleeps at once.
     pub busy_poll: Duration,
+    /// Answers that may be deferred at once on one connection; beyond it a NOTIFY is answered without
+    /// an action. The unsent answers of a connection are bounded by this many frames more. Default
+    /// 1,024.
+    pub deferred_per_connection: usize,
+    /// Answers that may be deferred at once by one worker. Default 65,536.
+    pub deferred_per_worker: usize,
+    /// After how long a deferred answer is given up: the ACK then has no action. Default 1 s.
+    pub deferred_timeout: Duration,
     /// The permission bits of a UNIX socket. Default 0o660.
     pub unix_mode: u32,
 }
@@ -48,8 +56,11 @@ impl Default for Limits {
             drain_timeout: Duration::from_secs(5),
             drain_grace: Duration::from_millis(50),
             linger_timeout: Duration::from_secs(2),
-            processing_budget: Duration::from_millis(10),
+            slow_threshold: Duration::from_millis(10),
             busy_poll: Duration::ZERO,
+            deferred_per_connection: 1024,
+            deferred_per_worker: 65_536,
+            deferred_timeout: Duration::from_secs(1),
             unix_mode: 0o660,
         }
     }
@@ -61,7 +72,9 @@ pub(super) const ACCEPT_ALL: usize = BACKLOG.cast_unsigned() as usize;
 pub(super) const ACCEPT_BATCH: usize = 64;
 /// How long a TCP connection is silent before the kernel asks whether its peer still exists.
 pub(super) const KEEPALIVE: Duration = Duration::from_mins(1);
-/// How long a listener rests after `accept` failed for want of descriptors or memory.
+/// Failures of `accept` in a row after which a listener rests, if each may be about one connection only.
+pub(super) const ACCEPT_FAILURES: usize = 8;
+/// How long a listener rests after `accept` failed.
 pub(super) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Connections that the kernel may queue at a listener (it takes the lower of this and
 /// `net.core.somaxconn`).

@@ -1,6 +1,7 @@
 //! Putting an agent together once it has its addresses: mailboxes, listeners, threads.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -17,8 +18,11 @@ use super::mailbox::Mailbox;
 use super::mailbox::Renewed;
 use super::placement::Placement;
 use super::worker::{WAKER, Worker};
-use super::{Agent, BindAddress, Control, Exit, StartError};
-use crate::Handler;
+use super::{Agent, BindAddress, Control, Exit, Replies, StartError, WorkerError};
+use crate::handler::Plain;
+use crate::mailbox::Mail;
+use crate::reply::Sink;
+use crate::{Handler, WorkerHooks};
 
 #[cfg(feature = "trace")]
 use super::trace::Trace;
@@ -58,6 +62,20 @@ impl Listening {
     pub fn spawn<H>(self, mut handler: impl FnMut(usize) -> H) -> Result<Agent, StartError>
     where
         H: Handler + Send + 'static,
+    {
+        self.spawn_with_hooks(|worker| Plain(handler(worker)))
+    }
+
+    /// As [`spawn`](Self::spawn), with handlers that have hooks.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_with_hooks<H>(
+        self,
+        mut handler: impl FnMut(usize) -> H,
+    ) -> Result<Agent, StartError>
+    where
+        H: Handler + WorkerHooks + Send + 'static,
     {
         let Self {
             builder,
@@ -101,7 +119,12 @@ impl Listening {
                 not(any(feature = "trace", feature = "tls")),
                 expect(unused_mut, reason = "only features set a field")
             )]
-            let mut desk = Desk::new(handler(number), builder.limits.clone());
+            let mut desk = {
+                let limits = builder.limits.clone();
+                let mailbox = workers.get(number).cloned();
+                let replies = Replies::new(&limits, builder.filler.clone(), sink(mailbox));
+                Desk::new(handler(number), replies, limits)
+            };
             #[cfg(feature = "tls")]
             if renewed.iter().any(Option::is_some) {
                 desk.expect_tls();
@@ -123,6 +146,7 @@ impl Listening {
                 pending: VecDeque::new(),
                 serial: 0,
                 may_leave: false,
+                answers: Vec::new(),
                 overdue: None,
             };
             if let Err(error) = start(worker, core, exit.clone()) {
@@ -145,9 +169,9 @@ impl Listening {
 }
 
 /// A poll, a mailbox and its other end for each worker.
-type Mailboxes = (Vec<Poll>, Vec<Mailbox>, Vec<Receiver<super::mailbox::Mail>>);
+type Mailboxes = (Vec<Poll>, Vec<Mailbox>, Vec<Receiver<Mail>>);
 
-fn mailboxes(count: usize) -> std::io::Result<Mailboxes> {
+fn mailboxes(count: usize) -> io::Result<Mailboxes> {
     let (mut polls, mut workers, mut mails) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..count {
         let poll = Poll::new()?;
@@ -158,6 +182,16 @@ fn mailboxes(count: usize) -> std::io::Result<Mailboxes> {
         mails.push(mail);
     }
     Ok((polls, workers, mails))
+}
+
+/// The way of a deferred answer to a worker.
+fn sink(mailbox: Option<Mailbox>) -> Sink {
+    Arc::new(move |answer| {
+        if let Some(mailbox) = &mailbox {
+            // A worker that has stopped has no connection any more.
+            let _ = mailbox.send(Mail::Answer(answer));
+        }
+    })
 }
 
 /// Gives each worker its listeners: one of every TCP address, and each UNIX socket to one of them.
@@ -188,12 +222,16 @@ fn start<H>(
     exit: Sender<Exit>,
 ) -> Result<(), StartError>
 where
-    H: Handler + Send + 'static,
+    H: Handler + WorkerHooks + Send + 'static,
 {
     let number = worker.number;
     let (ready, started) = mpsc::channel();
     let run = move || {
-        let alarm = Alarm { number, exit };
+        let mut alarm = Alarm {
+            number,
+            exit,
+            error: None,
+        };
         if let Some(core) = core
             && !core_affinity::set_for_current(core)
         {
@@ -207,15 +245,15 @@ where
         let failed = registered.is_err();
         // The starter waits for it.
         let _ = ready.send(registered);
-        if !failed && worker.run().is_err() {
-            alarm.ring();
+        if !failed {
+            alarm.error = worker.run().err();
         }
     };
     let spawned = thread::Builder::new()
         .name(format!("worker-{number}"))
         .spawn(run);
     spawned.map_err(StartError::Worker)?;
-    let gone = || StartError::Worker(std::io::Error::other("its thread ended at once"));
+    let gone = || StartError::Worker(io::Error::other("its thread ended at once"));
     started.recv().map_err(|_| gone())?
 }
 
@@ -223,21 +261,19 @@ where
 struct Alarm {
     number: usize,
     exit: Sender<Exit>,
-}
-
-impl Alarm {
-    fn ring(&self) {
-        // Whoever does not wait for the agent any more does not want to know.
-        let _ = self.exit.send(Exit::Panicked(self.number));
-    }
+    /// The error that ended the worker.
+    error: Option<io::Error>,
 }
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        if thread::panicking() {
-            self.ring();
-        } else {
-            let _ = self.exit.send(Exit::Done);
-        }
+        let worker = self.number;
+        let exit = match self.error.take() {
+            _ if thread::panicking() => Exit::Failed(WorkerError::Panicked { worker }),
+            Some(error) => Exit::Failed(WorkerError::Poll { worker, error }),
+            None => Exit::Done,
+        };
+        // The caller may not wait for the agent any more.
+        let _ = self.exit.send(exit);
     }
 }

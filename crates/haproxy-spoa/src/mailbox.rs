@@ -2,11 +2,13 @@
 
 use core::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use mio::Waker;
 
+use super::reply::Answer;
 use super::report::WorkerReport;
 use super::stream::Stream;
 
@@ -15,6 +17,8 @@ use super::stream::Stream;
 pub(super) enum Mail {
     /// Serve this connection; its place has been claimed.
     Adopt(Stream),
+    /// Send the answer to a NOTIFY that was deferred.
+    Answer(Answer),
     /// Copy your counters and your histogram.
     Report(Sender<WorkerReport>),
     /// Let go of what is kept for want of traffic.
@@ -39,18 +43,31 @@ pub(super) type Renewed = Arc<[Option<Arc<rustls::ServerConfig>>]>;
 pub(super) struct Mailbox {
     queue: Sender<Mail>,
     waker: Arc<Waker>,
+    /// The worker has been woken and has not looked yet: many that send at once wake it once.
+    is_woken: Arc<AtomicBool>,
 }
 
 impl Mailbox {
-    pub(super) const fn new(queue: Sender<Mail>, waker: Arc<Waker>) -> Self {
-        Self { queue, waker }
+    pub(super) fn new(queue: Sender<Mail>, waker: Arc<Waker>) -> Self {
+        Self {
+            queue,
+            waker,
+            is_woken: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    /// The worker is about to look: who sends from now on wakes it again.
+    pub(super) fn opened(&self) {
+        self.is_woken.store(false, Ordering::SeqCst);
     }
 
     /// Delivers and wakes. Gives the mail back if the worker has stopped.
     pub(super) fn send(&self, mail: Mail) -> Result<(), Mail> {
         self.queue.send(mail).map_err(|unsent| unsent.0)?;
-        // A wake-up fails only when the worker's poll is gone, and its queue with it.
-        let _ = self.waker.wake();
+        if !self.is_woken.swap(true, Ordering::SeqCst) {
+            // A wake-up fails only when the worker's poll is gone, and its queue with it.
+            let _ = self.waker.wake();
+        }
         Ok(())
     }
 }

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_accepts_counts_differ_by_at_most_one() {
+    fn whoever_accepts_counts_differ_by_max_score_one() {
         let placement = Placement::new(4, usize::MAX);
         for accepted in 0..1000 {
             placement.claim(accepted * accepted % 3).unwrap();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn many_threads_at_once_still_differ_by_at_most_one() {
+    fn many_threads_at_once_still_differ_by_max_score_one() {
         let placement = Placement::new(5, usize::MAX);
         std::thread::scope(|scope| {
             for own in 0..5 {

@@ -45,7 +45,8 @@ pub struct Tally {
     pub count: u64,
 }
 
-/// The state of all workers, each at its own moment.
+/// The state of all workers, each at its own time: a connection that is handed to another worker in
+/// between is counted as accepted, but not yet as adopted or open.
 #[derive(Debug, Clone)]
 pub struct Report {
     /// The workers that answered in time, by number.

@@ -30,6 +30,19 @@ impl Connection {
         self.send_raw(acks, read_at, desk)
     }
 
+    /// Sends the output, or appends it to what is unsent already.
+    pub(super) fn send_behind<H>(&mut self, desk: &mut Desk<H>) -> Result<(), Gone> {
+        if self.backlog.is_some() {
+            #[cfg(feature = "tls")]
+            self.seal(desk)?;
+        }
+        if let Some(backlog) = &mut self.backlog {
+            backlog.bytes.extend_from_slice(&desk.output);
+            return Ok(());
+        }
+        self.send(0, Instant::now(), desk)
+    }
+
     /// Sends the output as it is.
     pub(super) fn send_raw<H>(
         &mut self,

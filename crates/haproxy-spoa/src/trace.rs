@@ -65,6 +65,7 @@ impl Trace {
             Gone::Ended => "",
             Gone::Eof => " by the peer without DISCONNECT",
             Gone::Reset => " by a reset",
+            Gone::Unregistered => ": not registered for events",
         };
         self.line(connection, format_args!("closed{how}"));
     }
@@ -87,6 +88,16 @@ impl Trace {
             self.line(connection, format_args!("refused: {refusal}"));
         }
         self.frames(connection, "->", output);
+    }
+
+    /// Actions were left out because they did not fit.
+    pub(super) fn actions_dropped(&self, connection: u32, actions: u32) {
+        if actions > 0 {
+            self.line(
+                connection,
+                format_args!("{actions} actions dropped: they exceed max-frame-size"),
+            );
+        }
     }
 
     fn frames(&self, connection: u32, direction: &str, mut bytes: &[u8]) {

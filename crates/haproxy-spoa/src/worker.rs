@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
+use bytes::BytesMut;
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
@@ -30,9 +31,11 @@ use super::listener::Listener;
 use super::mailbox::Renewed;
 use super::mailbox::{Mail, Mailbox};
 use super::placement::Placement;
+use super::replies::Outstanding;
+use super::reply::Answer;
 use super::report::{States, Tally, WorkerReport};
 use super::stream::Stream;
-use crate::Handler;
+use crate::{Handler, WorkerHooks};
 
 /// The token of the waker.
 pub(super) const WAKER: Token = Token(usize::MAX);
@@ -40,6 +43,10 @@ pub(super) const WAKER: Token = Token(usize::MAX);
 const LISTENERS: usize = 1 << 63;
 /// Serial numbers stay below the bit that marks a listener.
 const SERIAL_MASK: u32 = 0x7fff_ffff;
+
+/// A deferred answer: which NOTIFY, its ACK (nothing for one without actions), and how many actions
+/// did not fit.
+pub(super) type Late = (Outstanding, BytesMut, u32);
 
 /// A worker, before and while it runs.
 #[derive(Debug)]
@@ -61,6 +68,8 @@ pub(super) struct Worker<H> {
     pub(super) may_leave: bool,
     /// When a moment was seen to have come that has not been acted on yet.
     pub(super) overdue: Option<Instant>,
+    /// Deferred answers that came together, for one write per connection.
+    pub(super) answers: Vec<Late>,
 }
 
 fn token(place: usize, serial: u32) -> Token {
@@ -72,7 +81,7 @@ fn place_of(token: Token) -> (usize, u32) {
     (place, u32::try_from(token.0 >> 32).unwrap_or(u32::MAX))
 }
 
-impl<H: Handler> Worker<H> {
+impl<H: Handler + WorkerHooks> Worker<H> {
     /// Makes the kernel tell of new connections.
     pub(super) fn register_listeners(&mut self) -> io::Result<()> {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
@@ -165,7 +174,7 @@ impl<H: Handler> Worker<H> {
                     let both = Interest::READABLE | Interest::WRITABLE;
                     let registry = self.poll.registry();
                     if connection.stream.reregister(registry, token, both).is_err() {
-                        self.close(place, Gone::Reset);
+                        self.close(place, Gone::Unregistered);
                     }
                 }
             }
@@ -183,6 +192,7 @@ impl<H: Handler> Worker<H> {
             Gone::Ended => {}
             Gone::Eof => counters.eof += 1,
             Gone::Reset => counters.reset += 1,
+            Gone::Unregistered => counters.register_failed += 1,
         }
         #[cfg(feature = "trace")]
         if let Some(trace) = &self.desk.trace {
@@ -220,8 +230,12 @@ impl<H: Handler> Worker<H> {
     }
 
     fn read_mail(&mut self) {
+        if let Some(own) = self.workers.get(self.number) {
+            own.opened();
+        }
         while let Ok(mail) = self.mail.try_recv() {
             match mail {
+                Mail::Answer(answer) => self.collect(answer),
                 Mail::Adopt(stream) => self.adopt(stream),
                 // Whoever asked may have stopped waiting.
                 Mail::Report(to) => drop(to.send(self.report())),
@@ -237,6 +251,43 @@ impl<H: Handler> Worker<H> {
                 Mail::Renew(renewed) => self.renew(&renewed),
             }
         }
+        self.deliver();
+    }
+
+    /// Keeps a deferred answer for the write that is due when the mailbox is empty.
+    fn collect(&mut self, answer: Answer) {
+        match self.desk.replies.take(answer.ticket) {
+            Some(outstanding) => self
+                .answers
+                .push((outstanding, answer.frame, answer.dropped)),
+            None => self.desk.counters.late += 1,
+        }
+    }
+
+    /// Sends the deferred answers that have been collected, with one write per connection.
+    pub(super) fn deliver(&mut self) {
+        let mut answers = core::mem::take(&mut self.answers);
+        // The order of the ACKs of one connection does not matter.
+        answers.sort_unstable_by_key(|(outstanding, ..)| outstanding.token);
+        for of_one in answers.chunk_by(|(one, ..), (other, ..)| one.token == other.token) {
+            let Some((first, ..)) = of_one.first() else {
+                continue;
+            };
+            let (place, serial) = place_of(first.token);
+            let current = self
+                .connections
+                .get_mut(place)
+                .filter(|connection| connection.serial == serial && connection.takes_answers());
+            match current {
+                Some(connection) => {
+                    let next = connection.answer_later(of_one, &mut self.desk);
+                    self.settle(place, next);
+                }
+                None => self.desk.counters.dropped += of_one.len() as u64,
+            }
+        }
+        answers.clear();
+        self.answers = answers;
     }
 
     /// New connections get these certificates; those that are open keep what they have.
@@ -284,14 +335,14 @@ impl<H: Handler> Worker<H> {
         }
         let entry = self.connections.vacant_entry();
         let (place, token) = (entry.key(), token(entry.key(), self.serial));
-        let connection = entry.insert(Connection::new(stream, self.serial, &mut self.desk));
+        let connection = entry.insert(Connection::new(stream, token, self.serial, &mut self.desk));
         let registry = self.poll.registry();
         if connection
             .stream
             .register(registry, token, Interest::READABLE)
             .is_err()
         {
-            self.close(place, Gone::Reset);
+            self.close(place, Gone::Unregistered);
         }
     }
 

@@ -58,7 +58,7 @@ impl fmt::Display for Scope {
     }
 }
 
-/// An ACK being written. A handler adds actions; the session completes it.
+/// An ACK being written.
 #[derive(Debug)]
 pub struct Ack<'a> {
     frame: FrameWriter<'a>,
@@ -152,10 +152,39 @@ impl<'a> Ack<'a> {
         self.frame.roll_back(self.actions);
     }
 
+    /// Whether it has no action.
+    #[must_use]
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.frame.mark() == self.actions
+    }
+
+    /// Continues an ACK that was finished before and that is all of `out`, for a program that
+    /// collects actions over time. As before, it must be finished: dropped, it is removed.
+    pub fn reopen(out: &'a mut BytesMut, max: u32) -> Self {
+        // What was there may stay: `clear` takes back only what is added now.
+        let actions = out.len();
+        let frame = FrameWriter::reopen(out, max);
+        Self { frame, actions }
+    }
+
     /// Completes the frame.
     #[inline]
     pub fn finish(self) {
         self.frame.finish();
+    }
+
+    /// Completes the frame in place, for an owner that cannot give the ACK away (one with a `Drop`).
+    /// No action may be added after it.
+    #[inline]
+    pub fn complete(&mut self) {
+        self.frame.complete();
+    }
+
+    /// The frame as far as it is written. Its length prefix is not valid before it is complete.
+    #[must_use]
+    pub fn written(&self) -> &[u8] {
+        self.frame.written()
     }
 }
 

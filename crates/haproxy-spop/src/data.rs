@@ -66,8 +66,8 @@ impl<'a> TypedData<'a> {
             IPV6 => Self::Ipv6(Ipv6Addr::from(*reader.array(field)?)),
             NULL => Self::Null,
             BOOL => Self::Bool(head & TRUE != 0),
-            INT32 => Self::Int32(int32(reader.varint(field)?, field)?),
-            UINT32 => Self::Uint32(uint32(reader.varint(field)?, field)?),
+            INT32 => Self::Int32(low_half(reader.varint(field)?).cast_signed()),
+            UINT32 => Self::Uint32(low_half(reader.varint(field)?)),
             INT64 => Self::Int64(reader.varint(field)?.cast_signed()),
             UINT64 => Self::Uint64(reader.varint(field)?),
             STRING => Self::String(reader.string(field)?),
@@ -177,7 +177,7 @@ pub(super) fn skip(bytes: &mut Bytes<'_>) -> Option<()> {
         IPV4 => bytes.array::<4>().map(drop),
         IPV6 => bytes.array::<16>().map(drop),
         NULL | BOOL => Some(()),
-        INT64 | UINT64 => bytes.varint().map(drop),
+        INT32 | UINT32 | INT64 | UINT64 => bytes.varint().map(drop),
         STRING | BINARY => bytes.string().map(drop),
         _ => None,
     }
@@ -190,16 +190,13 @@ pub(super) fn write_string(bytes: &[u8], out: &mut BytesMut) {
     out.extend_from_slice(bytes);
 }
 
-/// A negative INT32 arrives extended to 64 bits (`HAProxy`) or as its 32-bit pattern; both are one
-/// number.
-fn int32(value: u64, field: &'static str) -> Result<i32, Malformed> {
-    i32::try_from(value.cast_signed())
-        .or_else(|_| u32::try_from(value).map(u32::cast_signed))
-        .map_err(|_| Malformed::field(field, Fault::OutOfRange))
-}
-
-fn uint32(value: u64, field: &'static str) -> Result<u32, Malformed> {
-    u32::try_from(value).map_err(|_| Malformed::field(field, Fault::OutOfRange))
+/// Returns the low 32 bits of a varint.
+///
+/// `HAProxy` reads a 64-bit varint whatever the integer type is, and truncates it. A negative INT32
+/// arrives extended to 64 bits or as its 32-bit pattern; both have the same low half.
+#[expect(clippy::cast_possible_truncation, reason = "truncates as HAProxy does")]
+const fn low_half(value: u64) -> u32 {
+    value as u32
 }
 
 impl From<u32> for TypedData<'_> {
@@ -317,21 +314,28 @@ mod tests {
     }
 
     #[test]
-    fn undefined_types_and_numbers_out_of_range_are_refused() {
+    fn undefined_types_are_refused() {
         for kind in 10..16 {
             assert_eq!(
                 read(&[kind, 0]),
                 Err(Malformed::field("value", Fault::UnknownType(kind)))
             );
         }
-        let mut out = BytesMut::new();
-        TypedData::Uint64(u64::from(u32::MAX) + 1).write(&mut out);
-        for kind in [INT32, UINT32] {
-            out[0] = kind;
-            assert_eq!(
-                read(&out),
-                Err(Malformed::field("value", Fault::OutOfRange))
-            );
+    }
+
+    #[test]
+    fn a_32_bit_number_is_the_low_half_of_its_varint() {
+        for (wide, low) in [
+            (u64::from(u32::MAX) + 1, 0),
+            (u64::from(u32::MAX) + 8, 7),
+            (u64::MAX, u32::MAX),
+        ] {
+            let mut out = BytesMut::new();
+            TypedData::Uint64(wide).write(&mut out);
+            out[0] = UINT32;
+            assert_eq!(read(&out), Ok(TypedData::Uint32(low)));
+            out[0] = INT32;
+            assert_eq!(read(&out), Ok(TypedData::Int32(low.cast_signed())));
         }
     }
 

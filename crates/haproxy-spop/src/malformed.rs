@@ -28,8 +28,6 @@ pub enum Fault {
     Truncated,
     /// A varint that does not fit 64 bits.
     Overflow,
-    /// A number that the field's type cannot hold.
-    OutOfRange,
     /// Typed data of a type that SPOE.txt does not define.
     UnknownType(u8),
     /// Typed data of a type that the field does not take.
@@ -64,7 +62,6 @@ impl fmt::Display for Fault {
         match self {
             Self::Truncated => f.write_str("is cut off by the end of the frame"),
             Self::Overflow => f.write_str("is a varint of more than 64 bits"),
-            Self::OutOfRange => f.write_str("is out of range"),
             Self::UnknownType(kind) => write!(f, "has the undefined data type {kind}"),
             Self::WrongType => f.write_str("has the wrong data type"),
             Self::Unknown(value) => write!(f, "has the undefined value {value}"),

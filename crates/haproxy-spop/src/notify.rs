@@ -6,6 +6,10 @@
 //!  argument  name: string (may be empty) | value: typed data
 //! ```
 
+mod fast;
+
+use core::net::IpAddr;
+
 use bytes::{BufMut as _, BytesMut};
 
 use super::{Flags, Frame, FrameFull, FrameType, FrameWriter, Malformed, Reader, TypedData};
@@ -42,6 +46,32 @@ impl<'a> Notify<'a> {
             payload,
             messages,
         })
+    }
+
+    /// Takes a whole and valid NOTIFY off the head of `input`. `None` says nothing about the input:
+    /// [`Frame::split_first`] and [`parse`](Self::parse) tell what else it is.
+    #[inline]
+    pub(crate) fn split_first(input: &'a [u8], max: u32) -> Option<(Self, &'a [u8])> {
+        fast::notify(input, max)
+    }
+
+    /// The view of a payload that [`parse`](Self::parse) has found to hold so many messages.
+    pub(crate) const fn checked(
+        (stream_id, frame_id): (u64, u64),
+        payload: &'a [u8],
+        messages: usize,
+    ) -> Self {
+        Self {
+            stream_id,
+            frame_id,
+            payload,
+            messages,
+        }
+    }
+
+    /// The number of messages.
+    pub(crate) const fn len(&self) -> usize {
+        self.messages
     }
 
     /// The messages, in the order in which `HAProxy` sent them.
@@ -131,6 +161,42 @@ impl<'a> Message<'a> {
         arguments
             .find(|argument| argument.name == name.as_bytes())
             .map(|argument| argument.value)
+    }
+
+    /// The first argument with this name, if it is an IPv4 or IPv6 address.
+    #[must_use]
+    pub fn ip(&self, name: &str) -> Option<IpAddr> {
+        self.argument(name)?.address()
+    }
+
+    /// The first argument with this name, if it is a STRING in UTF-8.
+    #[must_use]
+    pub fn str(&self, name: &str) -> Option<&'a str> {
+        match self.argument(name)? {
+            TypedData::String(bytes) => core::str::from_utf8(bytes).ok(),
+            _ => None,
+        }
+    }
+
+    /// The first argument with this name, if it is an integer of any width that an `i64` holds.
+    #[must_use]
+    pub fn int(&self, name: &str) -> Option<i64> {
+        match self.argument(name)? {
+            TypedData::Int32(value) => Some(value.into()),
+            TypedData::Uint32(value) => Some(value.into()),
+            TypedData::Int64(value) => Some(value),
+            TypedData::Uint64(value) => value.try_into().ok(),
+            _ => None,
+        }
+    }
+
+    /// The first argument with this name, if it is a BINARY or a STRING.
+    #[must_use]
+    pub fn bytes(&self, name: &str) -> Option<&'a [u8]> {
+        match self.argument(name)? {
+            TypedData::Binary(bytes) | TypedData::String(bytes) => Some(bytes),
+            _ => None,
+        }
     }
 }
 
@@ -286,6 +352,34 @@ mod tests {
         assert_eq!(messages[2].arguments().count(), 2);
         assert_eq!(messages[2].argument("x"), Some(TypedData::Null));
         assert_eq!(messages[2].argument("y"), None);
+    }
+
+    #[test]
+    fn typed_accessors_return_their_type_only() {
+        let mut out = BytesMut::new();
+        let mut notify = NotifyWriter::begin(&mut out, 1, 1, 16380);
+        let arguments: [(&[u8], TypedData<'_>); 6] = [
+            (b"ip", TypedData::Ipv6([0; 16].into())),
+            (b"host", TypedData::String(b"example")),
+            (b"broken", TypedData::String(&[0xff])),
+            (b"port", TypedData::Int32(-1)),
+            (b"huge", TypedData::Uint64(u64::MAX)),
+            (b"body", TypedData::Binary(b"x")),
+        ];
+        let arguments = arguments.map(|(name, value)| Argument { name, value });
+        notify.message("m", &arguments).unwrap();
+        notify.finish();
+        let (frame, _) = Frame::split_first(&out, 16380).unwrap().unwrap();
+        let notify = Notify::try_from(frame).unwrap();
+        let message = notify.messages().next().unwrap();
+        assert_eq!(message.ip("ip"), Some([0_u16; 8].into()));
+        assert_eq!(message.str("host"), Some("example"));
+        assert_eq!(message.bytes("host"), Some(&b"example"[..]));
+        assert_eq!(message.int("port"), Some(-1));
+        assert_eq!(message.bytes("body"), Some(&b"x"[..]));
+        assert_eq!((message.str("broken"), message.str("body")), (None, None));
+        assert_eq!((message.int("huge"), message.ip("port")), (None, None));
+        assert_eq!(message.bytes("absent"), None);
     }
 
     #[test]

@@ -97,9 +97,30 @@ impl<'a> FrameWriter<'a> {
         self.out.truncate(mark);
     }
 
+    /// Continues a frame that was completed and that is all of `out`.
+    pub(super) fn reopen(out: &'a mut BytesMut, max: u32) -> Self {
+        let limit = LENGTH_PREFIX.saturating_add(max as usize);
+        Self {
+            out,
+            start: 0,
+            limit,
+        }
+    }
+
+    /// What is written of this frame.
+    pub(super) fn written(&self) -> &[u8] {
+        self.out.get(self.start..).unwrap_or_default()
+    }
+
     /// Completes the frame.
     #[inline]
     pub fn finish(mut self) {
+        self.complete();
+    }
+
+    /// Completes the frame, so that dropping it keeps it.
+    #[inline]
+    pub(super) fn complete(&mut self) {
         let body = self.out.len().saturating_sub(self.start + LENGTH_PREFIX);
         // At most `max`, which is 32 bits wide.
         #[expect(clippy::cast_possible_truncation, reason = "see above")]

@@ -25,8 +25,8 @@ pub(super) fn feeds(text: &mut Exposition, figures: &Figures) {
     gauge(
         text,
         &feeds,
-        "spoa_feed_good",
-        "Whether the latest look at a list found it good.",
+        "spoa_feed_last_load_successful",
+        "Whether the latest attempt to load a list succeeded.",
         |feed| flag(feed.error.is_none() && feed.last_success.is_some()),
     );
     gauge(
@@ -46,10 +46,11 @@ pub(super) fn feeds(text: &mut Exposition, figures: &Figures) {
     gauge(
         text,
         &feeds,
-        "spoa_feed_failures",
-        "Looks in a row that found a list not good.",
+        "spoa_feed_consecutive_failures",
+        "Failed attempts to load a list since the last successful one.",
         |feed| Some(feed.failures),
     );
+    failures(text, &feeds);
     gauge(
         text,
         &feeds,
@@ -67,20 +68,22 @@ pub(super) fn feeds(text: &mut Exposition, figures: &Figures) {
     gauge(
         text,
         &feeds,
-        "spoa_feed_age_seconds",
-        "How old the data of a list is.",
-        |feed| {
-            feed.as_of
-                .map(|as_of| figures.now.saturating_sub(as_of).into())
-        },
-    );
-    gauge(
-        text,
-        &feeds,
         "spoa_feed_last_success_timestamp_seconds",
         "When a list was last read or confirmed, in seconds since 1970.",
         |feed| feed.last_success.map(u64::from),
     );
+}
+
+/// How often each list could not be loaded, since the start.
+fn failures(text: &mut Exposition, feeds: &[(String, &FeedStatus)]) {
+    let mut family = text.family(
+        "spoa_feed_load_failures_total",
+        Kind::Counter,
+        "Failed attempts to load a list.",
+    );
+    for (feed, status) in feeds {
+        family.sample(&[("feed", feed)], status.failures_total);
+    }
 }
 
 fn gauge(
@@ -101,18 +104,13 @@ fn gauge(
 fn reloads(text: &mut Exposition, status: &Status) {
     let counters = [
         (
-            "spoa_reloads_total",
+            "spoa_table_updates_total",
             "Tables published after the first.",
             status.reloads,
         ),
         (
-            "spoa_feed_refusals_total",
-            "Lists that were not used, each time that they were not.",
-            status.refusals,
-        ),
-        (
-            "spoa_config_refusals_total",
-            "Configurations that were not used.",
+            "spoa_config_reload_failures_total",
+            "Reloads whose configuration was invalid.",
             status.bad_configurations,
         ),
     ];
@@ -120,6 +118,11 @@ fn reloads(text: &mut Exposition, status: &Status) {
         text.one(name, Kind::Counter, help, value);
     }
     let gauges = [
+        (
+            "spoa_config_last_reload_successful",
+            "Whether the configuration of the latest reload was valid.",
+            u64::from(!status.bad_configuration),
+        ),
         (
             "spoa_table_entries",
             "Entries in the table.",

@@ -10,8 +10,8 @@ impl Args {
     /// Takes from a configuration file what was not given on the command line.
     pub(in crate::cli) fn complete(&mut self, given: &ArgMatches, file: AgentOptions) {
         let take = |name: &str| given.value_source(name) != Some(ValueSource::CommandLine);
-        self.is_bound = file.listen.is_some() || !take("bind");
-        set(&mut self.bind, file.listen, take("bind"));
+        self.is_bound = file.bind.is_some() || !take("bind");
+        set(&mut self.bind, file.bind, take("bind"));
         set(&mut self.workers, file.workers, take("workers"));
         set(&mut self.unix_mode, file.unix_mode, take("unix_mode"));
         set(
@@ -36,9 +36,9 @@ impl Args {
         );
         set(&mut self.busy_poll, file.busy_poll, take("busy_poll"));
         set(
-            &mut self.processing_budget,
-            file.processing_budget,
-            take("processing_budget"),
+            &mut self.slow_threshold,
+            file.slow_threshold,
+            take("slow_threshold"),
         );
         set(
             &mut self.drain_timeout,
@@ -56,7 +56,7 @@ impl Args {
 
     /// Takes what the file says about the admin endpoint and no flag does.
     pub(in crate::cli) fn complete_admin(&mut self, file: AdminKeys) {
-        self.admin = self.admin.take().or(file.listen);
+        self.admin = self.admin.take().or(file.bind);
         self.admin_token = self.admin_token.take().or(file.token_file);
         self.admin_mode = file.unix_mode;
     }

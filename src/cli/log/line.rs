@@ -3,18 +3,17 @@
 //! ```text
 //!  plain      2026-11-21T13:27:24.123Z spoa: WARNING: feed "web": not used: …
 //!  journal    <4>WARNING: feed "web": not used: …
-//!  JSON       {"timestamp":"2026-11-21T13:27:24.123Z","level":"WARN","target":"iprep_spoa::feeds::note",
+//!  JSON       {"timestamp":"2026-11-21T13:27:24.123Z","level":"WARN",
 //!              "message":"feed \"web\": not used: …","feed":"web"}
 //! ```
 
-use core::fmt::Write as _;
 use std::env;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 
-use iprep_spoa::host::log::LogFormat;
+use iprep_spoa::host::log::{LogFormat, Printable};
 use jiff::Timestamp;
 use tracing::Level;
 
@@ -39,7 +38,7 @@ impl Style {
     }
 
     /// A line, with its end. `fields` are members of a JSON object, each with a comma before it.
-    pub(super) fn line(self, level: Level, target: &str, message: &str, fields: &str) -> String {
+    pub(super) fn line(self, level: Level, message: &str, fields: &str) -> String {
         match self {
             Self::Stamped => {
                 let (time, word) = (now(), word(level));
@@ -51,9 +50,8 @@ impl Style {
             }
             Self::Json => {
                 let (time, message) = (now(), quoted(message));
-                let target = quoted(target);
                 format!(
-                    "{{\"timestamp\":\"{time}\",\"level\":\"{level}\",\"target\":{target},\
+                    "{{\"timestamp\":\"{time}\",\"level\":\"{level}\",\
                      \"message\":{message}{fields}}}\n"
                 )
             }
@@ -91,23 +89,6 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// A text that stays in its line and does nothing to a terminal: parts of it come from other people's
-/// lists.
-struct Printable<'a>(&'a str);
-
-impl core::fmt::Display for Printable<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        for c in self.0.chars() {
-            if c.is_control() {
-                write!(f, "{}", c.escape_default())?;
-            } else {
-                f.write_char(c)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Whether the journal reads our stderr: systemd says which file it is (`JOURNAL_STREAM=DEVICE:INODE`).
 fn stderr_is_the_journal() -> bool {
     let Ok(said) = env::var("JOURNAL_STREAM") else {
@@ -130,11 +111,11 @@ mod tests {
             (Level::INFO, "", 6),
             (Level::DEBUG, "debug: ", 7),
         ] {
-            let line = Style::Stamped.line(level, "t", "text", "");
+            let line = Style::Stamped.line(level, "text", "");
             let (time, rest) = line.split_once(' ').unwrap();
             assert!(time.parse::<Timestamp>().is_ok(), "{time}");
             assert_eq!((time.len(), rest), (24, &*format!("spoa: {word}text\n")));
-            let line = Style::Journal.line(level, "t", "text", "");
+            let line = Style::Journal.line(level, "text", "");
             assert_eq!(line, format!("<{priority}>{word}text\n"));
         }
     }
@@ -142,9 +123,9 @@ mod tests {
     #[test]
     fn no_text_is_more_than_a_line() {
         let text = "a\n<0>b\u{1b}[2J\u{85}\"ü\t";
-        let line = Style::Journal.line(Level::INFO, "t", text, "");
+        let line = Style::Journal.line(Level::INFO, text, "");
         assert_eq!(line, "<6>a\\n<0>b\\u{1b}[2J\\u{85}\"ü\\t\n");
-        let line = Style::Json.line(Level::INFO, "t", text, ",\"worker\":3");
+        let line = Style::Json.line(Level::INFO, text, ",\"worker\":3");
         assert_eq!(line.matches('\n').count(), 1);
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(

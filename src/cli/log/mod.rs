@@ -61,7 +61,7 @@ pub(super) fn print_on_a_thread() -> io::Result<()> {
     }
     let left_out = |count: u64| {
         let text = format!("{count} lines left out: nobody read stderr, or not fast enough");
-        style.line(Level::WARN, module_path!(), &text, "")
+        style.line(Level::WARN, &text, "")
     };
     let print = move || queue.print(left_out);
     let started = thread::Builder::new().name("log".into()).spawn(print);
@@ -74,14 +74,14 @@ pub(super) fn is_started() -> bool {
 }
 
 /// Text that was asked for and is printed as it is, whatever the level.
-pub(super) fn print(level: Level, target: &str, text: &str) {
+pub(super) fn print(level: Level, text: &str) {
     let Some(Log { style, queue }) = LOG.get() else {
         return;
     };
     match style {
         Style::Json => text
             .lines()
-            .for_each(|line| queue.push(&style.line(level, target, line, ""))),
+            .for_each(|line| queue.push(&style.line(level, line, ""))),
         Style::Stamped | Style::Journal => queue.push(text),
     }
 }

@@ -1,8 +1,12 @@
 //! Lines that wait for a thread to print them. Whoever adds one never waits.
 
 use core::time::Duration;
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// What may wait, in bytes. A report on SIGUSR1 of 1,024 workers has half of that.
 const WAITING_MAX: usize = 1 << 20;
@@ -34,7 +38,7 @@ impl Queue {
         loop {
             let text = self.next(&left_out);
             // A stderr that is gone is no reason to end.
-            let _ = io::stderr().lock().write_all(text.as_bytes());
+            let _ = write_all(&mut io::stderr().lock(), text.as_bytes());
         }
     }
 
@@ -87,9 +91,47 @@ impl Queue {
     }
 }
 
+/// Writes all bytes. Waits for a descriptor that is non-blocking, as writing to another would: its flag
+/// may belong to another process that shares it.
+fn write_all(to: &mut (impl Write + AsFd), mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match to.write(bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let mut ready = [PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
+                match poll(&mut ready, PollTimeout::NONE) {
+                    Ok(_) | Err(Errno::EINTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
     use super::*;
+
+    #[test]
+    fn a_descriptor_that_does_not_block_loses_no_line() {
+        let (mut to, mut from) = UnixStream::pair().unwrap();
+        to.set_nonblocking(true).unwrap();
+        let lines = "0123456789\n".repeat(200_000);
+        let sent = lines.clone();
+        let writer = thread::spawn(move || write_all(&mut to, sent.as_bytes()));
+        let mut received = String::new();
+        from.read_to_string(&mut received).unwrap();
+        writer.join().unwrap().unwrap();
+        assert_eq!(received.len(), lines.len());
+    }
 
     #[test]
     fn what_finds_no_room_is_counted_and_said_once() {

@@ -38,8 +38,8 @@ impl Subscriber for Lines {
     fn event(&self, event: &Event<'_>) {
         let mut text = Text::default();
         event.record(&mut text);
-        let (level, target) = (*event.metadata().level(), event.metadata().target());
-        let line = self.style.line(level, target, &text.message, &text.fields);
+        let level = *event.metadata().level();
+        let line = self.style.line(level, &text.message, &text.fields);
         self.queue.push(&line);
     }
 

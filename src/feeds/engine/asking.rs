@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::super::aside::Aside;
 use super::super::fetch::{self, Fetch};
-use super::super::lists::List;
+use super::super::lists::{List, Selection};
 use super::super::load::{LoadError, contained};
 use super::super::once::{Answered, ask_missing};
 use super::super::schedule::Due;
@@ -65,12 +65,13 @@ impl Engine {
                 let _ = sender.send(Event::Fetched(Box::new((list, result))));
             };
             let spawned = thread::Builder::new().name("fetch".into()).spawn(ask);
-            due.is_asked = spawned.is_ok();
-            if spawned.is_err() {
+            if spawned.is_ok() {
+                due.started(at);
+            } else {
                 due.failed(IDLE, None, at);
             }
         }
-        if files_due && self.read_files(false) {
+        if files_due && self.read_files(Selection::Changed) {
             self.publish_or_say();
         }
     }

@@ -129,11 +129,15 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // A process of the same number may have left one. A link that somebody else made is not followed.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = fs::OpenOptions::new();
     let mut file = options
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(path)?;
     file.write_all(bytes)?;
@@ -150,6 +154,24 @@ fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_at_the_temporary_name_is_not_followed() {
+        let folder = std::env::temp_dir().join(format!("spoa-cache-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let outside = folder.join("outside");
+        fs::write(&outside, "kept").unwrap();
+        let copy = Copy::new(&folder, "a", "http://192.0.2.1/");
+        let beside = copy
+            .data
+            .with_extension(format!("tmp{}", std::process::id()));
+        std::os::unix::fs::symlink(&outside, beside).unwrap();
+        copy.store(b"new", &Meta::default()).unwrap();
+        assert_eq!(fs::read(&outside).unwrap(), b"kept");
+        assert_eq!(fs::read(copy.data()).unwrap(), b"new");
+        assert!(fs::symlink_metadata(copy.data()).unwrap().is_file());
+        fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn a_copy_belongs_to_a_name_and_a_url() {

@@ -22,7 +22,7 @@ pub enum SourceError {
         /// What it is.
         what: &'static str,
     },
-    /// More bytes than `size-max`.
+    /// More bytes than `max-size`.
     TooBig {
         /// The limit.
         max: u64,
@@ -61,7 +61,7 @@ impl fmt::Display for SourceError {
             Self::NotAFile { path, what } => {
                 write!(f, "{} is {what}; expected a regular file", path.display())
             }
-            Self::TooBig { max } => write!(f, "more than {max} bytes; raise size-max if it is so"),
+            Self::TooBig { max } => write!(f, "more than {max} bytes; raise max-size if it is so"),
             Self::Changing { path } => write!(
                 f,
                 "{} was written to while it was read; write a new file and rename it into place",

@@ -47,12 +47,12 @@ impl Stamp {
 }
 
 impl File {
-    /// Opens a regular file of at most `size_max` bytes. A FIFO, a device or a folder is refused
+    /// Opens a regular file of at most `max_size` bytes. A FIFO, a device or a folder is refused
     /// without waiting for it.
     ///
     /// # Errors
     /// If it cannot be opened, is no regular file, or is too big.
-    pub fn open(path: &Path, size_max: u64) -> Result<Self, SourceError> {
+    pub fn open(path: &Path, max_size: u64) -> Result<Self, SourceError> {
         let failed = |error| SourceError::Io {
             path: path.to_owned(),
             error,
@@ -74,8 +74,8 @@ impl File {
                 what,
             });
         }
-        if about.len() > size_max {
-            return Err(SourceError::TooBig { max: size_max });
+        if about.len() > max_size {
+            return Err(SourceError::TooBig { max: max_size });
         }
         Ok(Self {
             path: path.to_owned(),
@@ -88,8 +88,8 @@ impl File {
     ///
     /// # Errors
     /// If the first of them cannot be read.
-    pub fn input(&self, size_max: u64) -> Result<Input<'_>, SourceError> {
-        Input::new(&self.handle, size_max).map_err(|error| SourceError::Io {
+    pub fn input(&self, max_size: u64) -> Result<Input<'_>, SourceError> {
+        Input::new(&self.handle, max_size).map_err(|error| SourceError::Io {
             path: self.path.clone(),
             error,
         })

@@ -4,16 +4,17 @@
 //! but the host that the configuration names.
 
 use core::time::Duration;
-use std::fs;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
+use std::time::Instant;
 
-use ureq::http::{HeaderMap, HeaderValue, Uri, header};
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use ureq::{Agent, Body};
 
 use super::cache::Meta;
 use super::{SourceError, tls};
 use crate::config::{Feed, Secret};
+use crate::host::file::read_small_text;
 
 /// The most redirects that are followed.
 const REDIRECTS_MAX: usize = 5;
@@ -41,6 +42,7 @@ pub enum Answer {
     },
 }
 
+const TIMED_OUT: &str = "no whole answer within the timeout";
 /// The client takes any end of a connection for the end of such an answer, one that TLS does not
 /// vouch for as well: half a list would be a whole one.
 const WITHOUT_END: &str = "the answer says neither its length nor where it ends, so that nobody could \
@@ -73,8 +75,8 @@ pub fn fetch(
     known: Option<&Meta>,
     now: u32,
 ) -> Result<Answer, SourceError> {
+    let deadline = Instant::now().checked_add(feed.timeout);
     let config = Agent::config_builder()
-        .timeout_global(Some(feed.timeout))
         .max_redirects(0)
         .max_redirects_will_error(false)
         .http_status_as_error(false)
@@ -85,33 +87,29 @@ pub fn fetch(
         .build();
     let agent = Agent::new_with_config(config);
     let secrets = secrets(feed)?;
-    let is_conditional =
-        known.is_some_and(|meta| meta.etag.is_some() || meta.last_modified.is_some());
+    let validators = validators(known);
+    let is_conditional = !validators.is_empty();
     let mut target = Target {
         url: url.to_owned(),
         is_trusted: true,
     };
     for _ in 0..=REDIRECTS_MAX {
         let mut request = agent.get(&target.url);
-        let validators = [
-            (
-                header::IF_NONE_MATCH,
-                known.and_then(|meta| meta.etag.as_ref()),
-            ),
-            (
-                header::IF_MODIFIED_SINCE,
-                known.and_then(|meta| meta.last_modified.as_ref()),
-            ),
-        ];
-        for (name, value) in validators {
-            if let Some(value) = value {
-                request = request.header(name, value);
-            }
+        for (name, value) in &validators {
+            request = request.header(name, value.clone());
         }
         for (name, value) in secrets.iter().filter(|_| target.is_trusted) {
             request = request.header(*name, value.clone());
         }
+        // The redirects of one fetch share its time.
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(SourceError::Http(TIMED_OUT.into()));
+        }
         let answer = request
+            .config()
+            .timeout_global(left)
+            .build()
             .call()
             .map_err(|error| failed(&error, feed.ca_file.as_deref()))?;
         let (parts, body) = answer.into_parts();
@@ -119,7 +117,7 @@ pub fn fetch(
             200 if target.is_tls() && !says_its_end(&body, &parts.headers) => {
                 return Err(SourceError::Http(WITHOUT_END.into()));
             }
-            200 => return receive(body, &parts.headers, feed.size_max, now),
+            200 => return receive(body, &parts.headers, feed.max_size, now),
             304 if is_conditional => return Ok(Answer::NotModified),
             301 | 302 | 303 | 307 | 308 => target = target.redirected(&parts.headers)?,
             status => {
@@ -134,31 +132,46 @@ pub fn fetch(
     Err(SourceError::Http(what))
 }
 
+/// Returns the headers that make a request conditional. A stored value that is no valid header value
+/// is left out, so that the feed is fetched whole instead of never.
+fn validators(known: Option<&Meta>) -> Vec<(HeaderName, HeaderValue)> {
+    let Some(meta) = known else {
+        return Vec::new();
+    };
+    let stored = [
+        (header::IF_NONE_MATCH, &meta.etag),
+        (header::IF_MODIFIED_SINCE, &meta.last_modified),
+    ];
+    let valid = stored.into_iter().filter_map(|(name, value)| {
+        let value = HeaderValue::from_str(value.as_ref()?).ok()?;
+        Some((name, value))
+    });
+    valid.collect()
+}
+
 /// Reads an answer to its end.
 fn receive(
     body: Body,
     headers: &HeaderMap,
-    size_max: u64,
+    max_size: u64,
     now: u32,
 ) -> Result<Answer, SourceError> {
     let declared = body.content_length();
-    if declared.is_some_and(|len| len > size_max) {
-        return Err(SourceError::TooBig { max: size_max });
+    if declared.is_some_and(|len| len > max_size) {
+        return Err(SourceError::TooBig { max: max_size });
     }
     let room = declared.unwrap_or(0).min(FIRST_ROOM);
     let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
-    let mut reader = body.into_reader().take(size_max.saturating_add(1));
+    let mut reader = body.into_reader().take(max_size.saturating_add(1));
     reader
         .read_to_end(&mut bytes)
         .map_err(|error| match error.kind() {
-            _ if is_timeout(&error) => {
-                SourceError::Http("no whole answer within the timeout".into())
-            }
+            _ if is_timeout(&error) => SourceError::Http(TIMED_OUT.into()),
             _ => SourceError::Http(format!("the answer broke off: {error}")),
         })?;
     let len = bytes.len() as u64;
-    if len > size_max {
-        return Err(SourceError::TooBig { max: size_max });
+    if len > max_size {
+        return Err(SourceError::TooBig { max: max_size });
     }
     if let Some(declared) = declared.filter(|declared| *declared != len) {
         let what = format!("the answer broke off after {len} of {declared} bytes");
@@ -231,11 +244,7 @@ fn secrets(feed: &Feed) -> Result<Vec<(&str, HeaderValue)>, SourceError> {
                 .map_err(|_| failed(format!("the environment has no {variable}")))?,
             Secret::File(path) => {
                 let about = |error| failed(format!("{}: {error}", path.display()));
-                let found = fs::metadata(path).map_err(about)?;
-                if !found.is_file() || found.len() > SECRET_MAX {
-                    return Err(failed(format!("{} is no short file", path.display())));
-                }
-                fs::read_to_string(path).map_err(about)?
+                read_small_text(path, SECRET_MAX).map_err(about)?
             }
         };
         let first = text.lines().next().unwrap_or_default().trim();
@@ -263,7 +272,7 @@ fn failed(error: &ureq::Error, ca_file: Option<&Path>) -> SourceError {
             tls::explained(error, ca_file)
         }
         ureq::Error::Rustls(error) => tls::explained(error, ca_file),
-        ureq::Error::Timeout(_) => "no whole answer within the timeout".to_owned(),
+        ureq::Error::Timeout(_) => TIMED_OUT.to_owned(),
         ureq::Error::HostNotFound => "the name of the host is not known".to_owned(),
         ureq::Error::Io(error) => format!("the server cannot be reached: {error}"),
         ureq::Error::BadUri(_) => "this is no URL that can be asked".to_owned(),
@@ -295,7 +304,7 @@ fn seconds_until(date: &str, now: u32) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
+    fn headers(name: HeaderName, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
     }
 
@@ -308,6 +317,20 @@ mod tests {
         let date = "Sun, 06 Nov 1994 08:49:37 GMT";
         assert_eq!(after(date), Some(Duration::from_secs(777)));
         assert_eq!(after("soon"), None);
+    }
+
+    #[test]
+    fn a_stored_validator_that_is_no_header_value_is_left_out() {
+        let meta = |etag: &str| Meta {
+            etag: Some(etag.to_owned()),
+            ..Meta::default()
+        };
+        assert_eq!(validators(Some(&meta("\u{1}"))), []);
+        let good = HeaderValue::from_static("\"a\"");
+        assert_eq!(
+            validators(Some(&meta("\"a\""))),
+            [(header::IF_NONE_MATCH, good)]
+        );
     }
 
     #[test]

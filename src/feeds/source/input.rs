@@ -25,12 +25,12 @@ impl<'a> Input<'a> {
     ///
     /// # Errors
     /// If the first bytes cannot be read.
-    pub fn new(reader: impl Read + 'a, size_max: u64) -> io::Result<Self> {
-        let mut packed = BufReader::with_capacity(BUFFER, Bounded::new(reader, size_max));
+    pub fn new(reader: impl Read + 'a, max_size: u64) -> io::Result<Self> {
+        let mut packed = BufReader::with_capacity(BUFFER, Bounded::new(reader, max_size));
         // A file of one byte is no gzip; a short read of two bytes does not happen to files.
         let is_gzip = packed.fill_buf()?.starts_with(&GZIP_MAGIC);
         let reader: Box<dyn BufRead + 'a> = if is_gzip {
-            let unpacked = Bounded::new(MultiGzDecoder::new(packed), size_max);
+            let unpacked = Bounded::new(MultiGzDecoder::new(packed), max_size);
             Box::new(BufReader::with_capacity(BUFFER, unpacked))
         } else {
             Box::new(packed)
@@ -82,7 +82,7 @@ impl<R: Read> Read for Bounded<R> {
 }
 
 fn too_big(max: u64) -> io::Error {
-    let what = format!("more than {max} bytes; raise size-max if it is so");
+    let what = format!("more than {max} bytes; raise max-size if it is so");
     io::Error::new(io::ErrorKind::FileTooLarge, what)
 }
 
@@ -124,7 +124,7 @@ mod tests {
     fn there_is_a_limit_before_and_after() {
         assert_eq!(read(b"1234", 4).unwrap(), b"1234");
         let error = read(b"12345", 4).unwrap_err();
-        assert!(error.to_string().contains("size-max"), "{error}");
+        assert!(error.to_string().contains("max-size"), "{error}");
         let bomb = gzip(&vec![0; 10_000_000]);
         assert!(bomb.len() < 20_000);
         assert!(read(&bomb, 20_000).is_err());

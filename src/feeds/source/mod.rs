@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  file ──────────────┐
-//!  URL ──▶ in memory ─┼──▶ at most size-max bytes ──▶ gunzip, if it is gzip ──▶ at most size-max
+//!  URL ──▶ in memory ─┼──▶ at most max-size bytes ──▶ gunzip, if it is gzip ──▶ at most max-size
 //!  copy on disk ──────┘
 //! ```
 //!

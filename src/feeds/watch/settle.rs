@@ -1,60 +1,92 @@
-//! When is it quiet? A file that is being written to is not worth reading.
+//! Decides when a file is worth reading: each file settles by itself, so that one that is written to
+//! again and again does not delay the others.
 
 use core::hash::Hash;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// How long nothing may have happened.
+/// How long a file without a writer must be quiet.
 const QUIET: Duration = Duration::from_millis(100);
-/// How long a writer that has not closed its file may pause.
-const WRITER: Duration = Duration::from_secs(10);
+/// The longest time from the first event of a file until it is read, settled or not.
+const MAX_DELAY: Duration = Duration::from_secs(2);
 
 /// What was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Somebody writes, and has the file open.
+    /// A writer has the file open.
     Writing,
     /// Something came to its end: a file was closed, renamed, removed.
     Done,
 }
 
-/// What has happened since it was last quiet.
+/// A file that has changed and was not reported yet.
+#[derive(Debug, Clone, Copy)]
+struct Unsettled {
+    first: Instant,
+    last: Instant,
+    is_written: bool,
+}
+
+impl Unsettled {
+    fn due(&self) -> Instant {
+        let latest = self.first + MAX_DELAY;
+        if self.is_written {
+            latest
+        } else {
+            latest.min(self.last + QUIET)
+        }
+    }
+}
+
+/// The files that have changed and were not reported yet.
 #[derive(Debug)]
-pub(super) struct Settle<N> {
-    last: Option<Instant>,
-    /// Files that are being written to.
-    open: HashMap<N, Instant>,
+pub(super) struct Settle<N>(HashMap<N, Unsettled>);
+
+/// A file that is to be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Settled<N> {
+    pub(super) file: N,
+    /// Whether a writer still has it open, as far as is known.
+    pub(super) is_written: bool,
 }
 
 impl<N> Default for Settle<N> {
     fn default() -> Self {
-        Self {
-            last: None,
-            open: HashMap::new(),
-        }
+        Self(HashMap::new())
     }
 }
 
-impl<N: Eq + Hash> Settle<N> {
-    /// Takes note of an event about a file.
-    pub(super) fn note(&mut self, name: N, kind: Kind, now: Instant) {
-        self.last = Some(now);
-        match kind {
-            Kind::Writing => {
-                self.open.insert(name, now);
-            }
-            Kind::Done => {
-                self.open.remove(&name);
-            }
-        }
+impl<N: Eq + Hash + Clone> Settle<N> {
+    /// Records an event about a file.
+    pub(super) fn note(&mut self, file: N, kind: Kind, now: Instant) {
+        let unsettled = self.0.entry(file).or_insert(Unsettled {
+            first: now,
+            last: now,
+            is_written: false,
+        });
+        unsettled.last = now;
+        unsettled.is_written = kind == Kind::Writing;
     }
 
-    /// From when on it is quiet, if nothing more happens. `None`: nothing has happened.
+    /// Returns when the next file is to be read, if nothing more happens.
     pub(super) fn due(&self) -> Option<Instant> {
-        let writers = self.open.values().map(|since| *since + WRITER);
-        let last = self.last.map(|last| last + QUIET);
-        writers.chain(last).max()
+        self.0.values().map(Unsettled::due).min()
+    }
+
+    /// Takes the files that are to be read now.
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<Settled<N>> {
+        let due = self.0.extract_if(|_, unsettled| unsettled.due() <= now);
+        due.map(|(file, unsettled)| Settled {
+            file,
+            is_written: unsettled.is_written,
+        })
+        .collect()
+    }
+
+    /// Returns the files that are not to be read yet.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = &N> {
+        self.0.keys()
     }
 }
 
@@ -63,17 +95,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_quiet_when_the_last_writer_has_closed() {
+    fn a_file_settles_when_its_writer_closes_it_and_at_the_latest_after_two_seconds() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut settle = Settle::default();
         assert_eq!(settle.due(), None);
         settle.note("a", Kind::Writing, at(0));
-        settle.note("b", Kind::Done, at(50));
-        assert_eq!(settle.due(), Some(at(0) + WRITER));
-        settle.note("a", Kind::Writing, at(2000));
-        assert_eq!(settle.due(), Some(at(2000) + WRITER));
-        settle.note("a", Kind::Done, at(3000));
-        assert_eq!(settle.due(), Some(at(3000) + QUIET));
+        assert_eq!(settle.due(), Some(at(2000)));
+        settle.note("a", Kind::Done, at(500));
+        assert_eq!(settle.due(), Some(at(600)));
+        settle.note("a", Kind::Writing, at(550));
+        assert_eq!(settle.take_due(at(1999)), []);
+        let forced = Settled {
+            file: "a",
+            is_written: true,
+        };
+        assert_eq!(settle.take_due(at(2000)), [forced]);
+        assert_eq!(settle.due(), None);
+    }
+
+    #[test]
+    fn a_file_that_keeps_changing_does_not_delay_another() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut settle = Settle::default();
+        settle.note("busy", Kind::Writing, at(0));
+        settle.note("good", Kind::Done, at(10));
+        settle.note("busy", Kind::Writing, at(100));
+        let good = Settled {
+            file: "good",
+            is_written: false,
+        };
+        assert_eq!(settle.take_due(at(110)), [good]);
+        assert_eq!(settle.unsettled().collect::<Vec<_>>(), [&"busy"]);
     }
 }

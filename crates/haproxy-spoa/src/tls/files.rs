@@ -1,8 +1,9 @@
 //! Certificates, keys and CAs: from PEM files to what a listener needs, or one line that says what is
 //! wrong with which file.
 
-use std::fs::{self, File};
+use std::fs::OpenOptions;
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -206,14 +207,16 @@ fn objects<T: PemObject>(path: &Path) -> Result<Vec<T>, TlsError> {
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     let read = || -> io::Result<Vec<u8>> {
-        // A pipe would have to be waited for.
-        if !fs::metadata(path)?.is_file() {
+        // Without the flag, opening a FIFO waits for a writer.
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(nix::libc::O_NONBLOCK)
+            .open(path)?;
+        if !file.metadata()?.is_file() {
             return Err(io::Error::other("is not a file"));
         }
         let mut text = Vec::new();
-        File::open(path)?
-            .take(FILE_MAX + 1)
-            .read_to_end(&mut text)?;
+        file.take(FILE_MAX + 1).read_to_end(&mut text)?;
         if text.len() as u64 > FILE_MAX {
             return Err(io::Error::other(format!("has more than {FILE_MAX} bytes")));
         }

@@ -3,7 +3,9 @@
 use bytes::BytesMut;
 
 use super::{Refusal, Terms};
-use crate::{AgentHello, Capabilities, Frame, HaproxyHello, MAX_FRAME_SIZE_LEAST, VERSION};
+use crate::{
+    AgentHello, Capabilities, Frame, FrameFull, HaproxyHello, MAX_FRAME_SIZE_LEAST, VERSION,
+};
 
 const PIPELINING: &str = "pipelining";
 
@@ -41,7 +43,9 @@ pub(super) fn accept(
         max_frame_size,
         capabilities: Capabilities(choose(capabilities, terms.fragmentation).as_bytes()),
     };
-    answer.write(output, max_frame_size)?;
+    answer
+        .write(output, max_frame_size)
+        .map_err(|FrameFull| Refusal::HelloFull)?;
     Ok(Accepted {
         max_frame_size,
         healthcheck: hello.healthcheck,

@@ -1,8 +1,8 @@
 //! One connection from `HAProxy` as a state machine: bytes in, bytes out (SPOE.txt 3.2.3).
 //!
 //! In scope: the order of frames, the terms of the connection, fragments, and which status code
-//! answers which fault. Out of scope: sockets, clocks, threads, logs (the agent has them) and what a
-//! message means (the [`Handler`] knows).
+//! answers which fault. Out of scope: sockets, clocks, threads, logs, and what a message means. The
+//! caller pulls: [`Session::next`] returns the next NOTIFY, and the caller appends its ACK.
 //!
 //! ```text
 //!              HAPROXY-HELLO            NOTIFY / ACK
@@ -17,12 +17,9 @@
 //!
 //! ```
 //! use bytes::BytesMut;
-//! use haproxy_spop::session::{Session, Terms};
-//! use haproxy_spop::{Ack, Capabilities, FrameFull, HaproxyHello, Notify, NotifyWriter, Scope, Versions};
+//! use haproxy_spop::session::{Event, Session, Terms};
+//! use haproxy_spop::{Ack, Capabilities, FrameFull, HaproxyHello, NotifyWriter, Scope, Versions};
 //!
-//! let mut handler = |_: &Notify<'_>, ack: &mut Ack<'_>| -> Result<(), FrameFull> {
-//!     ack.set_var(Scope::Session, "ip_score", 42_u32)
-//! };
 //! let hello = HaproxyHello {
 //!     supported_versions: Some(Versions(b"2.0")),
 //!     max_frame_size: Some(16380),
@@ -33,10 +30,24 @@
 //! hello.write(&mut input, 16380)?;
 //! NotifyWriter::begin(&mut input, 1, 1, 16380).finish();
 //!
-//! let mut session = Session::new(Terms::default());
-//! let mut output = BytesMut::new();
-//! let step = session.receive(&input, &mut output, &mut handler);
-//! assert_eq!((step.consumed, step.acks, step.close), (input.len(), 1, None));
+//! let (mut session, mut output) = (Session::new(Terms::default()), BytesMut::new());
+//! let (mut consumed, mut acks) = (0, 0);
+//! loop {
+//!     let max = session.max_frame_size();
+//!     let step = session.next(&input[consumed..], &mut output);
+//!     consumed += step.consumed;
+//!     match step.event {
+//!         Event::Notify(notify) => {
+//!             let mut ack = Ack::begin(&mut output, notify.stream_id, notify.frame_id, max);
+//!             ack.set_var(Scope::Session, "ip_score", 42_u32)?;
+//!             ack.finish();
+//!             acks += 1;
+//!         }
+//!         Event::Established => {}
+//!         Event::NeedMore | Event::Closed(_) => break,
+//!     }
+//! }
+//! assert_eq!((consumed, acks), (input.len(), 1));
 //! # Ok::<(), FrameFull>(())
 //! ```
 
@@ -50,33 +61,61 @@ use bytes::BytesMut;
 pub use refusal::Refusal;
 pub use terms::Terms;
 
-use crate::Handler;
-use crate::{Ack, Disconnect, Frame, FrameType, MAX_FRAME_SIZE_LEAST, Notify, Status, skim};
+use crate::{Disconnect, Frame, FrameType, MAX_FRAME_SIZE_LEAST, Notify, Status};
 use reassembly::{Fragment, Reassembly};
 
-/// What one call of [`Session::receive`] did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Step {
+/// What one call of [`Session::next`] did.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
     /// Bytes of the input that are dealt with; the rest belongs in front of what comes next.
     pub consumed: usize,
-    /// NOTIFYs answered.
-    pub acks: u32,
+    /// What the caller has to act on.
+    pub event: Event<'a>,
+}
+
+/// What the caller of [`Session::next`] has to act on.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// A NOTIFY. It gets exactly one ACK, now or later, of at most [`Session::max_frame_size`] bytes.
+    Notify(Notify<'a>),
+    /// HELLOs are exchanged. The max-frame-size is the agreed one from now on.
+    Established,
+    /// There is no whole frame in the input.
+    NeedMore,
+    /// The connection is to be closed once the output is sent. What the peer has to be told is in
+    /// the output.
+    Closed(Close),
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Close {
+    /// The status that the peer was told; 0 after a health check.
+    pub status: Status,
+    /// Why.
+    pub reason: CloseReason,
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The peer sent a DISCONNECT, which is answered.
+    Disconnect,
+    /// The connection was a health check, and is answered.
+    HealthCheck,
+    /// The peer made a mistake.
+    Refused(Refusal),
+}
+
+/// What a session has seen that needs no answer of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Statistics {
     /// Frames of an unknown type, skipped.
     pub skipped: u32,
     /// NOTIFYs that were put together from fragments, whether or not they then turned out valid.
     pub reassembled: u32,
     /// Fragmented NOTIFYs that `HAProxy` gave up.
     pub aborted: u32,
-    /// The connection was a health check, and is answered.
-    pub health_check: bool,
-    /// The output has reached [`Terms::output_high_water`]: whole frames may be left in the input.
-    /// Send the output, then call again.
-    pub paused: bool,
-    /// The connection is to be closed once the output is sent, with this status. What the peer has
-    /// to be told is in the output.
-    pub close: Option<Status>,
-    /// The fault, if it was one that ended the connection.
-    pub refusal: Option<Refusal>,
 }
 
 /// Where a connection stands.
@@ -90,16 +129,20 @@ enum State {
     Closed,
 }
 
-/// How a frame that was understood leaves the connection.
-enum Flow {
+/// What a frame that was understood leads to.
+enum Flow<'a> {
     Continue,
-    Close(Status),
+    Established,
+    Notify(Notify<'a>),
+    /// The NOTIFY in [`Session::reassembly`].
+    Reassembled,
+    Close(Status, CloseReason),
 }
 
 /// The agent's side of one connection.
 ///
-/// Laws, whatever the peer sends: a valid NOTIFY gets one ACK with its ids; how the input is cut
-/// into calls does not change the output; no output frame exceeds the negotiated max-frame-size;
+/// Laws, whatever the peer sends: a valid NOTIFY is returned once; how the input is cut
+/// into calls does not change the output; no frame that it appends exceeds the negotiated max-frame-size;
 /// what is kept between calls is bounded by [`Terms`].
 #[derive(Debug)]
 pub struct Session {
@@ -109,6 +152,7 @@ pub struct Session {
     max_frame_size: u32,
     /// Fragments of a NOTIFY that is not complete. Boxed: few connections ever have any.
     reassembly: Option<Box<Reassembly>>,
+    statistics: Statistics,
 }
 
 impl Session {
@@ -129,6 +173,11 @@ impl Session {
             state: State::Connecting,
             max_frame_size,
             reassembly: None,
+            statistics: Statistics {
+                skipped: 0,
+                reassembled: 0,
+                aborted: 0,
+            },
         }
     }
 
@@ -146,8 +195,30 @@ impl Session {
 
     /// Whether part of a fragmented NOTIFY has arrived, so that its end is owed an ACK.
     #[must_use]
-    pub const fn is_reassembling(&self) -> bool {
-        self.reassembly.is_some()
+    pub fn is_reassembling(&self) -> bool {
+        self.reassembly
+            .as_ref()
+            .is_some_and(|reassembly| !reassembly.is_complete())
+    }
+
+    /// The terms that it was made with.
+    #[must_use]
+    #[inline]
+    pub const fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// What it has seen since the last call of this.
+    #[inline]
+    pub const fn take_statistics(&mut self) -> Statistics {
+        core::mem::replace(
+            &mut self.statistics,
+            Statistics {
+                skipped: 0,
+                reassembled: 0,
+                aborted: 0,
+            },
+        )
     }
 
     /// The largest frame that either side may send now, in bytes without the length prefix.
@@ -157,37 +228,22 @@ impl Session {
         self.max_frame_size
     }
 
-    /// Works through every whole frame of `input` and appends the answers to `output`.
-    pub fn receive(
-        &mut self,
-        input: &[u8],
-        output: &mut BytesMut,
-        handler: &mut impl Handler,
-    ) -> Step {
-        let mut step = Step::default();
-        let mut rest = input;
-        let full = output
-            .len()
-            .saturating_add(self.terms.output_high_water.max(1));
-        while !rest.is_empty() && !self.is_closed() {
-            if output.len() >= full {
-                step.paused = true;
-                break;
-            }
-            if self.takes_whole_notify()
-                && let Some((notify, tail)) = skim::notify(rest, self.max_frame_size)
-            {
-                rest = tail;
-                self.notify(&notify, output, handler, &mut step);
-                continue;
-            }
-            let Some(tail) = self.receive_other(rest, output, handler, &mut step) else {
-                break;
+    /// Returns the next event of `input`, and appends what the protocol itself has to answer
+    /// (AGENT-HELLO, AGENT-DISCONNECT) to `output`.
+    ///
+    /// Call it again with what is left of the input until it returns [`Event::NeedMore`] or
+    /// [`Event::Closed`].
+    #[inline]
+    pub fn next<'a>(&'a mut self, input: &'a [u8], output: &mut BytesMut) -> Step<'a> {
+        if self.takes_whole_notify()
+            && let Some((notify, rest)) = Notify::split_first(input, self.max_frame_size)
+        {
+            return Step {
+                consumed: input.len() - rest.len(),
+                event: Event::Notify(notify),
             };
-            rest = tail;
         }
-        step.consumed = input.len() - rest.len();
-        step
+        self.next_other(input, output)
     }
 
     /// Whether a NOTIFY in one piece is welcome now.
@@ -196,29 +252,47 @@ impl Session {
         self.is_established() && self.reassembly.is_none()
     }
 
-    /// Works through a frame that is something else, or that something is wrong with. What follows it,
-    /// if it is whole.
+    /// The next event if the head of the input is something else than a NOTIFY in one piece, or if
+    /// something is wrong with it.
     #[cold]
-    fn receive_other<'a>(
-        &mut self,
-        input: &'a [u8],
-        output: &mut BytesMut,
-        handler: &mut impl Handler,
-        step: &mut Step,
-    ) -> Option<&'a [u8]> {
-        let (frame, rest) = match Frame::split_first(input, self.max_frame_size) {
-            Ok(split) => split?,
-            Err(malformed) => {
-                self.refuse(malformed.into(), output, step);
-                return None;
+    fn next_other<'a>(&'a mut self, input: &'a [u8], output: &mut BytesMut) -> Step<'a> {
+        if !self.is_reassembling() {
+            // One that is complete was handed out by the call before.
+            self.reassembly = None;
+        }
+        let mut rest = input;
+        let flow = loop {
+            if self.is_closed() {
+                break Ok(None);
+            }
+            let (frame, tail) = match Frame::split_first(rest, self.max_frame_size) {
+                Ok(None) => break Ok(None),
+                Ok(Some(split)) => split,
+                Err(malformed) => break Err(malformed.into()),
+            };
+            rest = tail;
+            match self.frame(frame, output) {
+                Ok(Flow::Continue) => {}
+                Ok(flow) => break Ok(Some(flow)),
+                Err(refusal) => break Err(refusal),
             }
         };
-        match self.frame(frame, output, handler, step) {
-            Ok(Flow::Continue) => {}
-            Ok(Flow::Close(status)) => step.close = Some(status),
-            Err(refusal) => self.refuse(refusal, output, step),
+        let event = match flow {
+            Ok(None | Some(Flow::Continue)) => Event::NeedMore,
+            Ok(Some(Flow::Established)) => Event::Established,
+            Ok(Some(Flow::Notify(notify))) => Event::Notify(notify),
+            Ok(Some(Flow::Reassembled)) => {
+                let complete = self.reassembly.as_ref().and_then(|it| it.notify());
+                debug_assert!(complete.is_some(), "checked when it was complete");
+                complete.map_or(Event::NeedMore, Event::Notify)
+            }
+            Ok(Some(Flow::Close(status, reason))) => Event::Closed(Close { status, reason }),
+            Err(refusal) => Event::Closed(self.refuse(refusal, output)),
+        };
+        Step {
+            consumed: input.len() - rest.len(),
+            event,
         }
-        Some(rest)
     }
 
     /// Ends the connection from this side: appends AGENT-DISCONNECT (SPOE.txt 3.2.9).
@@ -236,73 +310,39 @@ impl Session {
         self.reassembly = None;
     }
 
-    fn refuse(&mut self, refusal: Refusal, output: &mut BytesMut, step: &mut Step) {
+    fn refuse(&mut self, refusal: Refusal, output: &mut BytesMut) -> Close {
         let status = refusal.status();
         self.disconnect(status, output);
-        step.close = Some(status);
-        step.refusal = Some(refusal);
+        Close {
+            status,
+            reason: CloseReason::Refused(refusal),
+        }
     }
 
-    fn frame(
-        &mut self,
-        frame: Frame<'_>,
-        output: &mut BytesMut,
-        handler: &mut impl Handler,
-        step: &mut Step,
-    ) -> Result<Flow, Refusal> {
+    fn frame<'a>(&mut self, frame: Frame<'a>, output: &mut BytesMut) -> Result<Flow<'a>, Refusal> {
         match (frame.kind, self.state) {
-            (FrameType::NOTIFY, State::Established) => {
-                self.other_notify(frame, output, handler, step)
-            }
-            (FrameType::UNSET, State::Established) => self.fragment(frame, output, handler, step),
-            (FrameType::HAPROXY_HELLO, State::Connecting) => self.hello(frame, output, step),
+            (FrameType::NOTIFY, State::Established) => self.notify(frame),
+            (FrameType::UNSET, State::Established) => self.fragment(frame),
+            (FrameType::HAPROXY_HELLO, State::Connecting) => self.hello(frame, output),
             (FrameType::HAPROXY_DISCONNECT, _) => self.haproxy_disconnect(frame, output),
             (FrameType::NOTIFY | FrameType::UNSET, _) => Err(Refusal::BeforeHello(frame.kind)),
             (FrameType::HAPROXY_HELLO, _) => Err(Refusal::SecondHello),
             _ => {
-                step.skipped += 1;
+                self.statistics.skipped += 1;
                 Ok(Flow::Continue)
             }
         }
     }
 
-    /// Answers one NOTIFY: exactly one ACK, whatever the handler says.
-    #[inline(never)]
-    fn notify(
-        &self,
-        notify: &Notify<'_>,
-        output: &mut BytesMut,
-        handler: &mut impl Handler,
-        step: &mut Step,
-    ) {
-        let mut ack = Ack::begin(
-            output,
-            notify.stream_id,
-            notify.frame_id,
-            self.max_frame_size,
-        );
-        if handler.notify(notify, &mut ack).is_err() {
-            ack.clear();
-        }
-        ack.finish();
-        step.acks += 1;
-    }
-
-    fn hello(
-        &mut self,
-        frame: Frame<'_>,
-        output: &mut BytesMut,
-        step: &mut Step,
-    ) -> Result<Flow, Refusal> {
+    fn hello(&mut self, frame: Frame<'_>, output: &mut BytesMut) -> Result<Flow<'static>, Refusal> {
         let accepted = hello::accept(frame, &self.terms, output)?;
         if accepted.healthcheck {
             self.state = State::Closed;
-            step.health_check = true;
-            return Ok(Flow::Close(Status::NORMAL));
+            return Ok(Flow::Close(Status::NORMAL, CloseReason::HealthCheck));
         }
         self.max_frame_size = accepted.max_frame_size;
         self.state = State::Established;
-        Ok(Flow::Continue)
+        Ok(Flow::Established)
     }
 
     /// SPOE.txt 3.2.8: the agent answers a DISCONNECT with its own. It repeats the status code, any
@@ -311,33 +351,25 @@ impl Session {
         &mut self,
         frame: Frame<'_>,
         output: &mut BytesMut,
-    ) -> Result<Flow, Refusal> {
+    ) -> Result<Flow<'static>, Refusal> {
         if !frame.flags.is_fin() {
             return Err(Refusal::Fragmented);
         }
         let status = Disconnect::parse(frame.payload)?.status;
         self.disconnect(status, output);
-        Ok(Flow::Close(status))
+        Ok(Flow::Close(status, CloseReason::Disconnect))
     }
 
-    /// A NOTIFY that is not whole, not valid, or not of the common kind.
-    fn other_notify(
-        &mut self,
-        frame: Frame<'_>,
-        output: &mut BytesMut,
-        handler: &mut impl Handler,
-        step: &mut Step,
-    ) -> Result<Flow, Refusal> {
+    fn notify<'a>(&mut self, frame: Frame<'a>) -> Result<Flow<'a>, Refusal> {
         // SPOE.txt 3.2: ABORT means nothing on a frame that is not fragmented.
         if frame.flags.is_fin() && self.takes_whole_notify() {
-            self.notify(&Notify::try_from(frame)?, output, handler, step);
-            return Ok(Flow::Continue);
+            return Ok(Flow::Notify(Notify::try_from(frame)?));
         }
         self.begin_fragments(frame)
     }
 
     /// A NOTIFY without FIN, or any NOTIFY while another one is incomplete.
-    fn begin_fragments(&mut self, frame: Frame<'_>) -> Result<Flow, Refusal> {
+    fn begin_fragments(&mut self, frame: Frame<'_>) -> Result<Flow<'static>, Refusal> {
         if self.reassembly.is_some() {
             return Err(Refusal::Interlaced);
         }
@@ -349,25 +381,26 @@ impl Session {
         Ok(Flow::Continue)
     }
 
-    fn fragment(
-        &mut self,
-        frame: Frame<'_>,
-        output: &mut BytesMut,
-        handler: &mut impl Handler,
-        step: &mut Step,
-    ) -> Result<Flow, Refusal> {
+    fn fragment(&mut self, frame: Frame<'_>) -> Result<Flow<'static>, Refusal> {
         let Some(mut reassembly) = self.reassembly.take() else {
             return Err(Refusal::UnknownFrameId);
         };
-        match reassembly.add(frame, self.terms.reassembly_max)? {
-            Fragment::More => self.reassembly = Some(reassembly),
-            Fragment::Aborted => step.aborted += 1,
-            Fragment::Complete => {
-                step.reassembled += 1;
-                self.notify(&reassembly.notify()?, output, handler, step);
+        Ok(match reassembly.add(frame, self.terms.reassembly_max)? {
+            Fragment::More => {
+                self.reassembly = Some(reassembly);
+                Flow::Continue
             }
-        }
-        Ok(Flow::Continue)
+            Fragment::Aborted => {
+                self.statistics.aborted += 1;
+                Flow::Continue
+            }
+            Fragment::Complete => {
+                self.statistics.reassembled += 1;
+                reassembly.check()?;
+                self.reassembly = Some(reassembly);
+                Flow::Reassembled
+            }
+        })
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Reassembly {
     stream_id: u64,
     frame_id: u64,
     payload: Vec<u8>,
+    /// How many messages it has, once it is complete and checked.
+    messages: Option<usize>,
 }
 
 /// What a fragment did.
@@ -32,6 +34,7 @@ impl Reassembly {
             stream_id: frame.stream_id,
             frame_id: frame.frame_id,
             payload: Vec::new(),
+            messages: None,
         };
         begun.gather(frame.payload, max)?;
         Ok(begun)
@@ -53,9 +56,22 @@ impl Reassembly {
         })
     }
 
-    /// The NOTIFY, once it is complete.
-    pub(super) fn notify(&self) -> Result<Notify<'_>, Malformed> {
-        Notify::parse(self.stream_id, self.frame_id, &self.payload)
+    /// Checks the NOTIFY, which is complete.
+    pub(super) fn check(&mut self) -> Result<(), Malformed> {
+        let notify = Notify::parse(self.stream_id, self.frame_id, &self.payload)?;
+        self.messages = Some(notify.len());
+        Ok(())
+    }
+
+    /// Whether it is complete and checked, and therefore handed out.
+    pub(super) const fn is_complete(&self) -> bool {
+        self.messages.is_some()
+    }
+
+    /// The NOTIFY that [`check`](Self::check) has found to be valid.
+    pub(super) fn notify(&self) -> Option<Notify<'_>> {
+        let ids = (self.stream_id, self.frame_id);
+        Some(Notify::checked(ids, &self.payload, self.messages?))
     }
 
     /// Nothing is allocated beyond the bound, whatever the fragments claim.

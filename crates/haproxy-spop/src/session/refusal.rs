@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{FrameFull, FrameType, MAX_FRAME_SIZE_LEAST, Malformed, Status};
+use crate::{FrameType, MAX_FRAME_SIZE_LEAST, Malformed, Status};
 
 /// Why a connection is refused. [`status`](Self::status) is what the peer is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,11 +98,5 @@ impl From<Malformed> for Refusal {
     #[inline]
     fn from(malformed: Malformed) -> Self {
         Self::Malformed(malformed)
-    }
-}
-
-impl From<FrameFull> for Refusal {
-    fn from(FrameFull: FrameFull) -> Self {
-        Self::HelloFull
     }
 }

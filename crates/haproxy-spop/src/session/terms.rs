@@ -11,7 +11,8 @@ pub struct Terms {
     pub fragmentation: bool,
     /// The most bytes of payload that a fragmented NOTIFY may gather. Default 262,144.
     pub reassembly_max: usize,
-    /// One call of `receive` stops after it has appended this many bytes of output. Default 65,536.
+    /// Whoever drives the session sends what there is before it goes on, once the output has this
+    /// many bytes. Default 65,536.
     pub output_high_water: usize,
 }
 

@@ -1,7 +1,63 @@
 use bytes::BytesMut;
 
-use super::{Refusal, Session, Step, Terms};
+use super::{CloseReason, Event, Refusal, Session, Terms};
 use crate::*;
+
+/// What all events of some input add up to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Step {
+    consumed: usize,
+    acks: u32,
+    skipped: u32,
+    reassembled: u32,
+    aborted: u32,
+    health_check: bool,
+    paused: bool,
+    close: Option<Status>,
+    refusal: Option<Refusal>,
+}
+
+/// Pulls every event out of the input and answers it.
+fn receive(
+    session: &mut Session,
+    input: &[u8],
+    output: &mut BytesMut,
+    answer: &mut impl FnMut(&Notify<'_>, &mut Ack<'_>) -> Result<(), FrameFull>,
+) -> Step {
+    let mut all = Step::default();
+    let full = output.len() + session.terms().output_high_water;
+    loop {
+        if output.len() >= full && all.consumed < input.len() {
+            all.paused = true;
+            break;
+        }
+        let max = session.max_frame_size();
+        let step = session.next(&input[all.consumed..], output);
+        all.consumed += step.consumed;
+        match step.event {
+            Event::Notify(notify) => {
+                let mut ack = Ack::begin(output, notify.stream_id, notify.frame_id, max);
+                answer(&notify, &mut ack).unwrap();
+                ack.finish();
+                all.acks += 1;
+            }
+            Event::Established => {}
+            Event::NeedMore => break,
+            Event::Closed(close) => {
+                all.close = Some(close.status);
+                match close.reason {
+                    CloseReason::Refused(refusal) => all.refusal = Some(refusal),
+                    CloseReason::HealthCheck => all.health_check = true,
+                    CloseReason::Disconnect => {}
+                }
+                break;
+            }
+        }
+    }
+    let seen = session.take_statistics();
+    (all.skipped, all.reassembled, all.aborted) = (seen.skipped, seen.reassembled, seen.aborted);
+    all
+}
 
 fn score(_: &Notify<'_>, ack: &mut Ack<'_>) -> Result<(), FrameFull> {
     ack.set_var(Scope::Session, "ip_score", 42_u32)
@@ -50,7 +106,7 @@ fn notify(stream_id: u64, frame_id: u64) -> BytesMut {
 fn run(terms: Terms, input: &[u8]) -> (Step, BytesMut) {
     let mut session = Session::new(terms);
     let mut output = BytesMut::new();
-    let step = session.receive(input, &mut output, &mut score);
+    let step = receive(&mut session, input, &mut output, &mut score);
     assert_eq!(session.is_closed(), step.close.is_some());
     (step, output)
 }
@@ -386,19 +442,52 @@ fn an_aborted_notify_gets_no_ack_and_the_next_one_does() {
     assert_eq!(frames(&output)[0].stream_id, 7);
 }
 
+/// `HAProxy` 3.2 resets a connection whose AGENT-HELLO arrives in two segments: whatever comes with
+/// the HELLO, the answer is there as one piece before anything can be sent.
 #[test]
-fn a_handler_that_fails_costs_its_actions_and_not_the_ack() {
-    let mut session = Session::new(Terms::default());
-    let mut output = BytesMut::new();
-    let mut greedy = |_: &Notify<'_>, ack: &mut Ack<'_>| {
-        ack.set_var(Scope::Session, "small", 1_u32)?;
-        ack.set_var(Scope::Session, "large", TypedData::Binary(&vec![0; 20_000]))
-    };
+fn the_hello_is_appended_whole_in_one_step() {
     let input = [hello(&OFFER), notify(1, 1)].concat();
-    let step = session.receive(&input, &mut output, &mut greedy);
-    assert_eq!((step.acks, step.close), (1, None));
-    let ack = frames(&output)[1];
-    assert_eq!(AckView::try_from(ack).unwrap().actions().count(), 0);
+    let hello_len = hello(&OFFER).len();
+    let (mut session, mut output) = (Session::new(Terms::default()), BytesMut::new());
+    for len in 0..hello_len {
+        let step = session.next(&input[..len], &mut output);
+        assert!(matches!(step.event, Event::NeedMore));
+        assert_eq!((step.consumed, output.len()), (0, 0), "{len}");
+    }
+    let step = session.next(&input, &mut output);
+    assert!(matches!(step.event, Event::Established));
+    assert_eq!(step.consumed, hello_len);
+    assert_eq!(frames(&output)[0].kind, FrameType::AGENT_HELLO);
+    let step = session.next(&input[hello_len..], &mut output);
+    assert!(matches!(step.event, Event::Notify(_)));
+    assert_eq!(frames(&output).len(), 1);
+}
+
+#[test]
+fn a_reassembled_notify_is_given_back_by_the_next_call() {
+    let mut input = hello(&OFFER).to_vec();
+    input.extend_from_slice(&frame(3, Flags::NONE, (5, 6), b""));
+    input.extend_from_slice(&frame(0, Flags::FIN, (5, 6), b""));
+    let (mut session, mut output) = (Session::new(Terms::default()), BytesMut::new());
+    let hello = session.next(&input, &mut output).consumed;
+    let step = session.next(&input[hello..], &mut output);
+    let Event::Notify(notify) = step.event else {
+        panic!("{step:?}")
+    };
+    assert_eq!((notify.stream_id, notify.frame_id), (5, 6));
+    assert_eq!(hello + step.consumed, input.len());
+    assert!(!session.is_reassembling());
+    assert!(matches!(
+        session.next(b"", &mut output).event,
+        Event::NeedMore
+    ));
+    assert!(session.reassembly.is_none());
+    let late = frame(0, Flags::FIN, (5, 6), b"");
+    let step = session.next(&late, &mut output);
+    let Event::Closed(close) = step.event else {
+        panic!("{step:?}")
+    };
+    assert_eq!(close.reason, CloseReason::Refused(Refusal::UnknownFrameId));
 }
 
 #[test]
@@ -415,7 +504,7 @@ fn output_is_bounded_and_nothing_is_lost_by_it() {
     let (mut rest, mut all) = (&input[..], Vec::new());
     loop {
         let mut output = BytesMut::new();
-        let step = session.receive(rest, &mut output, &mut score);
+        let step = receive(&mut session, rest, &mut output, &mut score);
         assert!(output.len() < 100 + 64);
         all.extend_from_slice(&output);
         rest = &rest[step.consumed..];
@@ -431,12 +520,12 @@ fn output_is_bounded_and_nothing_is_lost_by_it() {
 fn shutting_down_says_so_once() {
     let mut session = Session::new(Terms::default());
     let mut output = BytesMut::new();
-    session.receive(&hello(&OFFER), &mut output, &mut score);
+    receive(&mut session, &hello(&OFFER), &mut output, &mut score);
     output.clear();
     session.disconnect(Status::NORMAL, &mut output);
     session.disconnect(Status::NORMAL, &mut output);
     assert_eq!((frames(&output).len(), disconnect_status(&output)), (1, 0));
-    let step = session.receive(&notify(1, 1), &mut output, &mut score);
+    let step = receive(&mut session, &notify(1, 1), &mut output, &mut score);
     assert_eq!(step, Step::default());
 }
 

@@ -26,7 +26,7 @@ use super::moment;
 use super::options::Options;
 use super::output::{Evidence, Output};
 use super::plain::Plain;
-use super::{Refused, text};
+use super::{Refused, Report, text};
 use crate::Confidence;
 
 /// The most bytes of the document between one object and the next.
@@ -37,7 +37,6 @@ const SCORE_MAX: f64 = 100.0;
 
 const ADDRESS: Expected = "an object with \"ipAddress\"";
 const SCORE: Expected = "an \"abuseConfidenceScore\" from 0 to 100";
-const MOMENT: Expected = "a \"lastReportedAt\" such as 2026-12-01T00:00:00+00:00";
 
 /// Reads either form.
 pub(super) fn read(
@@ -50,6 +49,7 @@ pub(super) fn read(
         let mut plain = Plain {
             confidence: options.confidence,
             header: Header::new(false),
+            stripping: None,
         };
         return text::read(lines, &mut plain, output);
     }
@@ -127,8 +127,8 @@ impl Listed {
     /// Hands over the entry, or counts it as wrong.
     fn settle(&self, number: u64, output: &mut Output<'_>) {
         output.report.lines += 1;
-        match self.entry() {
-            Ok((item, evidence)) => output.give(number, item, evidence),
+        match self.entry(&mut output.report) {
+            Ok((item, evidence)) => output.give_record(number, item, evidence),
             Err(expected) => {
                 let what = match &self.address {
                     Scalar::Text(text) => text.as_bytes(),
@@ -139,7 +139,7 @@ impl Listed {
         }
     }
 
-    fn entry(&self) -> Result<(Item, Evidence<'static>), Expected> {
+    fn entry(&self, report: &mut Report) -> Result<(Item, Evidence<'static>), Expected> {
         let Scalar::Text(address) = &self.address else {
             return Err(ADDRESS);
         };
@@ -153,8 +153,15 @@ impl Listed {
         let confidence = Confidence::ratio(score.ok_or(SCORE)? / SCORE_MAX);
         let seen = match &self.last_reported {
             Scalar::Missing => None,
-            Scalar::Text(text) => moment::rfc3339_or_epoch(text).map_err(|_| MOMENT)?,
-            _ => return Err(MOMENT),
+            Scalar::Text(text) => {
+                let seen = moment::rfc3339_or_epoch(text);
+                report.bad_times += u64::from(seen.is_err());
+                seen.ok().flatten()
+            }
+            _ => {
+                report.bad_times += 1;
+                None
+            }
         };
         let evidence = Evidence {
             seen,
@@ -213,17 +220,17 @@ mod tests {
             {"ipAddress":"203.0.113.8","abuseConfidenceScore":1,"lastReportedAt":"soon"}
             ]}"#;
         let options = Options {
-            wrong_max: 1.0,
+            max_invalid_ratio: 1.0,
             ..Options::default()
         };
         let (entries, report) = outcome(Format::AbuseIpdb, &options, feed.as_bytes()).unwrap();
-        assert_eq!(entries, ["203.0.113.5 0.07"]);
-        assert_eq!((report.lines, report.wrong), (14, 13));
+        assert_eq!(entries, ["203.0.113.5 0.07", "203.0.113.8 0.01"]);
+        assert_eq!((report.lines, report.wrong, report.bad_times), (14, 12, 1));
         assert_eq!(report.first_wrong[0].line, 2);
         let wrong = report.first_wrong[1].to_string();
         assert!(wrong.starts_with("record 3: "), "{wrong}");
         let refused = refusal(Format::AbuseIpdb, &Options::default(), feed);
-        let start = "13 of 14 records are wrong, more than wrong-max allows; record 2: ";
+        let start = "12 of 14 records are wrong, more than max-invalid-ratio allows; record 2: ";
         assert!(refused.starts_with(start), "{refused}");
     }
 

@@ -9,81 +9,160 @@
 //! A field between quotes may hold the separator, and a quote written twice; it may not hold the end
 //! of a line.
 
-use super::item::{Expected, Item};
-use super::moment;
-use super::options::{Columns, Options, Polarity};
-use super::output::{Evidence, Output};
+use super::item::{Expected, Item, network, range};
+use super::options::{Column, Columns, Options};
+use super::output::Output;
+use super::record::{self, counted};
 use super::text::{LineFormat, Text};
-use super::{Refused, word};
+use super::{Refused, report};
 
 /// The most columns that are looked at.
 const COLUMNS_MAX: usize = 64;
 
 const QUOTE: Expected = "a quote that is closed before a separator or the end of the line";
-const NUMBER: Expected = "a number from 0 to number-max in its column";
-const WORD: Expected = "a category of at most 64 printable characters";
-const MOMENT: Expected = "a time such as 2026-12-01T00:00:00Z, or seconds since 1970,";
+const HEADER: Expected = "a header with the names of the columns";
 
 /// The reader of columns.
 pub(super) struct Csv<'a> {
     options: &'a Options,
-    polarity: Option<Polarity>,
+    /// `None` until a header has named the columns.
+    places: Option<Places>,
     has_begun: bool,
+    /// The line that should have named the columns, and has not.
+    unnamed: Option<String>,
     fields: Fields,
+}
+
+/// Where in a line everything stands.
+#[derive(Debug, Clone)]
+struct Places {
+    prefix: usize,
+    first: Option<usize>,
+    last: Option<usize>,
+    length: Option<usize>,
+    netmask: Option<usize>,
+    count: Option<usize>,
+    value: Option<usize>,
+    category: Option<usize>,
+    expires: Option<usize>,
+    last_seen: Option<usize>,
+    duration: Option<usize>,
+    conditions: Vec<usize>,
 }
 
 impl<'a> Csv<'a> {
     /// Fails if the numbers may mean one thing or the opposite.
     pub(super) fn new(options: &'a Options) -> Result<Self, Refused> {
-        let polarity = match options.columns.number {
-            Some(_) => Some(options.stated_polarity()?),
-            None => None,
-        };
+        if options.columns.number.is_some() {
+            options.stated_direction()?;
+        }
+        let fields = Fields::default();
         Ok(Self {
             options,
-            polarity,
+            places: places(options, &fields),
             has_begun: false,
-            fields: Fields::default(),
+            unnamed: None,
+            fields,
         })
     }
 
-    fn evidence(&self) -> Result<Evidence<'_>, Expected> {
-        let Columns {
-            number,
-            category,
-            expires,
-            seen,
-            ..
-        } = self.options.columns;
-        let confidence = match (number, self.polarity) {
-            (Some(column), Some(polarity)) => {
-                let number = str::from_utf8(self.fields.at(column)).ok();
-                let number = number.and_then(|text| text.parse().ok());
-                let confidence =
-                    number.and_then(|number| self.options.confidence_of(number, polarity));
-                confidence.ok_or(NUMBER)?
-            }
-            _ => self.options.confidence,
+    /// Fails if there were lines and no header that names the columns.
+    pub(super) fn has_columns(&self) -> Result<(), Refused> {
+        let Some(header) = &self.unnamed else {
+            return Ok(());
         };
-        let category = match self.fields.maybe(category) {
-            None => None,
-            Some(text) => Some(word(text).ok_or(WORD)?),
-        };
-        Ok(Evidence {
-            confidence,
-            category,
-            seen: self.moment(seen)?,
-            expires: self.moment(expires)?,
-        })
+        let missing = missing(self.options);
+        Err(Refused::NoColumn(format!(
+            "no header names the columns {missing}; the first line is \"{header}\": a column is its \
+             name in the header (the first line or the last one with #), or its number from 0"
+        )))
     }
 
-    fn moment(&self, column: Option<usize>) -> Result<Option<u32>, Expected> {
-        let Some(text) = self.fields.maybe(column) else {
-            return Ok(None);
+    fn item(&self, places: &Places) -> Result<Option<Item>, Expected> {
+        let Some(first) = places.first else {
+            return self.options.addresses(self.fields.at(places.prefix));
         };
-        let text = str::from_utf8(text).map_err(|_| MOMENT)?;
-        moment::rfc3339_or_epoch(text).map_err(|_| MOMENT)
+        let start = self.options.address(self.fields.at(first))?;
+        let at = |column: Option<usize>| column.map(|column| self.fields.at(column));
+        let item = match (
+            at(places.last),
+            at(places.length),
+            at(places.netmask),
+            at(places.count),
+        ) {
+            (Some(last), ..) => range(start, self.options.address(last)?),
+            (_, Some(len), ..) | (_, _, Some(len), _) => network(start, len),
+            (.., Some(count)) => counted(start, count),
+            _ => range(start, start),
+        };
+        item.map(Some)
     }
+
+    fn is_wanted(&self, places: &Places) -> bool {
+        let conditions = self.options.conditions.iter().zip(&places.conditions);
+        let mut conditions = conditions.map(|((_, wanted), place)| (wanted, *place));
+        conditions.all(|(wanted, place)| self.fields.at(place) == wanted.as_bytes())
+    }
+}
+
+/// Where everything stands, by a header if columns have names.
+fn places(options: &Options, header: &Fields) -> Option<Places> {
+    let place = |column: &Column| match column {
+        Column::Index(index) => Some(*index),
+        Column::Name(name) => {
+            (0..header.ends.len()).find(|index| header.at(*index) == name.as_bytes())
+        }
+    };
+    let maybe = |column: &Option<Column>| match column {
+        None => Some(None),
+        Some(column) => place(column).map(Some),
+    };
+    let columns = &options.columns;
+    let Columns { prefix, first, .. } = columns;
+    let conditions = options.conditions.iter().map(|(key, _)| match key.parse() {
+        Ok(index) => Some(index),
+        Err(_) => place(&Column::Name(key.clone())),
+    });
+    Some(Places {
+        prefix: if first.is_some() { 0 } else { place(prefix)? },
+        first: maybe(first)?,
+        last: maybe(&columns.last)?,
+        length: maybe(&columns.length)?,
+        netmask: maybe(&columns.netmask)?,
+        count: maybe(&columns.count)?,
+        value: maybe(&columns.number)?,
+        category: maybe(&columns.category)?,
+        expires: maybe(&columns.expires)?,
+        last_seen: maybe(&columns.seen)?,
+        duration: maybe(&columns.duration)?,
+        conditions: conditions.collect::<Option<_>>()?,
+    })
+}
+
+/// The names that a header has to have, in words.
+fn missing(options: &Options) -> String {
+    let columns = &options.columns;
+    let all = [
+        &columns.first,
+        &columns.last,
+        &columns.length,
+        &columns.netmask,
+        &columns.count,
+        &columns.number,
+        &columns.category,
+        &columns.expires,
+        &columns.seen,
+        &columns.duration,
+    ];
+    let all = all.into_iter().flatten().chain([&columns.prefix]);
+    let names = all.filter_map(|column| match column {
+        Column::Name(name) => Some(name.as_str()),
+        Column::Index(_) => None,
+    });
+    let keys = options.conditions.iter().map(|(key, _)| key.as_str());
+    let keys = keys.filter(|key| key.parse::<usize>().is_err());
+    let quoted = names.chain(keys).map(|name| format!("{name:?}"));
+    quoted.collect::<Vec<_>>().join(", ")
 }
 
 impl LineFormat for Csv<'_> {
@@ -91,17 +170,68 @@ impl LineFormat for Csv<'_> {
 
     fn line(&mut self, line: Text<'_>, output: &mut Output<'_>) -> Result<(), Expected> {
         let is_first = !core::mem::replace(&mut self.has_begun, true);
-        self.fields
-            .split(line.text, self.options.columns.separator)?;
-        let prefix = self.fields.at(self.options.columns.prefix);
-        if is_first && is_title(prefix) {
+        let separator = self.options.columns.separator;
+        self.fields.split(line.text, separator)?;
+        if is_first && let Some(places) = named(self.options, &self.fields) {
+            self.places = Some(places);
             output.skip();
             return Ok(());
         }
-        let item = Item::parse(prefix)?;
-        output.give(line.number, item, self.evidence()?);
-        Ok(())
+        let Some(places) = &self.places else {
+            self.unnamed
+                .get_or_insert_with(|| report::excerpt(line.text));
+            return Err(HEADER);
+        };
+        let start = places.first.unwrap_or(places.prefix);
+        if is_first
+            && is_title(self.fields.at(start))
+            && self.options.addresses(self.fields.at(start)).is_err()
+        {
+            output.skip();
+            return Ok(());
+        }
+        if !self.is_wanted(places) {
+            output.report.filtered += 1;
+            output.skip();
+            return Ok(());
+        }
+        let Some(item) = self.item(places)? else {
+            output.skip();
+            return Ok(());
+        };
+        let evidence = self.options.evidence(
+            record::Fields {
+                value: places.value.map(|column| self.fields.at(column)),
+                category: self.fields.maybe(places.category),
+                last_seen: self.fields.maybe(places.last_seen),
+                expires: self.fields.maybe(places.expires),
+                duration: self.fields.maybe(places.duration),
+            },
+            &mut output.report,
+        )?;
+        output.give(line.number, item, evidence)
     }
+
+    /// The last comment before the first line may be the header.
+    fn comment(&mut self, text: &[u8], _output: &mut Output<'_>) {
+        if self.has_begun
+            || self
+                .fields
+                .split(text, self.options.columns.separator)
+                .is_err()
+        {
+            return;
+        }
+        if let Some(places) = named(self.options, &self.fields) {
+            self.places = Some(places);
+        }
+    }
+}
+
+/// Where everything stands if columns have names, and this header has all of them.
+fn named(options: &Options, header: &Fields) -> Option<Places> {
+    let has_names = places(options, &Fields::default()).is_none();
+    has_names.then(|| places(options, header)).flatten()
 }
 
 /// Whether this is the name of a column: it has letters, and nothing that only addresses have.
@@ -184,12 +314,20 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formats::Format;
-    use crate::formats::tests::{parts, refusal};
+    use crate::formats::options::Strip;
+    use crate::formats::record::{CATEGORY, VALUE};
+    use crate::formats::tests::{outcome, parts, refusal};
+    use crate::formats::{Format, HigherIs};
 
-    fn stated(polarity: Polarity) -> Options {
+    fn stated(higher_is: HigherIs) -> Options {
         Options {
-            polarity: Some(polarity),
+            higher_is: Some(higher_is),
+            columns: Columns {
+                number: Some(Column::Index(1)),
+                category: Some(Column::Index(2)),
+                expires: Some(Column::Index(3)),
+                ..Columns::default()
+            },
             ..Options::default()
         }
     }
@@ -207,7 +345,7 @@ mod tests {
             203.0.113.7,12.5\n\
             # comment\n\
             203.0.113.8,50,,9999-12-31T23:59:59Z\n";
-        let (entries, wrong) = read(&stated(Polarity::HighIsBad), feed);
+        let (entries, wrong) = read(&stated(HigherIs::Worse), feed);
         assert_eq!(wrong, [""; 0]);
         assert_eq!(
             entries,
@@ -220,10 +358,20 @@ mod tests {
                 "203.0.113.8 0.5",
             ]
         );
-        let (entries, _) = read(&stated(Polarity::HighIsGood), feed);
+        let (entries, _) = read(&stated(HigherIs::Better), feed);
         assert_eq!(entries[0], "203.0.113.0/24 0.85 scanner until 1796083200");
         assert_eq!(entries[1], "2001:db8::1 1 until 1796083200");
-        assert!(refusal(Format::Csv, &Options::default(), feed).contains("polarity"));
+        assert!(
+            refusal(
+                Format::Csv,
+                &Options {
+                    higher_is: None,
+                    ..stated(HigherIs::Worse)
+                },
+                feed
+            )
+            .contains("higher-is")
+        );
     }
 
     #[test]
@@ -231,11 +379,10 @@ mod tests {
         let options = Options {
             columns: Columns {
                 separator: b';',
-                prefix: 2,
-                number: None,
-                category: Some(0),
-                expires: None,
-                seen: Some(1),
+                prefix: Column::Index(2),
+                category: Some(Column::Index(0)),
+                seen: Some(Column::Index(1)),
+                ..Columns::default()
             },
             ..Options::default()
         };
@@ -249,15 +396,11 @@ mod tests {
 
     #[test]
     fn wrong_fields_are_named() {
-        let feed = "203.0.113.1,101\n\
-            203.0.113.2,-1\n203.0.113.3,NaN\n203.0.113.4\n203.0.113.5,\n\
-            203.0.113.6,1,a\x07b\n203.0.113.7,1,a,tomorrow\n203.0.113.8,1,a,1796083200000\n\
-            \"203.0.113.9,1\n\"203.0.113.9\"x,1\n";
-        let (entries, wrong) = read(&stated(Polarity::HighIsBad), feed);
+        let feed = "203.0.113.2,-1\n203.0.113.3,NaN\n203.0.113.4\n203.0.113.5,\n\
+            203.0.113.6,1,a\x07b\n\"203.0.113.9,1\n\"203.0.113.9\"x,1\n";
+        let (entries, wrong) = read(&stated(HigherIs::Worse), feed);
         assert_eq!(entries, [""; 0]);
-        let expected = [
-            NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, WORD, MOMENT, MOMENT, QUOTE, QUOTE,
-        ];
+        let expected = [VALUE, VALUE, VALUE, VALUE, CATEGORY, QUOTE, QUOTE];
         assert_eq!(wrong.len(), expected.len());
         for (wrong, expected) in wrong.iter().zip(expected) {
             assert!(wrong.ends_with(expected), "{wrong}");
@@ -265,23 +408,141 @@ mod tests {
     }
 
     #[test]
+    fn a_value_too_high_is_clamped_and_a_bad_time_costs_the_time() {
+        let feed = b"203.0.113.1,101\n203.0.113.7,1,a,tomorrow\n203.0.113.8,1,a,1796083200000\n";
+        let (entries, report) = outcome(Format::Csv, &stated(HigherIs::Worse), feed).unwrap();
+        assert_eq!(
+            entries,
+            ["203.0.113.1 1", "203.0.113.7 0.01 a", "203.0.113.8 0.01 a"]
+        );
+        assert_eq!((report.clamped, report.bad_times, report.wrong), (1, 2, 0));
+    }
+
+    fn name(text: &str) -> Column {
+        Column::Name(text.to_owned())
+    }
+
+    #[test]
+    fn columns_have_the_names_of_the_header() {
+        let options = Options {
+            columns: Columns {
+                prefix: name("dst_ip"),
+                seen: Some(name("last_online")),
+                category: Some(name("malware")),
+                ..Columns::default()
+            },
+            conditions: vec![("status".to_owned(), "online".to_owned())],
+            ..Options::default()
+        };
+        let header = "\"first_seen\", \"dst_ip\",\"status\",\"last_online\",\"malware\"";
+        let lines = "x,192.0.2.1,online,1970-01-01,\"Bot, net\"\nx,192.0.2.2,offline,,\n";
+        for feed in [
+            format!("# a list\n# {header}\n# \n{lines}# 2 entries\n"),
+            format!("# a list\n{header}\r\n{lines}"),
+        ] {
+            let (entries, report) = outcome(Format::Csv, &options, feed.as_bytes()).unwrap();
+            assert_eq!(entries, ["192.0.2.1 1 Bot, net seen 0"]);
+            assert_eq!((report.filtered, report.lines), (1, 1));
+        }
+        let why = refusal(Format::Csv, &options, lines);
+        assert!(
+            why.contains("\"dst_ip\"") && why.contains("x,192.0.2.1"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn two_columns_are_a_range() {
+        let columns = Columns {
+            first: Some(Column::Index(0)),
+            ..Columns::default()
+        };
+        let one = Some(Column::Index(1));
+        for (columns, integers, feed, expected) in [
+            (
+                Columns {
+                    last: one.clone(),
+                    ..columns.clone()
+                },
+                false,
+                "192.0.2.0,192.0.2.3\n",
+                "192.0.2.0/30 1",
+            ),
+            (
+                Columns {
+                    length: one.clone(),
+                    ..columns.clone()
+                },
+                false,
+                "192.0.2.0,24\n",
+                "192.0.2.0/24 1",
+            ),
+            (
+                Columns {
+                    netmask: one.clone(),
+                    ..columns.clone()
+                },
+                false,
+                "192.0.2.0,255.255.255.0\n",
+                "192.0.2.0/24 1",
+            ),
+            (
+                Columns {
+                    count: one.clone(),
+                    ..columns.clone()
+                },
+                false,
+                "192.0.2.0,256\n",
+                "192.0.2.0/24 1",
+            ),
+            (
+                Columns {
+                    last: one,
+                    ..columns
+                },
+                true,
+                "\"3405803776\",\"3405804031\"\n",
+                "203.0.113.0/24 1",
+            ),
+        ] {
+            let options = Options {
+                columns,
+                integers,
+                ..Options::default()
+            };
+            assert_eq!(read(&options, feed), (vec![expected.to_owned()], vec![]));
+        }
+    }
+
+    #[test]
+    fn what_surrounds_an_address_is_stripped() {
+        let options = Options {
+            strip: Some(Strip::Port),
+            strip_prefix: Some("Ip:".to_owned()),
+            conditions: vec![("1".to_owned(), "ip:port".to_owned())],
+            ..Options::default()
+        };
+        let feed = "id,kind\nIp:192.0.2.1:80,ip:port\n[2001:db8::1]:80,ip:port\nx,domain\n";
+        let (entries, wrong) = read(&options, feed);
+        assert_eq!(entries, ["192.0.2.1 1", "2001:db8::1 1"]);
+        assert_eq!(wrong, [""; 0]);
+    }
+
+    #[test]
     fn only_the_first_line_may_be_a_header() {
         let (entries, wrong) = read(
-            &stated(Polarity::HighIsBad),
+            &stated(HigherIs::Worse),
             "# of ours\nip,score\n203.0.113.1,1\nip,score\n",
         );
         assert_eq!((entries.len(), wrong.len()), (1, 1));
-        let (_, wrong) = read(
-            &stated(Polarity::HighIsBad),
-            "example.com,1\n203.0.113.1,1\n",
-        );
+        let (_, wrong) = read(&stated(HigherIs::Worse), "example.com,1\n203.0.113.1,1\n");
         assert_eq!(wrong.len(), 1);
     }
 
     #[test]
     fn columns_without_end_cost_nothing() {
         let feed = format!("203.0.113.1,1{}", ",".repeat(4000));
-        let (entries, wrong) = read(&stated(Polarity::HighIsBad), &feed);
+        let (entries, wrong) = read(&stated(HigherIs::Worse), &feed);
         assert_eq!((entries.len(), wrong.len()), (1, 0));
     }
 }

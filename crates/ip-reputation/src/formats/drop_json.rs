@@ -104,8 +104,7 @@ impl LineFormat for DropJson {
         }
         let cidr = record.cidr.ok_or(OBJECT)?;
         let item = Item::parse(cidr.as_bytes())?;
-        output.give(line.number, item, Evidence::plain(self.confidence));
-        Ok(())
+        output.give(line.number, item, Evidence::plain(self.confidence))
     }
 }
 

@@ -26,11 +26,19 @@ pub enum Format {
     HaproxyMap,
     /// A MaxMind database.
     Mmdb,
+    /// JSON of any shape.
+    Json,
+    /// Lines that a regular expression reads.
+    Lines,
+    /// `PeerGuardian`'s lists: `name:192.0.2.1-192.0.2.9`.
+    P2p,
+    /// eMule's lists: `192.000.002.001 - 192.000.002.009 , 100 , name`.
+    Dat,
 }
 
 impl Format {
     /// Every format, in the order of the documentation.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Plain,
         Self::Netset,
         Self::DropText,
@@ -41,6 +49,10 @@ impl Format {
         Self::IpsetSave,
         Self::HaproxyMap,
         Self::Mmdb,
+        Self::Json,
+        Self::Lines,
+        Self::P2p,
+        Self::Dat,
     ];
 
     /// The name in the configuration.
@@ -57,6 +69,10 @@ impl Format {
             Self::IpsetSave => "ipset-save",
             Self::HaproxyMap => "haproxy-map",
             Self::Mmdb => "mmdb",
+            Self::Json => "json",
+            Self::Lines => "lines",
+            Self::P2p => "p2p",
+            Self::Dat => "dat",
         }
     }
 }
@@ -112,6 +128,6 @@ mod tests {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
         assert_eq!("Plain".parse::<Format>(), Err(UnknownFormat));
-        assert!(UnknownFormat.to_string().ends_with("haproxy-map, mmdb"));
+        assert!(UnknownFormat.to_string().ends_with("lines, p2p, dat"));
     }
 }

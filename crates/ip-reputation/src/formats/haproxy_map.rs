@@ -7,24 +7,24 @@
 
 use super::Refused;
 use super::item::{Expected, Item};
-use super::options::{Options, Polarity};
+use super::options::{HigherIs, Options};
 use super::output::{Evidence, Output};
 use super::text::{LineFormat, Text};
 
 const LINE: Expected = "addresses and a number with white space between them";
-const NUMBER: Expected = "a number from 0 to number-max behind the addresses";
+const NUMBER: Expected = "a number from 0 to max-value behind the addresses";
 
 /// The reader of maps.
 pub(super) struct HaproxyMap<'a> {
     options: &'a Options,
-    polarity: Polarity,
+    higher_is: HigherIs,
 }
 
 impl<'a> HaproxyMap<'a> {
     /// Fails if the numbers may mean one thing or the opposite.
     pub(super) fn new(options: &'a Options) -> Result<Self, Refused> {
-        let polarity = options.stated_polarity()?;
-        Ok(Self { options, polarity })
+        let higher_is = options.stated_direction()?;
+        Ok(Self { options, higher_is })
     }
 }
 
@@ -35,13 +35,10 @@ impl LineFormat for HaproxyMap<'_> {
         let item = Item::parse(item)?;
         let number = str::from_utf8(number.trim_ascii_start()).ok();
         let number = number.and_then(|text| text.parse().ok()).ok_or(NUMBER)?;
-        let confidence = self.options.confidence_of(number, self.polarity);
-        output.give(
-            line.number,
-            item,
-            Evidence::plain(confidence.ok_or(NUMBER)?),
-        );
-        Ok(())
+        let confidence = self.options.confidence_of(number, self.higher_is);
+        let evidence = Evidence::plain(confidence.ok_or(NUMBER)?);
+        output.report.clamped += u64::from(number > self.options.max_value);
+        output.give(line.number, item, evidence)
     }
 }
 
@@ -57,7 +54,7 @@ mod tests {
             203.0.113.0/255.255.255.128 0\n203.0.113.1\n203.0.113.2 deny\n203.0.113.3 1 2\n\
             203.0.113.4 101\n203.0.113.5 inf\n203.0.113 1\n";
         let options = Options {
-            polarity: Some(Polarity::HighIsGood),
+            higher_is: Some(HigherIs::Better),
             ..Options::default()
         };
         let (entries, wrong) = parts(Format::HaproxyMap, &options, feed);
@@ -68,15 +65,17 @@ mod tests {
                 "203.0.113.9 0",
                 "2001:db8::/32 0.925",
                 "203.0.113.0/25 1",
+                "203.0.113.4 0",
+                "203.0.113.5 0",
             ]
         );
         assert!(wrong[0].ends_with(LINE), "{wrong:?}");
         assert!(
-            wrong[1..5].iter().all(|wrong| wrong.ends_with(NUMBER)),
+            wrong[1..3].iter().all(|wrong| wrong.ends_with(NUMBER)),
             "{wrong:?}"
         );
-        assert_eq!(wrong.len(), 6);
+        assert_eq!(wrong.len(), 4);
         let unstated = refusal(Format::HaproxyMap, &Options::default(), feed);
-        assert!(unstated.contains("polarity"));
+        assert!(unstated.contains("higher-is"));
     }
 }

@@ -165,7 +165,7 @@ impl LineFormat for IpsetSave<'_> {
                     return Ok(());
                 };
                 let item = widened(Item::parse(item)?, netmask)?;
-                output.give(line.number, item, self.evidence(words)?);
+                output.give(line.number, item, self.evidence(words)?)?;
             }
             _ => return Err(COMMAND),
         }

@@ -49,8 +49,7 @@ impl Item {
         let at = |mark: u8| memchr::memchr(mark, text);
         if let Some((first, [_, last @ ..])) = at(b'-').and_then(|at| text.split_at_checked(at)) {
             let (first, last) = (address(first.trim_ascii())?, address(last.trim_ascii())?);
-            let is_range = Prefix::cover(first, last).is_some();
-            return is_range.then_some(Self::Range(first, last)).ok_or(RANGE);
+            return range(first, last);
         }
         let Some((network, [_, len @ ..])) = at(b'/').and_then(|at| text.split_at_checked(at))
         else {
@@ -59,10 +58,20 @@ impl Item {
                 is_masked: false,
             });
         };
-        let network = address(network)?;
-        let len = length(len, network).ok_or(LENGTH)?;
-        Ok(one(network, Prefix::new(network, len).ok_or(LENGTH)?))
+        self::network(address(network)?, len)
     }
+}
+
+/// From one address to another.
+pub(super) fn range(first: IpAddr, last: IpAddr) -> Result<Item, Expected> {
+    let is_range = Prefix::cover(first, last).is_some();
+    is_range.then_some(Item::Range(first, last)).ok_or(RANGE)
+}
+
+/// The network around an address; its length is decimal or the mask of an IPv4 network.
+pub(super) fn network(address: IpAddr, len: &[u8]) -> Result<Item, Expected> {
+    let len = length(len, address).ok_or(LENGTH)?;
+    Ok(one(address, Prefix::new(address, len).ok_or(LENGTH)?))
 }
 
 fn one(address: IpAddr, prefix: Prefix) -> Item {
@@ -87,7 +96,7 @@ fn length(text: &[u8], network: IpAddr) -> Option<u8> {
     }
 }
 
-fn address(text: &[u8]) -> Result<IpAddr, Expected> {
+pub(super) fn address(text: &[u8]) -> Result<IpAddr, Expected> {
     let text_or_none = str::from_utf8(text).ok();
     // Which family it is shows at the first look; asking for either would try both.
     let parsed = text_or_none.and_then(|text| match memchr::memchr(b':', text.as_bytes()) {

@@ -156,7 +156,14 @@ fn settle(
             };
             for prefix in [Some(prefix), low(prefix)].into_iter().flatten() {
                 let is_masked = false;
-                output.give(number, Item::One { prefix, is_masked }, evidence);
+                if let Err(expected) =
+                    output.give(number, Item::One { prefix, is_masked }, evidence)
+                {
+                    output
+                        .report
+                        .wrong(number, prefix.to_string().as_bytes(), expected);
+                    break;
+                }
             }
         }
         (Err(expected), _) => {

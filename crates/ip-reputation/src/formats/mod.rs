@@ -16,12 +16,16 @@
 //! | `netset` | the same | the feed's | category, date and number of entries in comments |
 //! | `drop-text` | `192.0.2.0/24 ; SBL000001` | the feed's | dates in comments |
 //! | `drop-json` | `{"cidr":"192.0.2.0/24"}` | the feed's | date, number of entries |
-//! | `csv` | `203.0.113.0/24,15,scanner,1796083200` | number, polarity stated | category, expiry, last seen |
+//! | `csv` | `203.0.113.0/24,15,scanner,1796083200` | number, direction stated | category, expiry, last seen |
 //! | `suricata-iprep` | `203.0.113.0/24,1,88` | number / 127 | category |
 //! | `abuseipdb` | `{"ipAddress":"203.0.113.5","abuseConfidenceScore":97}` | number / 100 | last seen, date |
 //! | `ipset-save` | `add bl 203.0.113.0/24 timeout 300` | the feed's | expiry |
-//! | `haproxy-map` | `203.0.113.0/24 15` | number, polarity stated | |
+//! | `haproxy-map` | `203.0.113.0/24 15` | number, direction stated | |
 //! | `mmdb` | none | that of a rule | category of the rule, date |
+//! | `json` | of any shape, or a document a line | a value by key | what is at other keys |
+//! | `lines` | of any shape, by a regular expression | its group `value` | its other groups |
+//! | `p2p` | `name:192.0.2.1-192.0.2.9` | the feed's | |
+//! | `dat` | `192.000.002.001 - 192.000.002.009 , 100 , name` | the feed's | |
 //!
 //! A line that cannot be read is counted and named, and the others are used; a feed of which too
 //! many lines are wrong, or that is no list at all, is refused whole.
@@ -37,12 +41,16 @@ mod haproxy_map;
 mod header;
 mod ipset;
 mod item;
+mod json;
 mod lines;
 mod mmdb;
 mod moment;
 mod options;
 mod output;
+mod p2p;
+mod pattern;
 mod plain;
+mod record;
 mod refused;
 mod report;
 mod suricata;
@@ -57,8 +65,11 @@ pub use attributes::{Attributes, NoDatabase};
 pub use contents::Contents;
 pub use detect::{Unrecognised, detect};
 pub use format::{Format, UnknownFormat};
-pub use options::{Categories, Columns, MmdbMatch, MmdbRule, Options, Polarity};
+pub use options::{
+    Categories, Column, Columns, HigherIs, Keys, MmdbMatch, MmdbRule, Options, Strip,
+};
 pub use output::Sink;
+pub use pattern::{check_regex, regex_reads};
 pub use refused::Refused;
 pub use report::{NAMED_MAX, Report, Wrong};
 
@@ -69,6 +80,8 @@ use header::Header;
 use ipset::IpsetSave;
 use lines::Lines;
 use output::Output;
+use p2p::{Dat, P2p};
+use pattern::Pattern;
 use plain::Plain;
 use suricata::{CategoryNames, Suricata};
 
@@ -106,7 +119,8 @@ pub fn read(
     options: &Options,
     sink: &mut Sink<'_>,
 ) -> Result<Report, Refused> {
-    let mut output = Output::new(sink);
+    let mut output =
+        Output::new(sink).with_min_prefix(options.min_prefix_v4, options.min_prefix_v6);
     dispatch(format, input, options, &mut output)?;
     judge(output.report, options)
 }
@@ -123,7 +137,14 @@ fn dispatch(
         Format::Plain | Format::DropText | Format::Netset => {
             let header = Header::new(format == Format::Netset);
             let confidence = options.confidence;
-            text::read(lines, &mut Plain { confidence, header }, output)
+            let strips = options.strip.is_some() || options.strip_prefix.is_some();
+            let stripping = strips.then_some(options);
+            let mut plain = Plain {
+                confidence,
+                header,
+                stripping,
+            };
+            text::read(lines, &mut plain, output)
         }
         Format::DropJson => {
             let mut drop = DropJson::new(options.confidence);
@@ -131,7 +152,21 @@ fn dispatch(
             check_wrong(&output.report, options)?;
             drop.is_whole(output)
         }
-        Format::Csv => text::read(lines, &mut Csv::new(options)?, output),
+        Format::Csv => {
+            let mut csv = Csv::new(options)?;
+            text::read(lines, &mut csv, output)?;
+            csv.has_columns()
+        }
+        Format::Json => json::read(lines, options, output),
+        Format::Lines => text::read(lines, &mut Pattern::new(options)?, output),
+        Format::P2p => {
+            let confidence = options.confidence;
+            text::read(lines, &mut P2p { confidence }, output)
+        }
+        Format::Dat => {
+            let confidence = options.confidence;
+            text::read(lines, &mut Dat { confidence }, output)
+        }
         Format::SuricataIprep => {
             let categories = &options.categories;
             text::read(lines, &mut Suricata { categories }, output)
@@ -153,7 +188,7 @@ fn dispatch(
 }
 
 impl Categories {
-    /// Reads Suricata's categories file. Of the options, only `wrong_max` and `allow_empty` count.
+    /// Reads Suricata's categories file. Of the options, only `max_invalid_ratio` and `allow_empty` count.
     ///
     /// # Errors
     /// As [`read`].
@@ -170,7 +205,8 @@ impl Categories {
 fn judge(mut report: Report, options: &Options) -> Result<Report, Refused> {
     check_wrong(&report, options)?;
     report.emptied &= report.lines == 0;
-    if report.entries == 0 && !report.emptied && !options.allow_empty {
+    let is_filtered = report.filtered > 0 && report.lines == 0;
+    if report.entries == 0 && !report.emptied && !is_filtered && !options.allow_empty {
         return Err(Refused::Empty);
     }
     Ok(report)
@@ -180,8 +216,9 @@ fn judge(mut report: Report, options: &Options) -> Result<Report, Refused> {
 /// their share, as long as most of the list is right. Error pages and other texts are not.
 fn check_wrong(report: &Report, options: &Options) -> Result<(), Refused> {
     let right = report.lines - report.wrong;
-    let is_slip = report.wrong <= WRONG_FEW && report.wrong < right && options.wrong_max > 0.0;
-    if report.exceeds(options.wrong_max) && !is_slip {
+    let is_slip =
+        report.wrong <= WRONG_FEW && report.wrong < right && options.max_invalid_ratio > 0.0;
+    if report.exceeds(options.max_invalid_ratio) && !is_slip {
         return Err(Refused::TooManyWrong(Box::new(report.clone())));
     }
     Ok(())

@@ -9,26 +9,37 @@
 
 use super::header::Header;
 use super::item::{Expected, Item};
+use super::options::Options;
 use super::output::{Evidence, Output};
 use super::text::{LineFormat, Text, comment};
 use crate::Confidence;
 
 /// The reader of plain lists.
-pub(super) struct Plain {
+pub(super) struct Plain<'a> {
     pub(super) confidence: Confidence,
     pub(super) header: Header,
+    /// The options, if they say what surrounds the addresses.
+    pub(super) stripping: Option<&'a Options>,
 }
 
-impl LineFormat for Plain {
+impl LineFormat for Plain<'_> {
     #[inline]
     fn line(&mut self, line: Text<'_>, output: &mut Output<'_>) -> Result<(), Expected> {
-        let item = listed(line.text)?;
+        let item = match self.stripping {
+            None => listed(line.text)?,
+            Some(options) => match options.addresses(without_comment(line.text))? {
+                Some(item) => item,
+                None => {
+                    output.skip();
+                    return Ok(());
+                }
+            },
+        };
         let evidence = Evidence {
             category: self.header.category(),
             ..Evidence::plain(self.confidence)
         };
-        output.give(line.number, item, evidence);
-        Ok(())
+        output.give(line.number, item, evidence)
     }
 
     fn comment(&mut self, text: &[u8], output: &mut Output<'_>) {

@@ -29,6 +29,10 @@ pub enum Refused {
     NoMatch(String),
     /// The options lack something that the format cannot do without.
     Unstated(&'static str),
+    /// The regular expression cannot be used, and why.
+    Regex(String),
+    /// No header names this column; and what the header that was looked at says.
+    NoColumn(String),
     /// There is no set of this name in what `ipset save` printed.
     NoSuchSet(String),
     /// There are sets, and none of a type that is read; the first of them.
@@ -55,7 +59,7 @@ impl fmt::Display for Refused {
             Self::TooManyWrong(report) => {
                 write!(
                     f,
-                    "{} of {} {}s are wrong, more than wrong-max allows",
+                    "{} of {} {}s are wrong, more than max-invalid-ratio allows",
                     report.wrong,
                     report.lines,
                     report.unit()
@@ -84,6 +88,8 @@ impl fmt::Display for Refused {
             Self::NoList(error) => write!(f, "it is an error instead of a list: \"{error}\""),
             Self::NoMatch(why) => write!(f, "none of its networks is bad by the rules: {why}"),
             Self::Unstated(what) => write!(f, "the configuration must state {what}"),
+            Self::Regex(why) => write!(f, "regex: {why}"),
+            Self::NoColumn(why) => f.write_str(why),
             Self::NoSuchSet(name) => write!(f, "there is no set {name:?} in it"),
             Self::UnreadSet { name, kind } => {
                 write!(f, "set {name} is of type {kind}, which is not read")

@@ -20,11 +20,19 @@ pub struct Report {
     pub lines: u64,
     /// Those of `lines` that could not be used.
     pub wrong: u64,
+    /// The number of the last of them.
+    pub(super) last_wrong: Option<u64>,
     /// The first [`NAMED_MAX`] of them.
     pub first_wrong: Vec<Wrong>,
     /// Lines that are right and say nothing to us: headers, sets of another type or name, networks
     /// that no rule speaks of.
     pub skipped: u64,
+    /// Records that the conditions of the configuration leave out. They count as `skipped` too.
+    pub filtered: u64,
+    /// Values above the highest one, which counted as that.
+    pub clamped: u64,
+    /// Times that could not be read; their entries count without them.
+    pub bad_times: u64,
     /// Prefixes with host bits set. They were dropped: `203.0.113.9/24` is `203.0.113.0/24`.
     pub host_bits: u64,
     /// The first line that speaks of every address of a family (`/0`). It may well be a mistake.
@@ -48,10 +56,10 @@ pub struct Report {
 impl Report {
     /// Whether more than this share of its lines are wrong.
     #[must_use]
-    pub fn exceeds(&self, wrong_max: f64) -> bool {
+    pub fn exceeds(&self, max_invalid_ratio: f64) -> bool {
         #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
         let (wrong, lines) = (self.wrong as f64, self.lines as f64);
-        wrong > wrong_max * lines
+        wrong > max_invalid_ratio * lines
     }
 
     /// What it consists of: a line or a record.
@@ -70,6 +78,7 @@ impl Report {
     /// Counts a line that cannot be used, and names it if it is among the first.
     pub(super) fn wrong(&mut self, line: u64, what: &[u8], expected: &'static str) {
         self.wrong += 1;
+        self.last_wrong = Some(line);
         if self.first_wrong.len() < NAMED_MAX {
             self.first_wrong.push(Wrong {
                 line,

@@ -53,8 +53,7 @@ impl LineFormat for Suricata<'_> {
             category: name,
             ..Evidence::plain(Confidence::ratio(ratio))
         };
-        output.give(line.number, item, evidence);
-        Ok(())
+        output.give(line.number, item, evidence)
     }
 }
 
@@ -92,7 +91,7 @@ mod tests {
 
     fn categories(file: &str) -> Categories {
         let options = Options {
-            wrong_max: 1.0,
+            max_invalid_ratio: 1.0,
             ..Options::default()
         };
         Categories::read(&mut file.as_bytes(), &options).unwrap().0

@@ -25,7 +25,7 @@ pub(super) fn outcome(format: Format, options: &Options, feed: &[u8]) -> Outcome
 /// The entries of a feed, and its wrong lines: `7 203.0.113.256: an address`.
 pub(super) fn parts(format: Format, options: &Options, feed: &str) -> (Vec<String>, Vec<String>) {
     let options = Options {
-        wrong_max: 1.0,
+        max_invalid_ratio: 1.0,
         allow_empty: true,
         ..options.clone()
     };
@@ -53,15 +53,20 @@ fn in_words(entry: &Entry<'_>) -> String {
     words
 }
 
-/// The formats that are text.
+/// The formats of lines.
 fn texts() -> impl Iterator<Item = Format> {
     let all = Format::ALL.into_iter();
-    all.filter(|format| *format != Format::Mmdb)
+    all.filter(|format| !matches!(format, Format::Mmdb | Format::Json))
 }
 
 fn stated() -> Options {
     Options {
-        polarity: Some(Polarity::HighIsBad),
+        higher_is: Some(HigherIs::Worse),
+        regex: Some(r"^(?<prefix>.*)$".to_owned()),
+        columns: Columns {
+            number: Some(Column::Index(1)),
+            ..Columns::default()
+        },
         ..Options::default()
     }
 }
@@ -125,7 +130,7 @@ fn more_wrong_lines_than_allowed_refuse_a_feed() {
     let refused = refusal(Format::Plain, &stated(), &feed(6, 94));
     assert_eq!(
         refused,
-        "6 of 100 lines are wrong, more than wrong-max allows; line 1: \"nonsense\" where an \
+        "6 of 100 lines are wrong, more than max-invalid-ratio allows; line 1: \"nonsense\" where an \
          address, a prefix or a range was expected"
     );
     let none = strict();
@@ -142,7 +147,7 @@ fn more_wrong_lines_than_allowed_refuse_a_feed() {
 
 fn strict() -> Options {
     Options {
-        wrong_max: 0.0,
+        max_invalid_ratio: 0.0,
         ..stated()
     }
 }
@@ -243,7 +248,7 @@ impl Read for Breaks<'_> {
 fn an_input_that_breaks_off_is_never_a_feed() {
     for format in Format::ALL {
         let options = Options {
-            wrong_max: 1.0,
+            max_invalid_ratio: 1.0,
             rules: vec![MmdbRule {
                 on: MmdbMatch::Asn(64_496),
                 confidence: crate::Confidence::FULL,
@@ -260,10 +265,35 @@ fn an_input_that_breaks_off_is_never_a_feed() {
                 assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{format}");
             }
             // A document may be wrong before it breaks off.
-            Err(Refused::Malformed(_)) if format == Format::AbuseIpdb => {}
+            Err(Refused::Malformed(_)) if matches!(format, Format::AbuseIpdb | Format::Json) => {}
             other => panic!("{format}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn a_prefix_too_wide_is_an_invalid_line_unless_it_is_reserved() {
+    let options = Options {
+        min_prefix_v4: 8,
+        min_prefix_v6: 16,
+        max_invalid_ratio: 1.0,
+        ..stated()
+    };
+    let feed = b"0.0.0.0/0\n::/0\n10.0.0.0/7\n192.0.0.0/8\n2001::/16\n2000::/15\n224.0.0.0/3\n\
+        ::ffff:0.0.0.0/96\n0.0.0.0-255.255.255.255\nfc00::/7\n192.0.2.1\n";
+    let (entries, report) = outcome(Format::Plain, &options, feed).unwrap();
+    assert_eq!(
+        entries,
+        [
+            "192.0.0.0/8 1",
+            "2001::/16 1",
+            "224.0.0.0/3 1",
+            "fc00::/7 1",
+            "192.0.2.1 1"
+        ]
+    );
+    assert_eq!((report.wrong, report.everything), (6, None));
+    assert!(report.first_wrong[0].to_string().contains("min-prefix-v4"));
 }
 
 #[test]

@@ -213,7 +213,7 @@ fn largest(rules: &[PayloadRule], patterns: &[String]) -> PayloadError {
     let alone = patterns
         .iter()
         .position(|pattern| compile(&[pattern]).is_none());
-    let index = alone.unwrap_or(rules.len().saturating_sub(1));
+    let index = alone.unwrap_or_else(|| rules.len().saturating_sub(1));
     let name = rules.get(index).map(|rule| rule.name.clone());
     PayloadError::TooLarge {
         index,

@@ -12,7 +12,7 @@ use super::terms::Role;
 pub struct Label(u16);
 
 impl Label {
-    /// Nobody decided: all that covers the address has expired or is in dry-run.
+    /// Nobody decided: all that covers the address has expired or is in shadow.
     pub(super) const NONE: Self = Self(0);
 
     /// Where its name stands among [`Table::labels`](super::Table::labels).
@@ -80,13 +80,15 @@ impl Labels {
     }
 }
 
-/// What a verdict without a category is counted under: who decided.
-pub(super) const fn of_role(role: Role) -> &'static str {
-    match role {
-        Role::Allow => "allow",
-        Role::Deny => "deny",
-        Role::Guard => "private",
-        Role::Feed => "feed",
+/// Returns what a verdict is counted under: what decided, and for a feed's entry its category behind a
+/// colon. Private space that feeds do not affect is decided by nothing.
+pub(super) fn name(role: Role, category: Option<&str>) -> Arc<str> {
+    match (role, category) {
+        (Role::Allow, _) => "allow".into(),
+        (Role::Deny, _) => "deny".into(),
+        (Role::Guard, _) => NONE.into(),
+        (Role::Feed, None) => "feed".into(),
+        (Role::Feed, Some(category)) => format!("feed:{category}").into(),
     }
 }
 

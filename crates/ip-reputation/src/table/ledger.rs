@@ -60,10 +60,11 @@ pub(super) struct Feed {
 
 impl Feed {
     fn new(terms: FeedTerms, evidences: Arc<Evidences>, labels: &mut Labels) -> Self {
-        let own = terms.category.clone();
-        let own = own.unwrap_or_else(|| labels::of_role(terms.role).into());
-        let names = core::iter::once(&own).chain(evidences.categories());
-        let labels = names.map(|name| labels.label(name)).collect();
+        let own = labels::name(terms.role, terms.category.as_deref());
+        let categories = evidences.categories().iter();
+        let categories = categories.map(|category| labels::name(terms.role, Some(category)));
+        let names = core::iter::once(own).chain(categories);
+        let labels = names.map(|name| labels.label(&name)).collect();
         Self {
             terms,
             evidences,

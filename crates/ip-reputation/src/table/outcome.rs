@@ -13,7 +13,7 @@ use crate::Score;
 pub(super) enum View {
     /// Those of feeds that count.
     Live,
-    /// Those of feeds in dry-run as well.
+    /// Those of feeds in shadow as well.
     Shadow,
 }
 
@@ -64,7 +64,7 @@ impl Ledger {
         self.chain(id).filter_map(move |(id, node)| {
             let feed = self.feed(node)?;
             let expires = feed.evidence(node.tail.evidence()).expires();
-            let is_in_view = view == View::Shadow || !feed.terms.dry_run;
+            let is_in_view = view == View::Shadow || !feed.terms.shadow;
             let counts = is_in_view && expires.is_none_or(|expires| now < expires);
             counts.then_some((id, node, feed.terms.role))
         })
@@ -147,8 +147,8 @@ impl Parts<'_> {
         let expires = feed.evidence(node.tail.evidence()).expires();
         if expires.is_some_and(|expires| expires <= self.now) {
             Part::Expired
-        } else if feed.terms.dry_run {
-            Part::DryRun
+        } else if feed.terms.shadow {
+            Part::Shadow
         } else if id == self.outcome.leading {
             Part::Leads
         } else if self.outcome.role != Some(feed.terms.role) {

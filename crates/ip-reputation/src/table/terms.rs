@@ -43,7 +43,7 @@ pub struct FeedTerms {
     /// The category of entries that name none.
     pub category: Option<Arc<str>>,
     /// Whether it only shows in the shadow score.
-    pub dry_run: bool,
+    pub shadow: bool,
     /// When its entries were seen that do not say so themselves, in seconds since 1970.
     pub as_of: Option<u32>,
 }
@@ -57,7 +57,7 @@ impl FeedTerms {
             weight: 1.0,
             half_life: None,
             category: None,
-            dry_run: false,
+            shadow: false,
             as_of: None,
         }
     }

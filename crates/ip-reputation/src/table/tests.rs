@@ -78,7 +78,7 @@ fn the_first_role_decides_whatever_the_lengths() {
         let verdict = table.lookup(address).unwrap();
         assert_eq!(verdict.score(0).value(), expected, "{address}");
         assert_eq!(verdict.ruled_by(0), Some(role), "{address}");
-        assert_eq!(verdict.is_known(0), role != Role::Guard);
+        assert_eq!(verdict.is_listed(0), role != Role::Guard);
         let (feed, prefix) = verdict.reason(0, address).unwrap();
         assert_eq!(format!("{feed} {prefix}"), reason);
     }
@@ -101,11 +101,11 @@ fn an_entry_counts_until_it_expires_and_what_has_expired_is_not_taken() {
     let verdict = table.lookup([192, 0, 2, 2].into()).unwrap();
     assert_eq!(verdict.expires(), Some(101));
     assert_eq!(
-        (verdict.score(100).value(), verdict.is_known(100)),
+        (verdict.score(100).value(), verdict.is_listed(100)),
         (50, true)
     );
     assert_eq!(
-        (verdict.score(101).value(), verdict.is_known(101)),
+        (verdict.score(101).value(), verdict.is_listed(101)),
         (70, false)
     );
     assert_eq!(verdict.feed(101), None);
@@ -117,7 +117,7 @@ fn an_entry_counts_until_it_expires_and_what_has_expired_is_not_taken() {
 #[test]
 fn contributions_say_what_became_of_each_entry() {
     let dry = FeedTerms {
-        dry_run: true,
+        shadow: true,
         ..half("dry")
     };
     let strong = FeedTerms {
@@ -140,7 +140,7 @@ fn contributions_say_what_became_of_each_entry() {
         told,
         [
             ("weak", 28, Part::Counts),
-            ("dry", 26, Part::DryRun),
+            ("dry", 26, Part::Shadow),
             ("strong", 25, Part::Leads),
             ("weak", 24, Part::Outdone),
         ]

@@ -31,8 +31,8 @@ pub enum Part {
     Outdone,
     /// What takes precedence over its feed decided.
     Overruled,
-    /// Its feed is in dry-run.
-    DryRun,
+    /// Its feed is in shadow.
+    Shadow,
     /// It no longer counts.
     Expired,
 }
@@ -103,7 +103,7 @@ impl<'a> Verdict<'a> {
         (outcome.score, outcome.label)
     }
 
-    /// The score if feeds in dry-run counted as well.
+    /// The score if feeds in shadow counted as well.
     #[must_use]
     #[inline]
     pub fn shadow_score(&self, now: u32) -> Score {
@@ -122,7 +122,7 @@ impl<'a> Verdict<'a> {
         (self.node.expires != u32::MAX).then_some(self.node.expires)
     }
 
-    /// Who decided. None if all that covers the address has expired or is in dry-run.
+    /// Who decided. None if all that covers the address has expired or is in shadow.
     #[must_use]
     #[inline]
     pub fn ruled_by(&self, now: u32) -> Option<Role> {
@@ -132,7 +132,7 @@ impl<'a> Verdict<'a> {
     /// Whether the score rests on an entry of a list or a feed. Guarded space is not known.
     #[must_use]
     #[inline]
-    pub fn is_known(&self, now: u32) -> bool {
+    pub fn is_listed(&self, now: u32) -> bool {
         matches!(
             self.ruled_by(now),
             Some(Role::Allow | Role::Deny | Role::Feed)

@@ -1,17 +1,18 @@
 //! The common case, quickly: a whole NOTIFY at the head of the input, and nothing wrong with it.
 //!
 //! Nothing here says what is wrong. `None` means "not this way": a frame that is incomplete, of another
-//! type, malformed, or merely unusual; [`Frame::split_first`](super::Frame::split_first) and
+//! type, malformed, or merely unusual; [`Frame::split_first`](crate::Frame::split_first) and
 //! [`Notify::parse`] then find out which. Both ways give the same view of the same bytes (tested), this
 //! one without carrying a possible error past every field.
 
-use super::reader::Bytes;
-use super::{Flags, FrameType, Notify, data};
+use super::Notify;
+use crate::reader::Bytes;
+use crate::{Flags, FrameType, data};
 
 /// A whole and valid NOTIFY at the head of `input`, and what follows it. `max` is the max-frame-size
 /// in force.
 #[inline]
-pub(crate) fn notify(input: &[u8], max: u32) -> Option<(Notify<'_>, &[u8])> {
+pub(super) fn notify(input: &[u8], max: u32) -> Option<(Notify<'_>, &[u8])> {
     let mut input = Bytes(input);
     let len = u32::from_be_bytes(*input.array()?);
     if len > max {
@@ -52,8 +53,8 @@ mod tests {
     use bytes::BytesMut;
     use proptest::prelude::*;
 
-    use super::super::{Argument, Frame, NotifyWriter, TypedData};
     use super::*;
+    use crate::{Argument, Frame, NotifyWriter, TypedData};
 
     const MAX: u32 = 1 << 20;
 
@@ -96,6 +97,8 @@ mod tests {
         prop_oneof![
             Just(TypedData::Null),
             any::<bool>().prop_map(TypedData::Bool),
+            any::<i32>().prop_map(TypedData::Int32),
+            any::<u32>().prop_map(TypedData::Uint32),
             any::<i64>().prop_map(TypedData::Int64),
             any::<u64>().prop_map(TypedData::Uint64),
             any::<[u8; 4]>().prop_map(|octets| TypedData::Ipv4(octets.into())),
@@ -140,6 +143,21 @@ mod tests {
                     prop_assert_eq!(Some(seen(taken)), parsed(input).map(seen));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn integers_wider_than_their_type_are_taken() {
+        for kind in [2, 3] {
+            let arguments = vec![("n".to_owned(), TypedData::Uint64(u64::MAX - 4))];
+            let mut input = frame((1, 1), &[("m".to_owned(), arguments)]);
+            // The value is a type and a varint of ten bytes.
+            let value_index = input.len() - 11;
+            assert_eq!(input[value_index], 5);
+            input[value_index] = kind;
+            let taken = notify(&input, MAX).map(seen);
+            assert!(taken.is_some());
+            assert_eq!(taken, parsed(&input).map(seen));
         }
     }
 
