@@ -30,9 +30,10 @@ use ip_reputation::{
     Combine, Entry, FeedDataBuilder, FeedTerms, PAYLOAD_BYTES_MAX, Pattern, PayloadRule,
     PayloadRules, Prefix, Random, Role, Score, TableBuilder,
 };
+use iprep_spoa::live::{Decision, Kind, Live, LiveOptions, Request};
 use iprep_spoa::policy::{
-    ActionRule, Answer, IpReputation, Judge, MessageRules, Policy, PolicyTerms, Published, Source,
-    Value,
+    ActionRule, Answer, IpReputation, Judge, LivePolicy, MessageRules, Policy, PolicyTerms,
+    Published, Source, Value,
 };
 
 use mmdb::Database;
@@ -232,6 +233,7 @@ fn judge() -> Judge {
         },
         asn: Some(Arc::clone(&database)),
         country: Some(database),
+        live: Some(live()),
         payload: Some(Arc::new(payload)),
         actions: vec![ActionRule {
             name: "deny".to_owned(),
@@ -244,6 +246,30 @@ fn judge() -> Judge {
         Random::seeded(1, 0),
         || 2_000,
     )
+}
+
+/// A live decision about the IPv6 documentation addresses.
+fn live() -> LivePolicy {
+    let live = Live::new();
+    live.configure(Some(&LiveOptions::default()));
+    live.start(|| {}).unwrap();
+    let ban = Decision {
+        kind: Kind::Challenge,
+        prefix: Prefix::new([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0].into(), 32).unwrap(),
+        origin: "ctl".into(),
+        reason: "".into(),
+        node: "here".into(),
+        created: 0,
+        until: u32::MAX,
+    };
+    let (done, over) = std::sync::mpsc::channel();
+    let send = move |outcome| drop(done.send(outcome));
+    live.apply(Request::Put(vec![ban]), Box::new(send));
+    over.recv().unwrap().unwrap();
+    LivePolicy {
+        table: live.table(),
+        challenge_score: Score::WORST,
+    }
 }
 
 /// The autonomous system and the country of the documentation addresses.

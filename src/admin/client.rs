@@ -28,11 +28,27 @@ pub fn ask(
     path: &str,
     token: Option<&Token>,
 ) -> Result<String, AdminError> {
+    send(address, method, path, token, "")
+}
+
+/// The same, with a body.
+///
+/// # Errors
+/// If nobody answers, or the agent says no.
+pub fn send(
+    address: &BindAddress,
+    method: &str,
+    path: &str,
+    token: Option<&Token>,
+    body: &str,
+) -> Result<String, AdminError> {
     let failed = |error: io::Error| AdminError::Answer(address.clone(), error.to_string());
     let stream = connect(address).map_err(|error| AdminError::Connect(address.clone(), error))?;
     let mut request = format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\n");
     if method == "POST" {
-        request.push_str("Content-Length: 0\r\n");
+        request.push_str("Content-Length: ");
+        request.push_str(&body.len().to_string());
+        request.push_str("\r\n");
     }
     if let Some(token) = token {
         request.push_str("Authorization: ");
@@ -40,6 +56,7 @@ pub fn ask(
         request.push_str("\r\n");
     }
     request.push_str("\r\n");
+    request.push_str(body);
     let answer = stream.exchange(request.as_bytes()).map_err(failed)?;
     let (status, body) = parse(&answer)
         .ok_or_else(|| AdminError::Answer(address.clone(), "that is not HTTP".to_owned()))?;

@@ -2,6 +2,7 @@
 //! lists them, and a test compares.
 
 mod feeds;
+mod live;
 
 use core::time::Duration;
 
@@ -173,6 +174,7 @@ pub(super) fn metrics(figures: &Figures) -> String {
     latencies(&mut text, &figures.report.workers);
     tallies(&mut text, figures);
     feeds::feeds(&mut text, figures);
+    live::live(&mut text, figures);
     process(&mut text, figures);
     text.into_text()
 }

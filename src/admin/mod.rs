@@ -14,6 +14,7 @@
 //! takes the token of a file.
 
 pub mod client;
+mod decisions;
 mod error;
 mod exposition;
 mod figures;
@@ -40,6 +41,7 @@ pub use token::Token;
 
 use crate::feeds::Remote;
 use crate::host::log::LogDial;
+use crate::live::Live;
 use crate::policy::Published;
 use figures::Desk;
 use haproxy_spoa::{Agent, BindAddress, Control};
@@ -77,6 +79,7 @@ pub struct Subject {
     connections_max: usize,
     budget: Duration,
     engine: Option<(Remote, Published)>,
+    live: Option<Live>,
     log: LogDial,
 }
 
@@ -95,6 +98,7 @@ impl Subject {
         agent: &Agent,
         budget: Duration,
         engine: Option<(Remote, Published)>,
+        live: Option<Live>,
         log: LogDial,
     ) -> Self {
         Self {
@@ -103,6 +107,7 @@ impl Subject {
             connections_max: agent.connections_max(),
             budget,
             engine,
+            live,
             log,
         }
     }

@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 use std::sync::Arc;
 
+use hyper::body::{Body, Bytes};
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::oneshot;
@@ -10,7 +11,7 @@ use tracing::info;
 
 use super::figures::{Desk, Figures};
 use super::reply::{Kind, Reply, line, reply};
-use super::{Subject, Token, json, metrics, page, text};
+use super::{Subject, Token, decisions, json, metrics, page, text};
 use crate::host::certificates;
 use crate::host::log::{LogDial, LogLevel};
 use crate::host::supervisor;
@@ -24,7 +25,7 @@ pub(super) struct Office {
 }
 
 /// The routes that can be looked at, with GET and HEAD.
-pub const LOOKS: [&str; 10] = [
+pub const LOOKS: [&str; 11] = [
     "/",
     "/figures",
     "/metrics",
@@ -35,16 +36,21 @@ pub const LOOKS: [&str; 10] = [
     "/healthz",
     "/readyz",
     LOG_LEVEL,
+    DECISIONS,
 ];
 /// The routes that do something, with POST.
-pub const COMMANDS: [&str; 3] = ["/reload", LOG_LEVEL, "/drain"];
+pub const COMMANDS: [&str; 4] = ["/reload", LOG_LEVEL, DECISIONS, "/drain"];
+/// Live decisions: GET, POST and DELETE.
+pub(super) const DECISIONS: &str = "/decisions";
 /// Looked at, and told to be another.
 const LOG_LEVEL: &str = "/loglevel";
 
-/// Answers a request. Its body is not read.
-pub(super) async fn answer<B>(office: &Office, request: Request<B>) -> Reply {
-    // The body may be what cannot be sent to another thread; nothing of it is wanted.
-    let (head, _) = request.into_parts();
+/// Answers a request. Only POST /decisions has a body that is read.
+pub(super) async fn answer<B>(office: &Office, peer: &str, request: Request<B>) -> Reply
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let (head, body) = request.into_parts();
     let host = head.headers.get(header::HOST);
     if !office.is_unix && !host.is_none_or(is_own_name) {
         return line(
@@ -63,9 +69,17 @@ pub(super) async fn answer<B>(office: &Office, request: Request<B>) -> Reply {
         (_, true) if is_command => {
             return match office.forbids(&head.headers) {
                 Some(why) => line(StatusCode::FORBIDDEN, why),
+                None if path == DECISIONS => decisions::put(office, peer, body).await,
                 None => command(office, path, query).await,
             };
         }
+        _ if path == DECISIONS && head.method == Method::DELETE => {
+            return match office.forbids(&head.headers) {
+                Some(why) => line(StatusCode::FORBIDDEN, why),
+                None => decisions::delete(office, peer, query).await,
+            };
+        }
+        _ if path == DECISIONS => return not_allowed("GET, HEAD, POST, DELETE"),
         (true, true) => return not_allowed("GET, HEAD, POST"),
         (true, false) => return not_allowed("GET, HEAD"),
         (false, true) => return not_allowed("POST"),
@@ -123,6 +137,7 @@ fn look(office: &Office, path: &str, query: Option<&str>) -> Reply {
     match path {
         "/healthz" => return line(StatusCode::OK, "alive"),
         "/readyz" => return ready(desk.subject()),
+        DECISIONS => return decisions::list(office, query),
         LOG_LEVEL => {
             return match desk.subject() {
                 Some(subject) => line(StatusCode::OK, subject.log.level()),
@@ -256,7 +271,7 @@ async fn reload(subject: &Subject) -> Reply {
 }
 
 /// A value in a query, as a form writes it.
-fn value_of(key: &str, query: &str) -> Option<String> {
+pub(super) fn value_of(key: &str, query: &str) -> Option<String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.into_iter().find(|(name, _)| *name == key)?;
     let mut bytes = Vec::with_capacity(value.len());

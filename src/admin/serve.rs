@@ -124,21 +124,32 @@ impl Places {
     fn give(&mut self, stream: Stream, office: &Arc<Office>) {
         let office = Arc::clone(office);
         let task = match stream {
-            Stream::Tcp(stream) => tokio::spawn(serve(stream, office)),
-            Stream::Unix(stream) => tokio::spawn(serve(stream, office)),
+            Stream::Tcp(stream) => {
+                let peer = stream.peer_addr();
+                let peer = peer.map_or_else(|_| "tcp".into(), |peer| peer.to_string());
+                tokio::spawn(serve(stream, peer, office))
+            }
+            Stream::Unix(stream) => {
+                let peer = stream.peer_cred();
+                let peer =
+                    peer.map_or_else(|_| "unix".into(), |peer| format!("uid:{}", peer.uid()));
+                tokio::spawn(serve(stream, peer, office))
+            }
         };
         self.0.push_back((Instant::now(), task));
     }
 }
 
 /// One connection, from its first request to its last.
-async fn serve<S>(stream: S, office: Arc<Office>)
+async fn serve<S>(stream: S, peer: String, office: Arc<Office>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let peer: Arc<str> = peer.into();
     let answer = service_fn(move |request| {
-        let office = Arc::clone(&office);
-        async move { Ok::<_, core::convert::Infallible>(routes::answer(&office, request).await) }
+        let (office, peer) = (Arc::clone(&office), Arc::clone(&peer));
+        let answer = async move { routes::answer(&office, &peer, request).await };
+        async move { Ok::<_, core::convert::Infallible>(answer.await) }
     });
     let mut protocol = http1::Builder::new();
     protocol

@@ -9,6 +9,7 @@ use iprep_spoa::admin::{
 use iprep_spoa::config::AdminKeys;
 use iprep_spoa::feeds::Remote;
 use iprep_spoa::host::log::LogDial;
+use iprep_spoa::live::Live;
 use iprep_spoa::policy::Published;
 use tracing::info;
 
@@ -62,6 +63,7 @@ impl Endpoint {
         agent: &Agent,
         budget: Duration,
         engine: Option<(Remote, Published)>,
+        live: Option<Live>,
         dial: &LogDial,
     ) {
         if let Some(serving) = &self.0 {
@@ -70,7 +72,7 @@ impl Endpoint {
                 BindAddress::Tcp(_) => info!(%address, "admin endpoint at http://{address}/"),
                 BindAddress::Unix(_) => info!(%address, "admin endpoint at {address}"),
             }
-            serving.tell_of(Subject::new(agent, budget, engine, dial.clone()));
+            serving.tell_of(Subject::new(agent, budget, engine, live, dial.clone()));
         }
     }
 }

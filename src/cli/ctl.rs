@@ -13,6 +13,7 @@ use iprep_spoa::config::Config;
 use iprep_spoa::host::log::LogLevel;
 
 use super::admin;
+use super::decisions::{Decide, Endpoint, List, Undecide};
 use super::failure::Failure;
 
 /// What `spoa ctl` is asked.
@@ -34,7 +35,7 @@ pub(crate) struct Ctl {
     admin_token: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Request {
     /// How the agent is: a line for it, each worker and each list
     Status,
@@ -56,6 +57,16 @@ enum Request {
               value_parser = PossibleValuesParser::new(LogLevel::NAMES).try_map(|it| it.parse::<LogLevel>()))]
         level: Option<LogLevel>,
     },
+    /// Score a prefix 0 for a time, from now on
+    Ban(Decide),
+    /// Score a prefix challenge-score at most for a time
+    Challenge(Decide),
+    /// Score a prefix 100 for a time
+    Allow(Decide),
+    /// End every live decision of exactly this prefix; prints how many there were
+    Unban(Undecide),
+    /// List live decisions
+    Decisions(List),
 }
 
 /// Asks, and prints the answer.
@@ -64,7 +75,16 @@ pub(crate) fn ctl(asked: &Ctl) -> Result<ExitCode, Failure> {
     let (address, token) = asked.endpoint()?;
     let token = token.as_deref().map(Token::read).transpose();
     let token = token.map_err(failed)?;
-    let (method, path) = match asked.request {
+    let endpoint = Endpoint {
+        address: &address,
+        token: token.as_ref(),
+    };
+    let (method, path) = match &asked.request {
+        Request::Ban(decide) => return endpoint.decide("ban", decide),
+        Request::Challenge(decide) => return endpoint.decide("challenge", decide),
+        Request::Allow(decide) => return endpoint.decide("allow", decide),
+        Request::Unban(undecide) => return endpoint.undecide(undecide),
+        Request::Decisions(list) => return endpoint.list(list),
         Request::Status => ("GET", "/status".to_owned()),
         Request::Histogram => ("GET", "/histogram".to_owned()),
         Request::Lookup { address } => ("GET", format!("/lookup?address={address}")),
@@ -74,6 +94,11 @@ pub(crate) fn ctl(asked: &Ctl) -> Result<ExitCode, Failure> {
         Request::Loglevel { level: Some(level) } => ("POST", format!("/loglevel?level={level}")),
     };
     let answer = client::ask(&address, method, &path, token.as_ref()).map_err(failed)?;
+    print(&answer)
+}
+
+/// Writes an answer to stdout.
+pub(super) fn print(answer: &str) -> Result<ExitCode, Failure> {
     match io::stdout().lock().write_all(answer.as_bytes()) {
         // Whoever reads has seen enough.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {

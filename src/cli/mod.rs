@@ -9,6 +9,8 @@ mod args;
 mod check;
 #[cfg(feature = "admin")]
 mod ctl;
+#[cfg(feature = "admin")]
+mod decisions;
 #[cfg(feature = "documents")]
 mod documents;
 mod failure;
@@ -20,11 +22,10 @@ mod signals;
 mod surroundings;
 
 use std::process::ExitCode;
-#[cfg(feature = "trace")]
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use haproxy_spoa::{Agent, Bind, Builder};
+use haproxy_spoa::{Agent, Bind, Builder, Control};
 use ip_reputation::Random;
 use iprep_spoa::config::{self, AgentOptions, Config};
 use iprep_spoa::feeds::{Engine, Remote};
@@ -97,11 +98,11 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
         .limits(limits)
         .spare_descriptors(endpoint.descriptors());
     let builder = surroundings.equip(builder);
-    let (agent, engine) = match config {
+    let (agent, engine, live) = match config {
         None => {
             let listening = surroundings.listen(builder, args)?;
             let started = listening.spawn(|worker| IpReputation::new(Random::seeded(seed, worker)));
-            (started, None)
+            (started, None, None)
         }
         Some(config) => {
             // The lists before the addresses: whoever shares them is not kept waiting.
@@ -111,6 +112,12 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
             let mut engine = engine.map_err(Failure::engine)?;
             let listening = surroundings.listen(builder, args)?;
             let published = engine.published();
+            let live = engine.live();
+            let for_live = Arc::<OnceLock<Control>>::default();
+            let workers = Arc::clone(&for_live);
+            // As the user that owns the store, and before the first answer.
+            live.start(move || workers.get().into_iter().for_each(Control::refresh))
+                .map_err(Failure::thread)?;
             let started = listening.spawn_with_hooks(|worker| {
                 let random = Random::seeded(seed, worker);
                 Judge::new(&published, random, host::now)
@@ -118,16 +125,17 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
             if let Ok(agent) = &started {
                 // A worker without traffic would keep what was replaced.
                 let workers = agent.control();
+                let _ = for_live.set(workers.clone());
                 engine.when_replaced(move || workers.refresh());
             }
             let remote = engine.spawn().map_err(Failure::thread)?;
-            (started, Some((remote, published)))
+            (started, Some((remote, published)), Some(live))
         }
     };
     let agent = agent.map_err(|error| Failure::start(&error, args))?;
 
     print::started(&agent);
-    endpoint.tell_of(&agent, budget, engine.clone(), dial);
+    endpoint.tell_of(&agent, budget, engine.clone(), live, dial);
     surroundings.say();
     serve_signals(&agent, signals, engine.map(|(remote, _)| remote))?;
     supervisor::ready(&print::listening(&agent));

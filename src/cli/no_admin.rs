@@ -6,6 +6,7 @@ use haproxy_spoa::{Agent, BindAddress};
 use iprep_spoa::config::AdminKeys;
 use iprep_spoa::feeds::Remote;
 use iprep_spoa::host::log::LogDial;
+use iprep_spoa::live::Live;
 use iprep_spoa::policy::Published;
 
 use super::args::Args;
@@ -52,6 +53,7 @@ impl Endpoint {
         _: &Agent,
         _: Duration,
         _: Option<(Remote, Published)>,
+        _: Option<Live>,
         _: &LogDial,
     ) {
     }

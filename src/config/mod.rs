@@ -10,6 +10,7 @@ mod agent;
 mod error;
 mod feed;
 mod feed_table;
+mod live;
 mod policy;
 mod specifics;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use policy::{Aggregation, MessageOption, OwnList, PayloadOption, ReputationO
 pub use touches::touches;
 
 use crate::host::file::read_small;
+use crate::live::LiveOptions;
 use crate::policy::Value;
 
 /// The longest configuration, in bytes. Lists belong in files of their own.
@@ -46,6 +48,8 @@ pub struct Config {
     pub agent: AgentOptions,
     /// `[admin]`.
     pub admin: AdminKeys,
+    /// `[live]`; none if the file has no such section.
+    pub live: Option<LiveOptions>,
     /// `[reputation]`.
     pub reputation: ReputationOptions,
     /// `[[feed]]`.
@@ -67,6 +71,7 @@ pub struct Config {
 struct Document {
     agent: agent::AgentTable,
     admin: admin::AdminTable,
+    live: Option<live::LiveTable>,
     reputation: policy::ReputationTable,
     feed: Vec<feed_table::FeedTable>,
     allow: policy::OwnTable,
@@ -152,7 +157,8 @@ impl Config {
     /// Where scores come from.
     #[must_use]
     pub fn source(&self) -> Source {
-        let has_lists = !self.feeds.is_empty()
+        let has_lists = self.live.is_some()
+            || !self.feeds.is_empty()
             || [&self.allow, &self.deny]
                 .iter()
                 .any(|list| **list != OwnList::default());
@@ -181,6 +187,7 @@ impl Document {
             file: file.to_owned(),
             agent: self.agent.into(),
             admin: self.admin.check(folder),
+            live: self.live.map(|live| live.check(folder)),
             reputation: self.reputation.check(folder, problems),
             feeds,
             allow: self.allow.check(folder, problems),

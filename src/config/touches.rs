@@ -1,7 +1,10 @@
 //! Which files and folders a configuration has the agent read and write, again and again.
 
+use std::path::Path;
+
 use super::{Config, OwnList, Place, Secret};
 use crate::host::confine::Confinement;
+use crate::live::LiveOptions;
 
 /// What must stay open to an agent with this configuration.
 #[must_use]
@@ -33,6 +36,10 @@ pub fn touches(config: &Config) -> Confinement {
                 files.reads_file(file);
             }
         }
+    }
+    let store = config.live.as_ref().and_then(LiveOptions::store_path);
+    if let Some(folder) = store.as_deref().and_then(Path::parent) {
+        files.writes_folder(folder);
     }
     if let Some(cache) = &reputation.cache_dir {
         files.writes_folder(cache);

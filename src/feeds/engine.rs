@@ -35,6 +35,7 @@ use super::watch::Watch;
 use crate::config::touches;
 use crate::config::{Config, Place};
 use crate::host::{now, vital};
+use crate::live::Live;
 use crate::policy::{Policy, Published};
 use ip_reputation::Role;
 
@@ -66,6 +67,7 @@ pub struct Engine {
     config: Config,
     shelf: Shelf,
     databases: Databases,
+    live: Live,
     published: Published,
     retired: Vec<Arc<Policy>>,
     /// Does what takes long, once this is a thread.
@@ -149,6 +151,7 @@ impl Engine {
         let watch = start_watch(&sender);
         let mut engine = Self {
             published: Published::new(Policy::default()),
+            live: Live::new(),
             config,
             shelf,
             databases,
@@ -166,6 +169,7 @@ impl Engine {
             retry: None,
             refusals: 0,
         };
+        engine.live.configure(engine.config.live.as_ref());
         engine.follow();
         engine.shelf.read_copies(now(), &engine.aside);
         engine.read_files(Selection::All);
@@ -180,6 +184,12 @@ impl Engine {
     #[must_use]
     pub fn published(&self) -> Published {
         self.published.clone()
+    }
+
+    /// The live decisions; off without `[live]`.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        self.live.clone()
     }
 
     /// Has this called whenever a policy has been replaced, on the engine's thread: who keeps the one
@@ -329,6 +339,9 @@ impl Engine {
         self.plan();
         let at = Instant::now();
         self.due.values_mut().for_each(|due| due.hurry(at));
+        if self.config.live != old.live {
+            self.live.configure(self.config.live.as_ref());
+        }
         if !self.publish_or_say() {
             return Err("no new table, the last good one stays; the log says why".to_owned());
         }

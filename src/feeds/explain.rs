@@ -5,8 +5,9 @@ use core::net::IpAddr;
 use std::io::{self, Write};
 
 use super::status::Moment;
-use crate::policy::{Policy, Source};
-use ip_reputation::{Contribution, Part, Role, Verdict};
+use crate::live::{Decision, Kind, time};
+use crate::policy::{Policy, Source, decided};
+use ip_reputation::{Contribution, Part, Role, Score, Verdict};
 use serde::Serialize;
 
 /// All that is known about one address.
@@ -27,6 +28,22 @@ pub struct Explanation<'a> {
     /// Seconds since 1970.
     expires: Option<u32>,
     entries: Vec<Line<'a>>,
+    /// Live decisions that cover it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    decisions: Vec<LiveLine>,
+}
+
+/// A live decision that covers the address.
+#[derive(Debug, Serialize)]
+struct LiveLine {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    value: String,
+    origin: String,
+    node: String,
+    reason: String,
+    until: String,
+    decides: bool,
 }
 
 /// One entry that covers the address.
@@ -91,7 +108,53 @@ impl<'a> Explanation<'a> {
             country: country.map(|letters| letters.escape_ascii().to_string()),
             expires: verdict.and_then(Verdict::expires),
             entries: entries.unwrap_or_default(),
+            decisions: Vec::new(),
         })
+    }
+
+    /// Adds the live decisions that cover the address, and what they make of it.
+    #[must_use]
+    pub fn with_live(mut self, policy: &'a Policy, covering: &[Decision], now: u32) -> Self {
+        let Some(live) = policy.live() else {
+            return self;
+        };
+        let snapshot = live.table.current();
+        let ruled_by = match policy.source() {
+            Source::Table { table, .. } => {
+                table.lookup(self.address).and_then(|it| it.ruled_by(now))
+            }
+            Source::Random => None,
+        };
+        let score = Score::new(self.score).unwrap_or(Score::BEST);
+        let hits = snapshot.lookup(self.address, || now).unwrap_or_default();
+        let decided = decided(&hits, ruled_by, score, live.challenge_score);
+        let leading = decided.map(|it| {
+            let prefix = it.hit.prefix(self.address);
+            (it.kind, prefix, snapshot.origin(it.hit).to_owned())
+        });
+        if let (Some(decided), Some((kind, prefix, origin))) = (decided, &leading) {
+            self.score = decided.score.value();
+            self.shadow_score = self.score;
+            self.listed = true;
+            self.decided_by = Some(live_name(*kind));
+            (self.category, self.feed) = (None, None);
+            self.reason = Some(format!("{origin}:{prefix}"));
+            self.action = policy.action(decided.score);
+            self.expires = Some(decided.hit.until);
+        }
+        let lines = covering.iter().map(|it| LiveLine {
+            kind: it.kind.name(),
+            value: it.prefix.to_string(),
+            origin: it.origin.to_string(),
+            node: it.node.to_string(),
+            reason: it.reason.to_string(),
+            until: time::rfc3339(it.until),
+            decides: leading.as_ref().is_some_and(|(kind, prefix, origin)| {
+                (*kind, *prefix, &**origin) == (it.kind, it.prefix, &*it.origin)
+            }),
+        });
+        self.decisions = lines.collect();
+        self
     }
 
     /// A JSON object in one line.
@@ -147,7 +210,33 @@ impl<'a> Explanation<'a> {
             }
             writeln!(to)?;
         }
+        for decision in &self.decisions {
+            let part = if decision.decides {
+                "decides"
+            } else {
+                "outdone"
+            };
+            writeln!(
+                to,
+                "  live {} {} of {}@{} until {}  {part}  {}",
+                decision.kind,
+                decision.value,
+                decision.origin,
+                decision.node,
+                decision.until,
+                decision.reason
+            )?;
+        }
         Ok(())
+    }
+}
+
+/// What decides, as it is shown.
+const fn live_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Ban => "live ban",
+        Kind::Challenge => "live challenge",
+        Kind::Allow => "live allow",
     }
 }
 

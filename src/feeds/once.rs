@@ -78,7 +78,7 @@ impl Once {
         let reputation = &config.reputation;
         databases.adopt(reputation.asn_db.as_ref(), reputation.country_db.as_ref());
         let notes = databases.read(Selection::All, &here);
-        let made = snapshot::make(config, &shelf, &databases, now(), &here)?;
+        let made = snapshot::make(config, &shelf, &databases, None, now(), &here)?;
         let is_asked = |list: &List| match list.feed.place {
             Place::Path(_) => true,
             Place::Url(_) => asking != Asking::Nothing,

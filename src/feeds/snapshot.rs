@@ -8,10 +8,11 @@ use super::databases::Databases;
 use super::lists::own_name;
 use super::shelf::{Kept, Shelf};
 use crate::config::{Aggregation, Config, OwnList, Source};
-use crate::policy::{self, Policy, PolicyError, PolicyTerms};
+use crate::live::Live;
+use crate::policy::{self, LivePolicy, Policy, PolicyError, PolicyTerms};
 use ip_reputation::{
     Combine, Entry, FeedData, FeedDataBuilder, FeedTerms, PAYLOAD_BYTES_MAX, PayloadError,
-    PayloadRules, Role, Table, TableBuilder, TableFull, private_space,
+    PayloadRules, Prefix, Role, Table, TableBuilder, TableFull, private_space,
 };
 
 /// Why no policy can be made.
@@ -47,6 +48,7 @@ pub(super) fn make(
     config: &Config,
     shelf: &Shelf,
     databases: &Databases,
+    live: Option<&Live>,
     now: u32,
     aside: &Aside,
 ) -> Result<Made, MakeError> {
@@ -69,6 +71,12 @@ pub(super) fn make(
         source,
         asn: databases.asn.data.clone(),
         country: databases.country.data.clone(),
+        live: live
+            .zip(config.live.as_ref())
+            .map(|(live, options)| LivePolicy {
+                table: live.table(),
+                challenge_score: options.challenge_score,
+            }),
         payload: payload(config, aside)?,
         actions: config.reputation.actions.clone(),
         stale_from: stale_from(shelf),
@@ -80,6 +88,18 @@ pub(super) fn make(
 /// When the first list is older than it may be.
 pub(super) fn stale_from(shelf: &Shelf) -> Option<u32> {
     shelf.kept.iter().filter_map(Kept::stale_from).min()
+}
+
+/// Every prefix of `[allow]` and its files.
+pub(super) fn allowed(config: &Config, shelf: &Shelf) -> Vec<Prefix> {
+    let own = config.allow.prefixes.iter().copied();
+    let files = shelf
+        .kept
+        .iter()
+        .filter(|kept| kept.list.role == Role::Allow);
+    let data = files.filter_map(|kept| kept.good.as_ref());
+    let of_files = data.flat_map(|good| good.data.entries().map(|entry| entry.prefix));
+    own.chain(of_files).collect()
 }
 
 fn payload(config: &Config, aside: &Aside) -> Result<Option<Arc<PayloadRules>>, MakeError> {

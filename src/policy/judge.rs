@@ -7,13 +7,15 @@
 
 use core::net::IpAddr;
 
+use super::precedence::{LiveDecision, decided};
 use super::prepared::Prepared;
 use super::published::Reader;
 use super::tally::Tally;
-use super::{Policy, Published, Source, Value};
+use super::{LivePolicy, Policy, Published, Source, Value};
+use crate::live::{LiveReader, Snapshot};
 use haproxy_spoa::{Handler, Reply, WorkerHooks};
 use haproxy_spop::{Message, Notify, TypedData, Variable};
-use ip_reputation::{PayloadMatch, Prefix, Random, Reputation as _, Score, Verdict};
+use ip_reputation::{Label, PayloadMatch, Prefix, Random, Reputation as _, Score, Verdict};
 
 /// The longest reason, in bytes. A longer name of a feed is cut; the prefix never is.
 pub const REASON_LEN_MAX: usize = 128;
@@ -31,6 +33,8 @@ pub struct Judge {
     /// Where a string is put together.
     text: Vec<u8>,
     tally: Tally,
+    /// Of the policy's live table, since there is one.
+    live: Option<LiveReader>,
 }
 
 impl Judge {
@@ -44,6 +48,7 @@ impl Judge {
             clock,
             text: Vec::with_capacity(REASON_LEN_MAX),
             tally: Tally::default(),
+            live: None,
         }
     }
 }
@@ -53,8 +58,14 @@ impl Handler for Judge {
     fn notify(&mut self, notify: &Notify<'_>, mut reply: Reply<'_>) {
         let policy: &Policy = self.policy.load();
         self.tally.follow(policy);
+        let live = policy.live.as_ref().map(|live| {
+            // There is one table in a process.
+            let reader = self.live.get_or_insert_with(|| live.table.reader());
+            (live, reader.load())
+        });
         let mut desk = Desk {
             policy,
+            live,
             tally: &mut self.tally,
             random: &mut self.random,
             clock: Clock {
@@ -75,7 +86,7 @@ impl Handler for Judge {
                     Some(variable) => {
                         if let Some(address) = address(&message, prepared.rules.argument.as_deref())
                         {
-                            let (score, _) = desk.look_up(address);
+                            let (score, ..) = desk.look_up(address);
                             reply.set(variable, u32::from(score.value()));
                         }
                     }
@@ -96,9 +107,12 @@ impl Handler for Judge {
 }
 
 impl WorkerHooks for Judge {
-    /// Lets go of a policy that is no longer in force.
+    /// Releases a policy and a live snapshot that are no longer in force.
     fn refresh(&mut self) {
         self.tally.follow(self.policy.load());
+        if let Some(live) = &mut self.live {
+            live.load();
+        }
     }
 
     fn tally(&self, tell: &mut dyn FnMut(&'static str, &str, u64)) {
@@ -109,6 +123,7 @@ impl WorkerHooks for Judge {
 /// What one NOTIFY is answered with.
 struct Desk<'a> {
     policy: &'a Policy,
+    live: Option<(&'a LivePolicy, &'a Snapshot)>,
     tally: &'a mut Tally,
     random: &'a mut Random,
     clock: Clock,
@@ -121,6 +136,8 @@ struct Findings<'a> {
     /// `None` if no address was asked about.
     score: Option<Score>,
     found: Option<Found<'a>>,
+    /// The live decision that decided, and its origin.
+    live: Option<(LiveDecision, &'a str)>,
     is_payload_asked: bool,
     payload: Option<PayloadMatch<'a>>,
 }
@@ -131,6 +148,9 @@ struct Found<'a> {
     verdict: Verdict<'a>,
     now: u32,
 }
+
+/// A score, the verdict of lists, and the live decision that decided with its origin.
+type Looked<'a> = (Score, Option<Found<'a>>, Option<(LiveDecision, &'a str)>);
 
 /// What becomes of a variable.
 enum Outcome<'a> {
@@ -143,17 +163,36 @@ enum Outcome<'a> {
 impl<'a> Desk<'a> {
     /// Looks an address up, and counts what it finds.
     #[inline]
-    fn look_up(&mut self, address: IpAddr) -> (Score, Option<Found<'a>>) {
+    fn look_up(&mut self, address: IpAddr) -> Looked<'a> {
+        let (score, found, label) = self.look_up_lists(address);
+        if let Some((live, snapshot)) = self.live {
+            let clock = &mut self.clock;
+            if let Some(hits) = snapshot.lookup(address, || clock.now()) {
+                let ruled_by = found.and_then(|it| it.verdict.ruled_by(it.now));
+                if let Some(decision) = decided(&hits, ruled_by, score, live.challenge_score) {
+                    self.tally.decision(decision.kind);
+                    let origin = snapshot.origin(decision.hit);
+                    return (decision.score, found, Some((decision, origin)));
+                }
+            }
+        }
+        if let Some(label) = label {
+            self.tally.verdict(label);
+        }
+        (score, found, None)
+    }
+
+    #[inline]
+    fn look_up_lists(&mut self, address: IpAddr) -> (Score, Option<Found<'a>>, Option<Label>) {
         match &self.policy.source {
-            Source::Random => (self.random.score(address), None),
+            Source::Random => (self.random.score(address), None, None),
             Source::Table { table, unknown } => match table.lookup(address) {
-                None => (*unknown, None),
+                None => (*unknown, None, None),
                 Some(verdict) => {
                     let expires = verdict.expires();
                     let now = expires.map_or(0, |_| self.clock.now());
                     let (score, label) = verdict.score_and_label(now);
-                    self.tally.verdict(label);
-                    (score, Some(Found { verdict, now }))
+                    (score, Some(Found { verdict, now }), Some(label))
                 }
             },
         }
@@ -177,6 +216,7 @@ impl<'a> Desk<'a> {
             address: None,
             score: None,
             found: None,
+            live: None,
             is_payload_asked: false,
             payload: None,
         };
@@ -185,8 +225,9 @@ impl<'a> Desk<'a> {
         {
             findings.address = Some(address);
             if prepared.needs_verdict {
-                let (score, found) = self.look_up(address);
+                let (score, found, live) = self.look_up(address);
                 (findings.score, findings.found) = (Some(score), found);
+                findings.live = live;
             }
         }
         if prepared.needs_payload
@@ -206,14 +247,29 @@ impl<'a> Desk<'a> {
         let Some(address) = findings.address else {
             return self.without_address(value, findings);
         };
-        let found = findings.found;
+        // What lists say counts no longer where a ban or an allow decides.
+        let is_overruled = findings.live.is_some();
+        let found = findings.found.filter(|_| !is_overruled);
         let set = match value {
             Value::Score => findings.score.map(score),
             Value::ShadowScore => {
                 let shadow = found.map(|it| it.verdict.shadow_score(it.now));
                 shadow.or(findings.score).map(score)
             }
-            Value::Listed => Some(found.is_some_and(|it| it.verdict.is_listed(it.now)).into()),
+            Value::Listed => {
+                let is_listed = found.is_some_and(|it| it.verdict.is_listed(it.now));
+                Some((is_listed || is_overruled).into())
+            }
+            Value::Decision => findings.live.map(|(it, _)| it.kind.name().into()),
+            Value::Origin => findings.live.map(|(_, origin)| origin.into()),
+            Value::ExpiresIn => {
+                let until = findings.live.map(|(it, _)| it.hit.until);
+                until.map(|until| until.saturating_sub(self.clock.now()).into())
+            }
+            Value::Reason if is_overruled => findings.live.map(|(it, origin)| {
+                let prefix = it.hit.prefix(address);
+                TypedData::String(reason(self.text, origin, prefix))
+            }),
             Value::Category => found
                 .and_then(|it| it.verdict.category(it.now))
                 .map(Into::into),

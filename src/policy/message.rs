@@ -42,11 +42,17 @@ pub enum Value {
     /// The lower one of score and payload score, UINT32, 0..=100; if there is only one, that one.
     /// None: removed.
     CombinedScore,
+    /// The kind of the live decision that decided, string. None: removed.
+    Decision,
+    /// The origin of the live decision that decided, string. None: removed.
+    Origin,
+    /// In how many seconds the live decision that decided ends, UINT32. None: removed.
+    ExpiresIn,
 }
 
 impl Value {
     /// Every value, in the order in which documents list them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Score,
         Self::Listed,
         Self::Category,
@@ -60,6 +66,9 @@ impl Value {
         Self::Payload,
         Self::PayloadScore,
         Self::CombinedScore,
+        Self::Decision,
+        Self::Origin,
+        Self::ExpiresIn,
     ];
 
     /// The name in a configuration.
@@ -79,6 +88,9 @@ impl Value {
             Self::Payload => "payload",
             Self::PayloadScore => "payload_score",
             Self::CombinedScore => "combined_score",
+            Self::Decision => "decision",
+            Self::Origin => "origin",
+            Self::ExpiresIn => "expires_in",
         }
     }
 
@@ -94,6 +106,9 @@ impl Value {
                 | Self::ShadowScore
                 | Self::Action
                 | Self::CombinedScore
+                | Self::Decision
+                | Self::Origin
+                | Self::ExpiresIn
         )
     }
 

@@ -9,6 +9,7 @@
 
 mod judge;
 mod message;
+mod precedence;
 mod prepared;
 mod published;
 mod question;
@@ -17,9 +18,12 @@ mod tally;
 
 pub use judge::{Judge, REASON_LEN_MAX};
 pub use message::{Answer, MessageRules, UnknownValue, Value};
+pub use precedence::{LiveDecision, decided};
 pub use published::Published;
 pub use question::{ArgumentName, QUESTIONS, Question};
-pub use rules::{ActionRule, Policy, PolicyError, PolicyTerms, Source, variable_len_max};
+pub use rules::{
+    ActionRule, LivePolicy, Policy, PolicyError, PolicyTerms, Source, variable_len_max,
+};
 
 use haproxy_spoa::{Handler, Reply};
 use haproxy_spop::{Notify, Scope};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::MessageRules;
 use super::prepared::Prepared;
+use crate::live::LiveTable;
 use haproxy_spop::Scope;
 use ip_reputation::formats::Attributes;
 use ip_reputation::{PayloadRules, Score, Table};
@@ -59,6 +60,15 @@ pub struct ActionRule {
     pub max_score: Score,
 }
 
+/// Live decisions as a policy uses them.
+#[derive(Debug, Clone)]
+pub struct LivePolicy {
+    /// The decisions in force.
+    pub table: LiveTable,
+    /// The highest score of an address with a challenge.
+    pub challenge_score: Score,
+}
+
 /// What a [`Policy`] is made of. The default is the agent without a configuration.
 #[derive(Debug, Clone)]
 pub struct PolicyTerms {
@@ -71,6 +81,8 @@ pub struct PolicyTerms {
     pub asn: Option<Arc<Attributes>>,
     /// The database that knows countries. It may be the same.
     pub country: Option<Arc<Attributes>>,
+    /// Live decisions, if they are on.
+    pub live: Option<LivePolicy>,
     /// Payload rules.
     pub payload: Option<Arc<PayloadRules>>,
     /// Thresholds of the action, in any order: the lowest one that a score does not exceed counts.
@@ -87,6 +99,7 @@ impl Default for PolicyTerms {
             source: Source::Random,
             asn: None,
             country: None,
+            live: None,
             payload: None,
             actions: Vec::new(),
             stale_from: None,
@@ -101,6 +114,7 @@ pub struct Policy {
     pub(super) source: Source,
     pub(super) asn: Option<Arc<Attributes>>,
     pub(super) country: Option<Arc<Attributes>>,
+    pub(super) live: Option<LivePolicy>,
     pub(super) payload: Option<Arc<PayloadRules>>,
     /// The lowest threshold first.
     pub(super) actions: Arc<[ActionRule]>,
@@ -126,6 +140,7 @@ impl Policy {
             source: terms.source,
             asn: terms.asn,
             country: terms.country,
+            live: terms.live,
             payload: terms.payload,
             actions: actions.into(),
             stale_from: terms.stale_from,
@@ -136,6 +151,12 @@ impl Policy {
     #[must_use]
     pub fn stale_from(self, stale_from: Option<u32>) -> Self {
         Self { stale_from, ..self }
+    }
+
+    /// Live decisions, if they are on.
+    #[must_use]
+    pub const fn live(&self) -> Option<&LivePolicy> {
+        self.live.as_ref()
     }
 
     /// Where its scores come from.
@@ -178,6 +199,7 @@ impl Default for Policy {
             source: Source::Random,
             asn: None,
             country: None,
+            live: None,
             payload: None,
             actions: Arc::new([]),
             stale_from: None,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::prepared::Prepared;
 use super::{ActionRule, Policy, Source};
+use crate::live::Kind;
 use ip_reputation::Label;
 
 /// How many names of a kind are told apart. What comes after them is `other`.
@@ -28,6 +29,8 @@ pub(super) struct Tally {
     of_messages: Vec<u64>,
     of_actions: Vec<u64>,
     of_labels: Vec<u64>,
+    /// Answers that a live decision decided, by kind.
+    of_decisions: [u64; 3],
     /// The places of the labels that were counted, in the order in which they came.
     seen: Vec<usize>,
     /// What was counted with earlier policies.
@@ -63,6 +66,7 @@ impl Tally {
         };
         let labels_len = labels.as_ref().map_or(0, |labels| labels.len());
         *self = Self {
+            of_decisions: self.of_decisions,
             of_messages: vec![0; policy.messages.len()],
             of_actions: vec![0; policy.actions.len()],
             of_labels: vec![0; labels_len],
@@ -102,6 +106,14 @@ impl Tally {
         }
     }
 
+    /// An answer rests on a live decision.
+    #[inline]
+    pub(super) fn decision(&mut self, kind: Kind) {
+        if let Some(count) = self.of_decisions.get_mut(kind as usize) {
+            *count += 1;
+        }
+    }
+
     /// Tells everything, each name of a kind once.
     pub(super) fn tell(&self, tell: &mut dyn FnMut(&'static str, &str, u64)) {
         let mut all = self.earlier.clone();
@@ -109,6 +121,11 @@ impl Tally {
             *all.entry((kind, name.to_owned())).or_default() += count;
         });
         self.verdicts(&mut |name, count| add(&mut all, VERDICT, name, count));
+        for (kind, count) in Kind::ALL.iter().zip(self.of_decisions) {
+            if count > 0 {
+                tell(VERDICT, &format!("live:{kind}"), count);
+            }
+        }
         for ((kind, name), count) in all {
             tell(kind, &name, count);
         }

@@ -13,6 +13,7 @@
 //! | `behind_proxy` | X-Forwarded-For counts from a trusted proxy and from nobody else |
 //! | `guide` | the configurations of docs/guide.md |
 //! | `reputation` | lists decide who gets in, and show in the log; they are replaced under traffic |
+//! | `live` | a ban is refused on an open connection's next request, an unban is served |
 //! | `rules` | check-buffer with payload rules tells protocols apart |
 //! | `health` | `option spop-check` follows the agent |
 //! | `payload` | payloads below and above the frame size, with and without fragments |
@@ -66,6 +67,8 @@ mod example;
 mod guide;
 #[cfg(test)]
 mod health;
+#[cfg(all(test, feature = "admin"))]
+mod live;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]

@@ -91,7 +91,8 @@ fn every_route_is_listed_and_answers() {
         .collect();
     let looks = LOOKS.iter().map(|path| ("GET", *path));
     let commands = COMMANDS.iter().map(|path| ("POST", *path));
-    let known: Vec<_> = looks.chain(commands).collect();
+    let known = looks.chain([("DELETE", "/decisions")]).chain(commands);
+    let known: Vec<_> = known.collect();
     assert_eq!(listed, known);
 
     let scratch = Scratch::new();
@@ -100,7 +101,7 @@ fn every_route_is_listed_and_answers() {
     for (method, route) in known {
         // Scores are random here: there is nothing to reload, and nothing to look up.
         let expected: &[u16] = match (method, route) {
-            (_, "/reload") => &[409],
+            (_, "/reload" | "/decisions") => &[409],
             (_, "/drain") => &[202],
             // Without an address or a level.
             (_, "/lookup") | ("POST", "/loglevel") => &[400],

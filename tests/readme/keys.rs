@@ -10,9 +10,10 @@ use crate::document::{code, help, table};
 const REFERENCE: &str = "docs/reference.md";
 
 /// A table of the reference, and a configuration with `@` where a line with a key of it may stand.
-const TABLES: [(&str, &str); 13] = [
+const TABLES: [(&str, &str); 14] = [
     ("### `[agent]`", "[agent]\n@"),
     ("### `[admin]`", "[admin]\n@"),
+    ("### `[live]`", "[live]\n@"),
     ("### `[reputation]`", "[reputation]\n@"),
     (
         "### `actions` of `[reputation]`",

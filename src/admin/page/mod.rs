@@ -17,6 +17,7 @@ use super::figures::Figures;
 use super::history::Sample;
 use crate::feeds::explain::Explanation;
 use html::Text;
+use ip_reputation::Prefix;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -110,7 +111,11 @@ pub(super) fn explained(figures: &Figures, asked: &str) -> Result<String, String
     let random = || "scores are random here; there is nothing to explain".to_owned();
     let (_, published) = figures.subject.engine.as_ref().ok_or_else(random)?;
     let policy = published.current();
-    let explanation = Explanation::of(&policy, address, figures.now).ok_or_else(random)?;
+    let mut explanation = Explanation::of(&policy, address, figures.now).ok_or_else(random)?;
+    if let Some(live) = &figures.subject.live {
+        let covering = live.covering(Prefix::host(address));
+        explanation = explanation.with_live(&policy, &covering, figures.now);
+    }
     let mut text = Vec::new();
     // Writing to a Vec cannot fail.
     let _ = explanation.write(&mut text);

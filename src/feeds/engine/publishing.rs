@@ -67,7 +67,12 @@ impl Engine {
     pub(super) fn publish(&mut self) -> Result<(), MakeError> {
         let (time, begun) = (now(), Instant::now());
         let (config, aside) = (&self.config, &self.aside);
-        let made = snapshot::make(config, &self.shelf, &self.databases, time, aside)?;
+        let live = Some(&self.live);
+        let made = snapshot::make(config, &self.shelf, &self.databases, live, time, aside)?;
+        if config.live.is_some() {
+            self.live
+                .set_allowed(snapshot::allowed(config, &self.shelf));
+        }
         self.replace(made.policy);
         self.ageing = self.next_ageing();
         self.update(|status| {

@@ -1,0 +1,321 @@
+//! `/decisions`: live decisions as JSON. docs/openapi.json describes it.
+
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::time::Duration;
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::body::{Body, Bytes};
+use ip_reputation::Prefix;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use tracing::info;
+
+use super::reply::{Kind as BodyKind, Reply, line, reply};
+use super::routes::{Office, value_of};
+use crate::config::values::duration_with_unit;
+use crate::host::now;
+use crate::live::{
+    Applied, ApplyError, Decision, Kind, Live, LiveOptions, Request, origin_error, parse_target,
+    reason_error, time,
+};
+
+/// The longest body of a request, in bytes.
+const BODY_MAX: usize = 32 << 20;
+/// The length of an IPv6 prefix that is exactly the address.
+const EXACT: u8 = 128;
+
+/// A decision as JSON has it.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    value: String,
+    origin: &'a str,
+    reason: &'a str,
+    node: &'a str,
+    created: String,
+    until: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(decision: &'a Decision) -> Self {
+        Self {
+            kind: decision.kind.name(),
+            value: decision.prefix.to_string(),
+            origin: &decision.origin,
+            reason: &decision.reason,
+            node: &decision.node,
+            created: time::rfc3339(decision.created),
+            until: time::rfc3339(decision.until),
+            stored: None,
+            warning: None,
+        }
+    }
+}
+
+/// An element of the body of POST.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    #[serde(rename = "type")]
+    kind: String,
+    value: String,
+    #[serde(rename = "for")]
+    duration: Option<String>,
+    reason: Option<String>,
+    origin: Option<String>,
+    #[serde(default)]
+    exact: bool,
+}
+
+/// What is wrong with an element.
+#[derive(Debug, Serialize)]
+struct Bad {
+    index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    error: String,
+}
+
+/// What a command needs of the agent.
+fn live(office: &Office) -> Result<(&Live, LiveOptions), Box<Reply>> {
+    let starting = || line(StatusCode::SERVICE_UNAVAILABLE, "the agent is starting");
+    let subject = office.desk.subject().ok_or_else(|| Box::new(starting()))?;
+    let live = subject.live.as_ref();
+    let live = live.and_then(|live| Some((live, live.options()?)));
+    live.ok_or_else(|| Box::new(line(StatusCode::CONFLICT, ApplyError::Disabled)))
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Reply {
+    let text = serde_json::to_string(body).unwrap_or_default();
+    reply(status, BodyKind::Json, text + "\n")
+}
+
+/// One error about the request as a whole, in the form of those about elements.
+fn refused(status: StatusCode, error: impl core::fmt::Display) -> Reply {
+    let body = serde_json::json!({ "errors": [{ "error": error.to_string() }] });
+    json(status, &body)
+}
+
+/// What is in force: all, what covers a prefix, or what an origin made.
+pub(super) fn list(office: &Office, query: Option<&str>) -> Reply {
+    let live = match live(office) {
+        Ok((live, _)) => live,
+        Err(reply) => return *reply,
+    };
+    let given = |key| {
+        query
+            .and_then(|query| value_of(key, query))
+            .filter(|it| !it.is_empty())
+    };
+    let origin = given("origin");
+    let has_origin = |it: &Decision| origin.as_ref().is_none_or(|origin| *it.origin == **origin);
+    let found = match given("value").map(|value| parse_target(&value, EXACT)) {
+        None => live.list(has_origin),
+        Some(Ok(prefix)) => {
+            let mut found = live.covering(prefix);
+            found.retain(has_origin);
+            found
+        }
+        Some(Err(error)) => {
+            return refused(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                format_args!("value: {error}"),
+            );
+        }
+    };
+    let shown: Vec<_> = found.iter().map(Shown::new).collect();
+    json(StatusCode::OK, &shown)
+}
+
+/// Makes decisions, all or none.
+pub(super) async fn put<B>(office: &Office, peer: &str, body: B) -> Reply
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let (live, options) = match live(office) {
+        Ok(found) => found,
+        Err(reply) => return *reply,
+    };
+    let Some(body) = collect(body).await else {
+        let why = format!("the body is incomplete or exceeds {BODY_MAX} bytes");
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, why);
+    };
+    let elements: Vec<serde_json::Value> = match serde_json::from_slice(&body) {
+        Ok(elements) => elements,
+        Err(error) => {
+            let why = format!("expected a JSON array of decisions: {error}");
+            return refused(StatusCode::BAD_REQUEST, why);
+        }
+    };
+    drop(body);
+    let (mut decisions, mut bad) = (Vec::with_capacity(elements.len()), Vec::new());
+    for (index, element) in elements.into_iter().enumerate() {
+        let value = element
+            .get("value")
+            .and_then(|it| it.as_str())
+            .map(str::to_owned);
+        match decision(element, &options, live) {
+            Ok(decision) => decisions.push(decision),
+            Err(error) => bad.push(Bad {
+                index,
+                value,
+                error,
+            }),
+        }
+    }
+    if !bad.is_empty() {
+        let body = serde_json::json!({ "errors": bad });
+        return json(StatusCode::UNPROCESSABLE_ENTITY, &body);
+    }
+    let applied = match apply(live, Request::Put(decisions.clone())).await {
+        Ok(applied) => applied,
+        Err(reply) => return *reply,
+    };
+    let shown: Vec<_> = decisions.iter().map(|it| done(it, applied, live)).collect();
+    log(&decisions, applied, peer);
+    office.desk.forget();
+    json(StatusCode::OK, &shown)
+}
+
+/// Removes every decision of exactly one prefix.
+pub(super) async fn delete(office: &Office, peer: &str, query: Option<&str>) -> Reply {
+    let (live, options) = match live(office) {
+        Ok(found) => found,
+        Err(reply) => return *reply,
+    };
+    let given = |key| query.and_then(|query| value_of(key, query));
+    let is_exact = given("exact").is_some_and(|it| it != "0" && it != "false");
+    let len = if is_exact { EXACT } else { options.ipv6_prefix };
+    let prefix = match parse_target(&given("value").unwrap_or_default(), len) {
+        Ok(prefix) => prefix,
+        Err(error) => {
+            return refused(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                format_args!("value: {error}"),
+            );
+        }
+    };
+    match apply(live, Request::Remove(prefix)).await {
+        Ok(Applied { count, stored }) => {
+            info!(value = %prefix, peer, count, "decisions removed value={prefix} peer={peer} count={count}");
+            office.desk.forget();
+            json(
+                StatusCode::OK,
+                &serde_json::json!({ "removed": count, "stored": stored }),
+            )
+        }
+        Err(reply) => *reply,
+    }
+}
+
+async fn apply(live: &Live, request: Request) -> Result<Applied, Box<Reply>> {
+    let (done, over) = oneshot::channel();
+    // The client may be gone by then.
+    live.apply(request, Box::new(|outcome| drop(done.send(outcome))));
+    let ending = |_| line(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending");
+    let outcome = over.await.map_err(|it| Box::new(ending(it)))?;
+    outcome.map_err(|error| {
+        let status = match error {
+            ApplyError::Disabled => StatusCode::CONFLICT,
+            ApplyError::Full(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Box::new(refused(status, error))
+    })
+}
+
+fn done<'a>(decision: &'a Decision, applied: Applied, live: &Live) -> Shown<'a> {
+    let is_against = decision.kind != Kind::Allow;
+    let allowed = is_against
+        .then(|| live.allowed_within(decision.prefix))
+        .flatten();
+    let warning =
+        allowed.map(|allowed: Prefix| format!("[allow] has {allowed}, which takes precedence"));
+    Shown {
+        stored: Some(applied.stored),
+        warning,
+        ..Shown::new(decision)
+    }
+}
+
+fn log(decisions: &[Decision], applied: Applied, peer: &str) {
+    let Some(first) = decisions.first() else {
+        return;
+    };
+    let Applied { count, stored } = applied;
+    let (origin, kind, value) = (&*first.origin, first.kind.name(), first.prefix);
+    info!(
+        kind,
+        %value,
+        origin,
+        peer,
+        count,
+        stored,
+        "decisions made type={kind} value={value} origin={origin} peer={peer} count={count} stored={stored}"
+    );
+}
+
+fn decision(
+    element: serde_json::Value,
+    options: &LiveOptions,
+    live: &Live,
+) -> Result<Decision, String> {
+    let wanted: Wanted = serde_json::from_value(element).map_err(|error| error.to_string())?;
+    let kind: Kind = wanted
+        .kind
+        .parse()
+        .map_err(|error| format!("type: {error}"))?;
+    let len = if wanted.exact {
+        EXACT
+    } else {
+        options.ipv6_prefix
+    };
+    let prefix = parse_target(&wanted.value, len).map_err(|error| format!("value: {error}"))?;
+    let duration = match &wanted.duration {
+        None => options.default_duration,
+        Some(text) => duration_with_unit(text).map_err(|error| format!("for: {error}"))?,
+    };
+    let origin = wanted.origin.unwrap_or_else(|| "api".to_owned());
+    let reason = wanted.reason.unwrap_or_default();
+    if let Some(error) = origin_error(&origin).or_else(|| reason_error(&reason)) {
+        return Err(error);
+    }
+    let created = now();
+    let seconds = duration.max(Duration::from_secs(1)).as_secs();
+    let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+    Ok(Decision {
+        kind,
+        prefix,
+        origin: Arc::from(origin),
+        reason: Arc::from(reason),
+        node: live.node(),
+        created,
+        until: created.saturating_add(seconds),
+    })
+}
+
+/// The whole body; none if it is too long or breaks off.
+async fn collect<B>(mut body: B) -> Option<Vec<u8>>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut bytes = Vec::new();
+    loop {
+        let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+        let Some(frame) = frame else {
+            return Some(bytes);
+        };
+        if let Ok(data) = frame.ok()?.into_data() {
+            if bytes.len() + data.len() > BODY_MAX {
+                return None;
+            }
+            bytes.extend_from_slice(&data);
+        }
+    }
+}
