@@ -82,8 +82,8 @@ fn a_closure_is_an_agent() {
 fn an_action_that_does_not_fit_is_left_out_and_counted() {
     let greedy = |_| {
         handler(|_, mut reply| {
-            let large = TypedData::Binary(&[7; 20_000]);
-            reply.set_var(Scope::Session, "large", large);
+            let large = vec![7; 20_000];
+            reply.set_var(Scope::Session, "large", TypedData::Binary(&large));
             reply.set_var(Scope::Session, "ip_score", 1_u32);
         })
     };

@@ -280,7 +280,7 @@ const WRONG: &[(&str, usize, &str)] = &[
     (
         "[[message]]\nname = \"m\"\nvars = [{ name = \"a\", value = \"asn\" }]",
         2,
-        "needs asn in [reputation]",
+        "needs asn-db in [reputation]",
     ),
     (
         "[[message]]\nname = \"m\"\nscope = \"sesion\"\nvars = []",
@@ -290,7 +290,7 @@ const WRONG: &[(&str, usize, &str)] = &[
     (
         "[[payload]]\nname = \"p\"\nscore = 5",
         2,
-        "give it one of pattern",
+        "give it one of regex",
     ),
     (
         "[[payload]]\nname = \"p\"\nscore = 5\nstarts-with-hex = \"1\"",
@@ -348,7 +348,7 @@ const WRONG: &[(&str, usize, &str)] = &[
         "0 to 32",
     ),
     (
-        "[[feed]]\nname = \"a\"\npath = \"x\"\nnumber-max = 0.0",
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nmax-value = 0.0",
         4,
         "number above 0",
     ),

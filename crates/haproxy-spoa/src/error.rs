@@ -22,7 +22,7 @@ pub enum Error {
     Start(StartError),
     /// Signals cannot be waited for.
     Signals(io::Error),
-    /// A worker panicked.
+    /// A worker ended other than by a shutdown.
     Worker(WorkerError),
 }
 
@@ -49,7 +49,7 @@ impl core::error::Error for Error {
             Self::Address { why, .. } => Some(why),
             Self::Start(error) => error.source(),
             Self::Signals(error) => Some(error),
-            Self::Worker(_) => None,
+            Self::Worker(error) => error.source(),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::Reply;
 /// is done elsewhere, and answered with [`Reply::defer`].
 ///
 /// A handler that panics ends its worker's thread, and [`Agent::join`](crate::Agent::join) returns
-/// [`WorkerError`](crate::WorkerError) at once. The connections of that worker are closed and
+/// [`WorkerError::Panicked`](crate::WorkerError::Panicked) at once. The connections of that worker are closed and
 /// `HAProxy` connects again; other workers go on until the process ends.
 ///
 /// A closure is a handler; [`handler`] lets the compiler infer its arguments:

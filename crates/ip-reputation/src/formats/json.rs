@@ -215,7 +215,7 @@ impl Reading<'_, '_> {
             }
             let several = value
                 .as_array()
-                .map_or(core::slice::from_ref(value), Vec::as_slice);
+                .map_or_else(|| core::slice::from_ref(value), Vec::as_slice);
             for value in several {
                 let text = scalar(value).ok_or(ADDRESS)?;
                 found.extend(self.options.addresses(text.trim().as_bytes())?);

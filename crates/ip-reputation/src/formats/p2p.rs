@@ -1,4 +1,4 @@
-//! Lists of file-sharing programs: PeerGuardian's P2P and eMule's DAT.
+//! Lists of file-sharing programs: `PeerGuardian`'s P2P and eMule's DAT.
 //!
 //! ```text
 //!  p2p    name: of anything:192.0.2.1-192.0.2.9                      the last colon counts

@@ -27,13 +27,13 @@ impl LineFormat for Plain<'_> {
     fn line(&mut self, line: Text<'_>, output: &mut Output<'_>) -> Result<(), Expected> {
         let item = match self.stripping {
             None => listed(line.text)?,
-            Some(options) => match options.addresses(without_comment(line.text))? {
-                Some(item) => item,
-                None => {
+            Some(options) => {
+                let Some(item) = options.addresses(without_comment(line.text))? else {
                     output.skip();
                     return Ok(());
-                }
-            },
+                };
+                item
+            }
         };
         let evidence = Evidence {
             category: self.header.category(),

@@ -50,15 +50,11 @@ impl Options {
             Some(text) => Some(word(text).ok_or(CATEGORY)?),
         };
         let expires = time(fields.expires, report);
-        let ends = fields
-            .duration
-            .and_then(|text| match moment::duration(text) {
-                Ok(seconds) => u32::try_from((i64::from(self.now) + seconds).max(0)).ok(),
-                Err(_) => {
-                    report.bad_times += 1;
-                    None
-                }
-            });
+        let ends = fields.duration.and_then(|text| {
+            let seconds = moment::duration(text);
+            report.bad_times += u64::from(seconds.is_err());
+            u32::try_from((i64::from(self.now) + seconds.ok()?).max(0)).ok()
+        });
         Ok(Evidence {
             confidence,
             category,

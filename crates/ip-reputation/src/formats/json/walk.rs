@@ -148,7 +148,7 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_> {
         }
     }
 
-    /// CrowdSec writes `null` for an empty list.
+    /// `CrowdSec` writes `null` for an empty list.
     fn visit_unit<E>(self) -> Result<(), E> {
         self.reading.has_reached |= self.paths.contains(&&[Step::Each][..]);
         Ok(())
