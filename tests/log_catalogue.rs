@@ -63,6 +63,7 @@ fn every_warning_and_error_is_explained() {
         ("src/feeds", EVENT),
         ("src/admin", EVENT),
         ("src/policy", EVENT),
+        ("src/live", EVENT),
         ("src/feeds", MADE),
         ("src/admin", MADE),
     ] {

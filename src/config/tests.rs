@@ -402,3 +402,27 @@ fn a_url_is_refused_by_a_binary_that_cannot_ask_for_it() {
     assert_eq!(error.problems[0].line, Some(3));
     assert!(error.to_string().contains("feature http"), "{error}");
 }
+
+#[test]
+fn live_has_defaults_and_makes_the_source_feeds() {
+    let config = parse("[live]\n").unwrap();
+    assert_eq!(config.live, Some(LiveOptions::default()));
+    assert_eq!(config.source(), Source::Feeds);
+    let text = "[live]\nstore = \"a.db\"\ndefault-duration = \"1h\"\nipv6-prefix = 56\n\
+                max-decisions = 7\nchallenge-score = 30\n";
+    let live = parse(text).unwrap().live.unwrap();
+    assert_eq!(live.store.as_deref(), Some(Path::new("/etc/spoa/a.db")));
+    assert_eq!((live.ipv6_prefix, live.max_decisions), (56, 7));
+    assert_eq!(live.challenge_score.value(), 30);
+    for wrong in [
+        "ipv6-prefix = 0",
+        "ipv6-prefix = 129",
+        "default-duration = 5",
+        "max-decisions = 0",
+        "challenge-score = 101",
+        "stroe = \"a\"",
+    ] {
+        let error = parse(&format!("[live]\n{wrong}\n")).unwrap_err();
+        assert_eq!(error.problems[0].line, Some(2), "{error}");
+    }
+}

@@ -128,13 +128,10 @@ impl Decisions {
     }
 
     pub(super) fn put(&mut self, decision: &Decision) {
-        let origin = match self.origin_number(&decision.origin) {
-            Some(origin) => origin,
-            None => {
-                self.origins.push(Arc::clone(&decision.origin));
-                u16::try_from(self.origins.len() - 1).unwrap_or(u16::MAX)
-            }
-        };
+        let origin = self.origin_number(&decision.origin).unwrap_or_else(|| {
+            self.origins.push(Arc::clone(&decision.origin));
+            u16::try_from(self.origins.len() - 1).unwrap_or(u16::MAX)
+        });
         let details = self.details(&decision.reason, &decision.node);
         let key = key(decision.prefix, decision.kind, origin);
         let record = Record {

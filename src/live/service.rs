@@ -437,13 +437,12 @@ impl LiveThread {
             return;
         }
         let all = lock(&self.shared.decisions).list(|_| true);
-        match self.store.as_mut().map(|store| store.replace(&all)) {
-            Some(Err(error)) => self.store_failed(&error),
-            _ => {
-                self.shared.is_behind.store(false, Ordering::Relaxed);
-                info!(store = %shown, "store {shown} written again; decisions survive a restart");
-            }
+        let written = self.store.as_mut().map(|store| store.replace(&all));
+        if let Some(Err(error)) = written {
+            return self.store_failed(&error);
         }
+        self.shared.is_behind.store(false, Ordering::Relaxed);
+        info!(store = %shown, "store {shown} written again; decisions survive a restart");
     }
 
     /// Writes changes; whether they survive a restart.

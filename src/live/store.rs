@@ -1,4 +1,4 @@
-//! The database of live decisions: SQLite in WAL mode, readable with `sqlite3`.
+//! The database of live decisions: `SQLite` in WAL mode, readable with `sqlite3`.
 //!
 //! In scope: one table, its version, what a damaged or foreign file means. Out of scope: what becomes of
 //! the agent then ([`Live`](super::Live)): it goes on in memory.
@@ -205,7 +205,7 @@ fn load(connection: &Connection, now: u32) -> rusqlite::Result<Vec<Decision>> {
     Ok(decisions)
 }
 
-/// A file of another user is not opened: SQLite would write beside it.
+/// A file of another user is not opened: `SQLite` would write beside it.
 fn check_owner(path: &Path) -> Result<(), StoreError> {
     let Ok(metadata) = fs::metadata(path) else {
         return Ok(());

@@ -40,16 +40,17 @@ spoe-message check-client-ip
     let other = IpAddr::from([127, 0, 0, 2]);
     let mut connection = proxy.connect(client);
     let mut neighbor = proxy.connect(other);
-    let mut status = || connection.ask("", b"").unwrap().status;
-    assert_eq!(status(), 200);
+    let mut status = || connection.ask("", b"").map(|it| it.status).ok();
+    assert_eq!(status(), Some(200));
     for _ in 0..3 {
         ctl(&["ban", "127.0.0.1", "--for", "1h"]);
         let confirmed = Instant::now();
-        assert_eq!(status(), 403);
+        assert_eq!(status(), Some(403));
         assert!(confirmed.elapsed() < IN_FORCE, "{:?}", confirmed.elapsed());
-        assert_eq!(neighbor.ask("", b"").unwrap().status, 200);
+        let of_neighbor = neighbor.ask("", b"").map(|it| it.status).ok();
+        assert_eq!(of_neighbor, Some(200));
         assert_eq!(ctl(&["unban", "127.0.0.1"]), "1\n");
-        assert_eq!(status(), 200);
+        assert_eq!(status(), Some(200));
     }
     agent.stop();
 }

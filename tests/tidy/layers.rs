@@ -12,7 +12,7 @@ struct Layer {
     standard: Option<&'static [&'static str]>,
 }
 
-const LAYERS: [Layer; 9] = [
+const LAYERS: [Layer; 10] = [
     Layer {
         directory: "crates/haproxy-spop/src/session",
         above: &[],
@@ -39,8 +39,13 @@ const LAYERS: [Layer; 9] = [
         standard: None,
     },
     Layer {
-        directory: "src/host",
+        directory: "src/live",
         above: &["admin", "config", "feeds", "policy"],
+        standard: None,
+    },
+    Layer {
+        directory: "src/host",
+        above: &["admin", "config", "feeds", "live", "policy"],
         standard: None,
     },
     Layer {
