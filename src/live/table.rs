@@ -10,10 +10,11 @@
 //!                                   └ yes ▶ linear probing, 24 bytes a slot, 80 % full
 //! ```
 //!
-//! A change costs the size of the delta, not that of the table. The candidates that were measured
-//! (`bench/live`): this one; maps by prefix length behind `arc-swap` without a delta, whose changes cost
-//! the whole table; and the feeds' sorted table, which is rebuilt whole as well. One copy for each
-//! worker (by mail, or `left-right`) costs twice the memory or more, and work on the workers' threads.
+//! A change costs the size of the delta, not that of the table. `bench/live` measures it beside standard
+//! maps by prefix length that are rebuilt for each batch, 1,000,000 decisions, 2 shared cores under load,
+//! 2026-11-28: a lookup 61 ns and 254 ns, changes in batches of 10,000 43,000/s and 21,000/s; 119 bytes a
+//! decision, 31 of them this table. One copy for each worker (by mail, or `left-right`) was not measured:
+//! it costs twice the memory or more, and work on the workers' threads.
 //!
 //! In scope: the lookup and its memory. Out of scope: which decisions there are
 //! ([`Decisions`](super::Decisions)).
