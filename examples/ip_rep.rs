@@ -7,7 +7,9 @@
 use haproxy_spoa::{Agent, Error, Scope};
 
 fn main() -> Result<(), Error> {
-    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:9000".into());
+    let address = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "127.0.0.1:9000".into());
     Agent::bind(address)?
         .workers(2)
         .stop_on_signals()
