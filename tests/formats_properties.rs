@@ -277,7 +277,11 @@ proptest! {
         let expected: Vec<_> = models.iter().map(|model| (model.prefix, confidence(model))).collect();
         prop_assert_eq!(entries, expected);
 
-        let rules: String = models.iter().map(|model| format!("x {};\ndeny {};\n", model.number, model.prefix)).collect();
+        let rules: Vec<_> = models
+            .iter()
+            .map(|model| format!("x {};\ndeny {};\n", model.number, model.prefix))
+            .collect();
+        let rules = rules.concat();
         let matched = Options { regex: Some("^deny (?<prefix>[^;]+);$".to_owned()), ..options() };
         let (entries, report) = laws::outcome(Format::Lines, &matched, rules.as_bytes(), piece).unwrap();
         let entries: Vec<_> = entries.into_iter().map(|(prefix, ..)| prefix).collect();
