@@ -72,7 +72,7 @@ fn attributes_are_answers(data: &[u8]) {
     let _ = (attributes.as_of(), format!("{attributes:?}"));
 }
 
-/// Terms that refuse little.
+/// Limits that refuse little.
 pub(crate) fn lenient() -> Options {
     let rule = |on| MmdbRule {
         on,

@@ -9,8 +9,8 @@ mod payload;
 #[path = "laws/talk.rs"]
 mod talk;
 
-use haproxy_spop::session::Terms;
-use haproxy_spop::{Flags, Frame, FrameType, LENGTH_PREFIX, Malformed, Status};
+use haproxy_spop::session::SessionConfig;
+use haproxy_spop::{DecodeError, Flags, Frame, FrameType, LENGTH_PREFIX, Status};
 
 pub(crate) use talk::{Talk, hello, raw};
 
@@ -52,10 +52,10 @@ fn splits_exactly(input: &[u8], tail: &[u8], frame: Frame<'_>, max: u32) {
     }
 }
 
-fn names_its_field(malformed: Malformed) {
+fn names_its_field(malformed: DecodeError) {
     match malformed {
-        Malformed::TooBig { len, max } => assert!(len > max),
-        Malformed::Field { name, .. } => assert!(!name.is_empty()),
+        DecodeError::TooBig { len, max } => assert!(len > max),
+        DecodeError::Field { name, .. } => assert!(!name.is_empty()),
     }
     assert!(!malformed.to_string().is_empty());
 }
@@ -67,7 +67,7 @@ pub(crate) fn session(data: &[u8]) {
     let Some((&[terms, size, cuts, greet], input)) = data.split_first_chunk() else {
         return;
     };
-    let terms = Terms {
+    let terms = SessionConfig {
         max_frame_size: [0, 300, 4096, 65_536][usize::from(size % 4)],
         fragmentation: terms & 1 == 0,
         reassembly_max: [0, 40, 1000, 262_144][usize::from(terms >> 1) % 4],
@@ -83,7 +83,7 @@ pub(crate) fn session(data: &[u8]) {
     whole.is_lawful(&input);
     let pieces: Vec<_> = input.chunks(1 + usize::from(cuts)).collect();
     assert_eq!(whole, Talk::new(terms, &pieces));
-    let generous = Terms {
+    let generous = SessionConfig {
         output_high_water: usize::MAX / 2,
         ..terms
     };
@@ -104,11 +104,11 @@ pub(crate) fn reassembly(data: &[u8]) {
     let Some((sizes, payload)) = rest.split_at_checked(usize::from(count % 16)) else {
         return;
     };
-    let terms = Terms {
+    let terms = SessionConfig {
         max_frame_size: 1 << 20,
         reassembly_max: [payload.len(), payload.len().saturating_sub(1), 100, 1 << 20]
             [usize::from(bound % 4)],
-        ..Terms::default()
+        ..SessionConfig::default()
     };
     let ids = (u64::from(bound), u64::MAX - u64::from(count));
     let next = raw(FrameType::NOTIFY, Flags::FIN, (9, 9), b"");

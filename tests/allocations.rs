@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use haproxy_spoa::{Handler, Replies};
-use haproxy_spop::session::{Session, Terms};
+use haproxy_spop::session::{Session, SessionConfig};
 use haproxy_spop::{
     Argument, Capabilities, Flags, FrameType, FrameWriter, HaproxyHello, NotifyWriter, Scope,
     Status, TypedData, Versions,
@@ -32,8 +32,8 @@ use ip_reputation::{
 };
 use iprep_spoa::live::{Decision, Kind, Live, LiveOptions, Request};
 use iprep_spoa::policy::{
-    ActionRule, Answer, IpReputation, Judge, LivePolicy, MessageRules, Policy, PolicyTerms,
-    Published, Source, Value,
+    ActionRule, Attribute, IpReputation, LivePolicy, MessageRules, Policy, PolicyCell,
+    PolicyConfig, PolicyHandler, Source, VariableRule,
 };
 
 use mmdb::Database;
@@ -188,14 +188,14 @@ fn no_notify_allocates_once_the_connection_is_warm() {
 }
 
 /// A handler over a policy that answers each message with everything it can.
-fn judge() -> Judge {
+fn judge() -> PolicyHandler {
     let questions = [
         "check-client-ip",
         "get-ip-reputation",
         "ip-rep",
         "check-buffer",
     ];
-    let answers = Value::ALL.map(|value| Answer {
+    let answers = Attribute::ALL.map(|value| VariableRule {
         variable: value.name().to_owned(),
         value,
     });
@@ -225,7 +225,7 @@ fn judge() -> Judge {
     };
     let payload = PayloadRules::new(vec![rule], PAYLOAD_BYTES_MAX).unwrap();
     let database = Arc::new(Attributes::new(database().bytes()).unwrap());
-    let policy = Policy::new(PolicyTerms {
+    let policy = Policy::new(PolicyConfig {
         messages: messages.to_vec(),
         source: Source::Table {
             table: Arc::new(table.build(0).unwrap()),
@@ -241,8 +241,8 @@ fn judge() -> Judge {
         }],
         stale_from: Some(500),
     });
-    Judge::new(
-        &Published::new(policy.unwrap()),
+    PolicyHandler::new(
+        &PolicyCell::new(policy.unwrap()),
         Random::seeded(1, 0),
         || 2_000,
     )
@@ -291,7 +291,7 @@ fn database() -> Database {
 /// Allocations for some thousands of NOTIFYs on a connection that has had this batch once.
 fn allocations_when_warm(handler: &mut impl Handler, batch: &[u8], len: u64) -> u64 {
     const NOTIFYS: u64 = 4096;
-    let (mut session, mut output) = (Session::new(Terms::default()), BytesMut::new());
+    let (mut session, mut output) = (Session::new(SessionConfig::default()), BytesMut::new());
     let mut replies = Replies::detached();
     replies.serve(&mut session, &hello(), &mut output, handler);
     let mut answer = || {
@@ -308,7 +308,7 @@ fn neither_a_handshake_nor_an_idle_connection_nor_a_farewell_allocates() {
     let (hello, mut output, mut handler) = (hello(), BytesMut::with_capacity(4096), handler());
     let mut replies = Replies::detached();
     let taken = allocations(|| {
-        let mut session = Session::new(Terms::default());
+        let mut session = Session::new(SessionConfig::default());
         replies.serve(&mut session, &hello, &mut output, &mut handler);
         assert!(session.is_established());
         session.disconnect(Status::NORMAL, &mut output);
@@ -318,9 +318,9 @@ fn neither_a_handshake_nor_an_idle_connection_nor_a_farewell_allocates() {
 
 #[test]
 fn fragments_take_no_more_than_their_bound_and_give_it_back() {
-    let terms = Terms {
+    let terms = SessionConfig {
         reassembly_max: 50_000,
-        ..Terms::default()
+        ..SessionConfig::default()
     };
     let (begin, more) = (
         frame(FrameType::NOTIFY, Flags::NONE, &[0; 999]),
@@ -370,7 +370,7 @@ fn a_length_that_only_claims_allocates_nothing() {
         &[0, 0, 0x3f, 0xfc, 3, 0, 0, 0, 1][..],
         &[0xff, 0xff, 0xff, 0xff],
     ] {
-        let mut session = Session::new(Terms::default());
+        let mut session = Session::new(SessionConfig::default());
         replies.serve(&mut session, &hello, &mut output, &mut handler);
         let taken = allocations(|| {
             replies.serve(&mut session, claim, &mut output, &mut handler);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use haproxy_spoa::Agent;
 use haproxy_spoa::{BindAddress, Builder, Limits, StartError, WorkerError, WorkerReport};
 use haproxy_spoa::{Handler, Scope, TypedData, handler};
-use haproxy_spop::session::Terms;
+use haproxy_spop::session::SessionConfig;
 use haproxy_spop::{Frame, FrameType};
 
 use support::{PATIENCE, Peer, frames, own_loopback, until};
@@ -175,10 +175,10 @@ fn an_agent_that_cannot_start_leaves_nothing_behind() {
 fn limits_of_next_to_nothing_change_no_answer() {
     let limits = Limits {
         turn_bytes: 1,
-        terms: Terms {
+        terms: SessionConfig {
             output_high_water: 1,
             max_frame_size: 256,
-            ..Terms::default()
+            ..SessionConfig::default()
         },
         ..Limits::default()
     };

@@ -18,7 +18,7 @@ use core::time::Duration;
 
 use bytes::BytesMut;
 use haproxy_spoa::{Deferred, Limits, Notify, Replies, Reply, Scope};
-use haproxy_spop::session::{Session, Terms};
+use haproxy_spop::session::{Session, SessionConfig};
 use haproxy_spop::{AckView, Frame, FrameType, Status};
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any};
@@ -91,7 +91,7 @@ proptest! {
     fn output_is_added_to_what_is_there(there in vec(any::<u8>(), 0..99), bytes in conversation()) {
         let input = [&laws::hello(300), &bytes[..]].concat();
         let receive = |output: &mut BytesMut| {
-            let mut session = Session::new(Terms::default());
+            let mut session = Session::new(SessionConfig::default());
             let step = Replies::detached().serve(&mut session, &input, output, &mut count);
             session.disconnect(Status::IO, output);
             step
@@ -107,7 +107,7 @@ proptest! {
         conversations in vec(conversation(), 2),
         turns in vec((0..2_usize, 1..200_usize), 0..30),
     ) {
-        let mut sessions = [Session::new(Terms::default()), Session::new(Terms::default())];
+        let mut sessions = [Session::new(SessionConfig::default()), Session::new(SessionConfig::default())];
         let mut replies = Replies::detached();
         let mut rest = [&conversations[0][..], &conversations[1]];
         let mut outputs = [BytesMut::new(), BytesMut::new()];
@@ -127,7 +127,7 @@ proptest! {
         }
         for (conversation, output) in conversations.iter().zip(outputs) {
             let mut alone = BytesMut::new();
-            let mut session = Session::new(Terms::default());
+            let mut session = Session::new(SessionConfig::default());
             replies.serve(&mut session, conversation, &mut alone, &mut count);
             prop_assert_eq!(alone, output);
         }
@@ -155,7 +155,7 @@ proptest! {
         for id in 0..ways.len() {
             input.extend(encode::frame(3, 1, (7, id as u64), b""));
         }
-        let mut session = Session::new(Terms::default());
+        let mut session = Session::new(SessionConfig::default());
         let (mut output, mut tail) = (BytesMut::new(), Vec::new());
         let mut rest = &input[..];
         for len in cuts.into_iter().chain([usize::MAX]) {

@@ -2,8 +2,8 @@
 
 use bytes::BytesMut;
 use haproxy_spop::{
-    Ack, AckView, Action, AgentHello, Argument, DISCONNECT_MESSAGE_MAX, Disconnect, Frame,
-    FrameFull, FrameType, HaproxyHello, Malformed, Message, Notify, NotifyWriter,
+    Ack, AckView, Action, AgentHello, Argument, DISCONNECT_MESSAGE_MAX, DecodeError, Disconnect,
+    Frame, FrameFull, FrameType, HaproxyHello, Message, Notify, NotifyWriter,
 };
 
 use super::names_its_field;
@@ -34,7 +34,7 @@ pub(super) fn reads_what_it_writes(frame: Frame<'_>) {
     given(AckView::try_from(frame), ack);
 }
 
-fn given<T>(parsed: Result<T, Malformed>, check: impl FnOnce(T)) {
+fn given<T>(parsed: Result<T, DecodeError>, check: impl FnOnce(T)) {
     match parsed {
         Ok(value) => check(value),
         Err(malformed) => names_its_field(malformed),

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use haproxy_spoa::{Handler, Reply};
-use haproxy_spop::session::Terms;
+use haproxy_spop::session::SessionConfig;
 use haproxy_spop::{
     AckView, AgentHello, Capabilities, Disconnect, Flags, Frame, FrameType, FrameWriter,
     HaproxyHello, LENGTH_PREFIX, Notify, Scope, Status, TypedData, Versions,
@@ -38,7 +38,7 @@ impl Handler for Echo {
 
 impl Talk {
     /// Hands the pieces to a new session, one after the other, then stops it.
-    pub(crate) fn new(terms: Terms, pieces: &[&[u8]]) -> Self {
+    pub(crate) fn new(terms: SessionConfig, pieces: &[&[u8]]) -> Self {
         let mut echo = Echo::default();
         let mut driver = Driver::new(terms, 0);
         for piece in pieces {

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 use super::reply::{Kind as BodyKind, Reply, line, reply};
-use super::routes::{Office, value_of};
+use super::routes::{AdminState, value_of};
 use crate::config::values::duration_with_unit;
 use crate::host::now;
 use crate::live::{
@@ -84,7 +84,7 @@ struct Bad {
 }
 
 /// What a command needs of the agent.
-fn live(office: &Office) -> Result<(&Live, LiveOptions), Box<Reply>> {
+fn live(office: &AdminState) -> Result<(&Live, LiveOptions), Box<Reply>> {
     let starting = || line(StatusCode::SERVICE_UNAVAILABLE, "the agent is starting");
     let subject = office.desk.subject().ok_or_else(|| Box::new(starting()))?;
     let live = subject.live.as_ref();
@@ -104,7 +104,7 @@ fn refused(status: StatusCode, error: impl core::fmt::Display) -> Reply {
 }
 
 /// What is in force: all, what covers a prefix, or what an origin made.
-pub(super) fn list(office: &Office, query: Option<&str>) -> Reply {
+pub(super) fn list(office: &AdminState, query: Option<&str>) -> Reply {
     let live = match live(office) {
         Ok((live, _)) => live,
         Err(reply) => return *reply,
@@ -135,7 +135,7 @@ pub(super) fn list(office: &Office, query: Option<&str>) -> Reply {
 }
 
 /// Makes decisions, all or none.
-pub(super) async fn put<B>(office: &Office, peer: &str, body: B) -> Reply
+pub(super) async fn put<B>(office: &AdminState, peer: &str, body: B) -> Reply
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -185,7 +185,7 @@ where
 }
 
 /// Removes every decision of exactly one prefix.
-pub(super) async fn delete(office: &Office, peer: &str, query: Option<&str>) -> Reply {
+pub(super) async fn delete(office: &AdminState, peer: &str, query: Option<&str>) -> Reply {
     let (live, options) = match live(office) {
         Ok(found) => found,
         Err(reply) => return *reply,

@@ -39,21 +39,21 @@ pub(super) struct Figures {
 
 /// Takes figures and keeps them for a moment.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct Snapshotter {
     subject: Arc<OnceLock<Subject>>,
     started: Instant,
     started_at: SystemTime,
-    book: Mutex<Book>,
+    book: Mutex<SnapshotCache>,
 }
 
 #[derive(Debug, Default)]
-struct Book {
+struct SnapshotCache {
     latest: Option<Arc<Figures>>,
     history: History,
     watched: Option<Instant>,
 }
 
-impl Desk {
+impl Snapshotter {
     pub(super) fn new(
         subject: Arc<OnceLock<Subject>>,
         started: Instant,

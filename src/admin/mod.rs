@@ -42,8 +42,8 @@ pub use token::Token;
 use crate::feeds::Remote;
 use crate::host::log::LogDial;
 use crate::live::Live;
-use crate::policy::Published;
-use figures::Desk;
+use crate::policy::PolicyCell;
+use figures::Snapshotter;
 use haproxy_spoa::{Agent, BindAddress, Control};
 use socket::Socket;
 
@@ -78,7 +78,7 @@ pub struct Subject {
     addresses: Vec<BindAddress>,
     connections_max: usize,
     budget: Duration,
-    engine: Option<(Remote, Published)>,
+    engine: Option<(Remote, PolicyCell)>,
     live: Option<Live>,
     log: LogDial,
 }
@@ -97,7 +97,7 @@ impl Subject {
     pub fn new(
         agent: &Agent,
         budget: Duration,
-        engine: Option<(Remote, Published)>,
+        engine: Option<(Remote, PolicyCell)>,
         live: Option<Live>,
         log: LogDial,
     ) -> Self {
@@ -159,8 +159,8 @@ impl Admin {
             path,
         } = self.socket;
         let is_unix = matches!(address, BindAddress::Unix(_));
-        let desk = Desk::new(Arc::clone(&subject), Instant::now(), SystemTime::now());
-        let office = routes::Office {
+        let desk = Snapshotter::new(Arc::clone(&subject), Instant::now(), SystemTime::now());
+        let office = routes::AdminState {
             desk: Arc::new(desk),
             token: self.token,
             is_unix,

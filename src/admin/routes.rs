@@ -9,7 +9,7 @@ use hyper::{Method, Request, StatusCode};
 use tokio::sync::oneshot;
 use tracing::info;
 
-use super::figures::{Desk, Figures};
+use super::figures::{Figures, Snapshotter};
 use super::reply::{Kind, Reply, line, reply};
 use super::{Subject, Token, decisions, json, metrics, page, text};
 use crate::host::certificates;
@@ -18,8 +18,8 @@ use crate::host::supervisor;
 
 /// What requests are answered with.
 #[derive(Debug)]
-pub(super) struct Office {
-    pub(super) desk: Arc<Desk>,
+pub(super) struct AdminState {
+    pub(super) desk: Arc<Snapshotter>,
     pub(super) token: Option<Token>,
     pub(super) is_unix: bool,
 }
@@ -46,7 +46,7 @@ pub(super) const DECISIONS: &str = "/decisions";
 const LOG_LEVEL: &str = "/loglevel";
 
 /// Answers a request. Only POST /decisions has a body that is read.
-pub(super) async fn answer<B>(office: &Office, peer: &str, request: Request<B>) -> Reply
+pub(super) async fn answer<B>(office: &AdminState, peer: &str, request: Request<B>) -> Reply
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -99,7 +99,7 @@ fn not_allowed(allowed: &'static str) -> Reply {
     reply
 }
 
-impl Office {
+impl AdminState {
     /// Why a command is not obeyed, if it is not.
     fn forbids(&self, headers: &header::HeaderMap) -> Option<&'static str> {
         let brought = headers.get(header::AUTHORIZATION);
@@ -132,7 +132,7 @@ fn is_own_name(host: &HeaderValue) -> bool {
     name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok()
 }
 
-fn look(office: &Office, path: &str, query: Option<&str>) -> Reply {
+fn look(office: &AdminState, path: &str, query: Option<&str>) -> Reply {
     let desk = &office.desk;
     match path {
         "/healthz" => return line(StatusCode::OK, "alive"),
@@ -196,7 +196,7 @@ fn ready(subject: Option<&Subject>) -> Reply {
     }
 }
 
-async fn command(office: &Office, path: &str, query: Option<&str>) -> Reply {
+async fn command(office: &AdminState, path: &str, query: Option<&str>) -> Reply {
     let Some(subject) = office.desk.subject() else {
         return line(StatusCode::SERVICE_UNAVAILABLE, "the agent is starting");
     };

@@ -23,7 +23,7 @@ use tokio::time;
 
 use super::CONNECTIONS_MAX;
 use super::figures::SAMPLE_INTERVAL;
-use super::routes::{self, Office};
+use super::routes::{self, AdminState};
 use super::socket::Listening;
 
 /// How long a request's head may take to arrive, and a connection be silent between two.
@@ -42,7 +42,7 @@ pub(super) fn runtime() -> io::Result<Runtime> {
 }
 
 /// Answers until the process ends.
-pub(super) fn run(runtime: &Runtime, listening: Listening, office: Office) {
+pub(super) fn run(runtime: &Runtime, listening: Listening, office: AdminState) {
     runtime.block_on(async {
         let office = Arc::new(office);
         let sampling = Arc::clone(&office.desk);
@@ -88,7 +88,7 @@ impl Listener {
     }
 }
 
-async fn accept(listener: &Listener, office: &Arc<Office>) {
+async fn accept(listener: &Listener, office: &Arc<AdminState>) {
     let mut places = Places::default();
     loop {
         places.room().await;
@@ -121,7 +121,7 @@ impl Places {
         }
     }
 
-    fn give(&mut self, stream: Stream, office: &Arc<Office>) {
+    fn give(&mut self, stream: Stream, office: &Arc<AdminState>) {
         let office = Arc::clone(office);
         let task = match stream {
             Stream::Tcp(stream) => {
@@ -141,7 +141,7 @@ impl Places {
 }
 
 /// One connection, from its first request to its last.
-async fn serve<S>(stream: S, peer: String, office: Arc<Office>)
+async fn serve<S>(stream: S, peer: String, office: Arc<AdminState>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -10,7 +10,7 @@ use iprep_spoa::config::AdminKeys;
 use iprep_spoa::feeds::Remote;
 use iprep_spoa::host::log::LogDial;
 use iprep_spoa::live::Live;
-use iprep_spoa::policy::Published;
+use iprep_spoa::policy::PolicyCell;
 use tracing::info;
 
 use super::args::Args;
@@ -62,7 +62,7 @@ impl Endpoint {
         &self,
         agent: &Agent,
         budget: Duration,
-        engine: Option<(Remote, Published)>,
+        engine: Option<(Remote, PolicyCell)>,
         live: Option<Live>,
         dial: &LogDial,
     ) {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
 use haproxy_spoa::{Bind, BindAddress, DEFAULT_PORT, Limits};
-use haproxy_spop::session::Terms;
+use haproxy_spop::session::SessionConfig;
 use iprep_spoa::config::values::{self, Cores, MaybeDuration, When, Workers};
 use iprep_spoa::host::log::{LogFormat, LogLevel};
 
@@ -80,13 +80,13 @@ pub(crate) struct Args {
     pub(crate) cores: Option<Cores>,
 
     /// Largest frame that is agreed on, in bytes without the length: 256 to 16777216
-    #[arg(short = 'm', long, value_name = "BYTES", default_value_t = Terms::default().max_frame_size,
+    #[arg(short = 'm', long, value_name = "BYTES", default_value_t = SessionConfig::default().max_frame_size,
           value_parser = clap::value_parser!(u32).range(256..=16_777_216))]
     pub(crate) max_frame_size: u32,
 
     /// Largest NOTIFY put together from fragments (HAProxy 2.x and 3.0 send them), in bytes;
     /// 0 does not announce fragmentation
-    #[arg(long, value_name = "BYTES", default_value_t = Terms::default().reassembly_max)]
+    #[arg(long, value_name = "BYTES", default_value_t = SessionConfig::default().reassembly_max)]
     pub(crate) max_reassembly: usize,
 
     /// Most connections at once; default: what the limit of open files allows
@@ -238,7 +238,7 @@ impl Args {
     /// The limits that the options set.
     pub(crate) fn limits(&self) -> Limits {
         let defaults = Limits::default();
-        let terms = Terms {
+        let terms = SessionConfig {
             max_frame_size: self.max_frame_size,
             fragmentation: self.max_reassembly > 0,
             reassembly_max: self.max_reassembly,

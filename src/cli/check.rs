@@ -10,7 +10,7 @@ use haproxy_spoa::TlsFiles;
 use haproxy_spoa::{Bind, DEFAULT_PORT};
 use ip_reputation::Role;
 use iprep_spoa::config::Config;
-use iprep_spoa::feeds::once::{Asking, Finding, Once};
+use iprep_spoa::feeds::offline_check::{FetchMode, Finding, OfflineCheck};
 use iprep_spoa::feeds::status::Moment;
 use iprep_spoa::host::log::Printable;
 
@@ -21,11 +21,11 @@ use super::failure::Failure;
 pub(crate) fn check(file: &Path, offline: bool) -> Result<ExitCode, Failure> {
     let config = Config::read(file).map_err(|error| Failure::config(&error))?;
     let asking = if offline {
-        Asking::Nothing
+        FetchMode::Nothing
     } else {
-        Asking::All
+        FetchMode::All
     };
-    let once = Once::read(&config, asking).map_err(Failure::engine)?;
+    let once = OfflineCheck::read(&config, asking).map_err(Failure::engine)?;
     let addresses: Vec<_> = config.agent.bind.iter().flatten().collect();
     let mut faults: Vec<_> = addresses.into_iter().filter_map(|it| fault(it)).collect();
     faults.extend(admin::faults(&config.admin));
@@ -70,7 +70,7 @@ fn write(
     to: &mut Vec<u8>,
     file: &Path,
     faults: &[String],
-    once: &Once,
+    once: &OfflineCheck,
     wrong: usize,
 ) -> io::Result<()> {
     writeln!(to, "{}: read", file.display())?;

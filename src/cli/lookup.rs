@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use ip_reputation::{Score, Table};
 use iprep_spoa::config::Config;
 use iprep_spoa::feeds::explain::{self, Explanation, role_name};
-use iprep_spoa::feeds::once::{Asking, Once};
+use iprep_spoa::feeds::offline_check::{FetchMode, OfflineCheck};
 use iprep_spoa::policy::Policy;
 
 use super::args::{Asked, Lookup};
@@ -39,11 +39,11 @@ enum Style {
 pub(crate) fn lookup(asked: &Lookup) -> Result<ExitCode, Failure> {
     let config = Config::read(&asked.config).map_err(|error| Failure::config(&error))?;
     let asking = if asked.offline {
-        Asking::Nothing
+        FetchMode::Nothing
     } else {
-        Asking::Missing
+        FetchMode::Missing
     };
-    let once = Once::read(&config, asking).map_err(Failure::engine)?;
+    let once = OfflineCheck::read(&config, asking).map_err(Failure::engine)?;
     let left_out = once.findings.iter().filter(|it| it.good.is_none());
     for finding in left_out {
         let why = finding.error.as_deref().unwrap_or("not there");

@@ -18,8 +18,8 @@ mod limits;
 mod log;
 mod lookup;
 mod print;
+mod setup;
 mod signals;
-mod surroundings;
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -30,15 +30,15 @@ use ip_reputation::Random;
 use iprep_spoa::config::{self, AgentOptions, Config};
 use iprep_spoa::feeds::{Engine, Remote};
 use iprep_spoa::host::log::LogDial;
-use iprep_spoa::host::{self, lookout, supervisor, vital};
-use iprep_spoa::policy::{IpReputation, Judge};
+use iprep_spoa::host::{self, peer_monitor, supervisor, vital};
+use iprep_spoa::policy::{IpReputation, PolicyHandler};
 use tracing::info;
 
 use admin::Endpoint;
 use args::{Args, Command};
 use failure::Failure;
+use setup::ProcessSetup;
 use signals::Signals;
-use surroundings::Surroundings;
 
 /// Does what the command line says.
 pub(crate) fn run() -> Result<ExitCode, Failure> {
@@ -86,21 +86,24 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
         .seed
         .map_or_else(Random::entropy, Ok)
         .map_err(Failure::entropy)?;
-    let mut surroundings = Surroundings::find(args)?;
+    let mut setup = ProcessSetup::find(args)?;
     // While everything can still be read; it answers from where the process is confined.
-    let endpoint = Endpoint::bind(args, surroundings.owner())?;
-    let files = config.as_ref().map(config::touches).unwrap_or_default();
-    surroundings.confine(args, &mut binds, endpoint.address(), files)?;
+    let endpoint = Endpoint::bind(args, setup.owner())?;
+    let files = config
+        .as_ref()
+        .map(config::accessed_paths)
+        .unwrap_or_default();
+    setup.confine(args, &mut binds, endpoint.address(), files)?;
     log::print_on_a_thread().map_err(Failure::thread)?;
     let endpoint = endpoint.serve()?;
     let budget = limits.slow_threshold;
     let builder = builder(args, binds)
         .limits(limits)
         .spare_descriptors(endpoint.descriptors());
-    let builder = surroundings.equip(builder);
+    let builder = setup.equip(builder);
     let (agent, engine, live) = match config {
         None => {
-            let listening = surroundings.listen(builder, args)?;
+            let listening = setup.listen(builder, args)?;
             let started = listening.spawn(|worker| IpReputation::new(Random::seeded(seed, worker)));
             (started, None, None)
         }
@@ -110,7 +113,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
                 return Ok(());
             };
             let mut engine = engine.map_err(Failure::engine)?;
-            let listening = surroundings.listen(builder, args)?;
+            let listening = setup.listen(builder, args)?;
             let published = engine.published();
             let live = engine.live();
             let for_live = Arc::<OnceLock<Control>>::default();
@@ -120,7 +123,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
                 .map_err(Failure::thread)?;
             let started = listening.spawn_with_hooks(|worker| {
                 let random = Random::seeded(seed, worker);
-                Judge::new(&published, random, host::now)
+                PolicyHandler::new(&published, random, host::now)
             });
             if let Ok(agent) = &started {
                 // A worker without traffic would keep what was replaced.
@@ -136,7 +139,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
 
     print::started(&agent);
     endpoint.tell_of(&agent, budget, engine.clone(), live, dial);
-    surroundings.say();
+    setup.say();
     serve_signals(&agent, signals, engine.map(|(remote, _)| remote))?;
     supervisor::ready(&print::listening(&agent));
     agent.join().map_err(Failure::Worker)
@@ -147,7 +150,7 @@ fn serve_signals(agent: &Agent, signals: Signals, remote: Option<Remote>) -> Res
     let control = agent.control();
     let watched = supervisor::watch(control.clone());
     watched.map_err(Failure::thread)?;
-    lookout::start(control.clone()).map_err(Failure::thread)?;
+    peer_monitor::start(control.clone()).map_err(Failure::thread)?;
     let serve = move || {
         signals.serve(&control, remote.as_ref());
         Ok(())

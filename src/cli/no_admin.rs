@@ -7,7 +7,7 @@ use iprep_spoa::config::AdminKeys;
 use iprep_spoa::feeds::Remote;
 use iprep_spoa::host::log::LogDial;
 use iprep_spoa::live::Live;
-use iprep_spoa::policy::Published;
+use iprep_spoa::policy::PolicyCell;
 
 use super::args::Args;
 use super::failure::Failure;
@@ -52,7 +52,7 @@ impl Endpoint {
         &self,
         _: &Agent,
         _: Duration,
-        _: Option<(Remote, Published)>,
+        _: Option<(Remote, PolicyCell)>,
         _: Option<Live>,
         _: &LogDial,
     ) {

@@ -5,6 +5,7 @@
 //!
 //! Unknown keys are refused: a misspelt `half-lfie` must not be a feed that never ages.
 
+mod accessed_paths;
 mod admin;
 mod agent;
 mod error;
@@ -15,7 +16,6 @@ mod policy;
 mod specifics;
 #[cfg(test)]
 mod tests;
-mod touches;
 mod typed;
 pub mod values;
 
@@ -25,16 +25,16 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use accessed_paths::accessed_paths;
 pub use admin::AdminKeys;
 pub use agent::AgentOptions;
 pub use error::{ConfigError, Problem};
 pub use feed::{Feed, Header, Place, Secret, Specifics};
 pub use policy::{Aggregation, MessageOption, OwnList, PayloadOption, ReputationOptions, Source};
-pub use touches::touches;
 
 use crate::host::file::read_small;
 use crate::live::LiveOptions;
-use crate::policy::Value;
+use crate::policy::Attribute;
 
 /// The longest configuration, in bytes. Lists belong in files of their own.
 const FILE_MAX: u64 = 16 << 20;
@@ -221,14 +221,14 @@ impl Config {
         for message in &self.messages {
             for answer in &message.rules.answers {
                 let missing = match answer.value {
-                    Value::Action if self.reputation.actions.is_empty() => {
+                    Attribute::Action if self.reputation.actions.is_empty() => {
                         "actions in [reputation]"
                     }
-                    Value::Asn if self.reputation.asn_db.is_none() => "asn-db in [reputation]",
-                    Value::Country if self.reputation.country_db.is_none() => {
+                    Attribute::Asn if self.reputation.asn_db.is_none() => "asn-db in [reputation]",
+                    Attribute::Country if self.reputation.country_db.is_none() => {
                         "country-db in [reputation]"
                     }
-                    Value::Payload | Value::PayloadScore if self.payload.is_empty() => {
+                    Attribute::Payload | Attribute::PayloadScore if self.payload.is_empty() => {
                         "a [[payload]] rule"
                     }
                     _ => continue,

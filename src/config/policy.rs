@@ -11,7 +11,7 @@ use super::Problems;
 use super::error::nearest;
 use super::feed_table::check_ca_file;
 use super::typed::{Bytes, Name, Within};
-use crate::policy::{ActionRule, Answer, MessageRules, Value, variable_len_max};
+use crate::policy::{ActionRule, Attribute, MessageRules, VariableRule, variable_len_max};
 use haproxy_spop::Scope;
 use ip_reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, Prefix, Score};
 
@@ -248,7 +248,7 @@ fn prefix(text: &str) -> Result<Prefix, String> {
 impl MessageTable {
     pub(super) fn check(self, problems: &mut Problems<'_>) -> MessageOption {
         let line = problems.line(self.name.span());
-        let mut answers: Vec<Answer> = Vec::new();
+        let mut answers: Vec<VariableRule> = Vec::new();
         let scope = self.scope.map_or(Scope::Session, ScopeName::scope);
         let len_max = variable_len_max(scope);
         if self.vars.is_empty() {
@@ -274,7 +274,7 @@ impl MessageTable {
                 problems.add(span, format!("variable \"{variable}\" is set twice"));
             }
             match value.get_ref().parse() {
-                Ok(value) => answers.push(Answer { variable, value }),
+                Ok(value) => answers.push(VariableRule { variable, value }),
                 Err(_) => problems.add(value.span(), unknown_value(value.get_ref())),
             }
         }
@@ -302,7 +302,7 @@ impl ScopeName {
 }
 
 fn unknown_value(name: &str) -> String {
-    let names = Value::ALL.map(Value::name);
+    let names = Attribute::ALL.map(Attribute::name);
     match nearest(name, &names) {
         Some(near) => format!("unknown value \"{name}\"; did you mean \"{near}\"?"),
         None => format!("unknown value \"{name}\"; known are {}", names.join(", ")),

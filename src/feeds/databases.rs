@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::aside::Aside;
+use super::background::BackgroundExecutor;
 use super::lists::Selection;
 use super::note::Note;
 use super::outcome::Outcome;
@@ -47,9 +47,13 @@ impl Databases {
     }
 
     /// Reads the selected ones.
-    pub(super) fn read(&mut self, selection: Selection<'_>, aside: &Aside) -> Vec<Outcome> {
+    pub(super) fn read(
+        &mut self,
+        selection: Selection<'_>,
+        background: &BackgroundExecutor,
+    ) -> Vec<Outcome> {
         let both = [&mut self.asn, &mut self.country].into_iter();
-        both.filter_map(|database| database.read(selection, aside))
+        both.filter_map(|database| database.read(selection, background))
             .collect()
     }
 }
@@ -64,7 +68,11 @@ impl Database {
         }
     }
 
-    fn read(&mut self, selection: Selection<'_>, aside: &Aside) -> Option<Outcome> {
+    fn read(
+        &mut self,
+        selection: Selection<'_>,
+        background: &BackgroundExecutor,
+    ) -> Option<Outcome> {
         let path = self.path.clone()?;
         if selection.leaves_out(&path) {
             return None;
@@ -75,7 +83,7 @@ impl Database {
         }
         self.tried = stamp;
         let file = path.clone();
-        match aside.run(move || read(&file)) {
+        match background.run(move || read(&file)) {
             Ok(data) => {
                 self.data = Some(Arc::new(data));
                 let was_wrong = self.error.take().is_some();

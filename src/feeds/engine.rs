@@ -1,7 +1,7 @@
 //! The control thread: it reads, fetches, builds and publishes while the workers answer.
 //!
 //! ```text
-//!  SIGHUP ─────▶┐                       ┌▶ shelf: what is read and good
+//!  SIGHUP ─────▶┐                       ┌▶ store: what is read and good
 //!  watch ──────▶┤ events ▶ this thread ─┤▶ snapshot: a policy of it
 //!  fetches ◀───▶┤                       └▶ published.swap ──▶ workers, at their next NOTIFY, or told
 //!  timers ─────▶┘                              └▶ retired: dropped here when no worker has it
@@ -21,22 +21,22 @@ use std::{io, path::PathBuf};
 use rustix::process::nice;
 use tracing::warn;
 
-use super::aside::Aside;
+use super::background::BackgroundExecutor;
 use super::databases::Databases;
 use super::fetch::Fetch;
 use super::lists::{List, Selection, lists};
 use super::load::{self, LoadError};
 use super::outcome::Outcome;
-use super::schedule::{Dice, Due};
-use super::shelf::Shelf;
+use super::schedule::{FetchTimer, Jitter};
 use super::snapshot::MakeError;
 use super::status::{SharedStatus, Status};
+use super::store::FeedStore;
 use super::watch::Watch;
-use crate::config::touches;
+use crate::config::accessed_paths;
 use crate::config::{Config, Place};
 use crate::host::{now, vital};
 use crate::live::Live;
-use crate::policy::{Policy, Published};
+use crate::policy::{Policy, PolicyCell};
 use ip_reputation::Role;
 
 /// How much the control thread steps back behind the workers. With every core busy it has a tenth of one for
@@ -65,13 +65,13 @@ enum Event {
 /// The control plane of one agent, before its thread runs.
 pub struct Engine {
     config: Config,
-    shelf: Shelf,
+    store: FeedStore,
     databases: Databases,
     live: Live,
-    published: Published,
+    published: PolicyCell,
     retired: Vec<Arc<Policy>>,
     /// Does what takes long, once this is a thread.
-    aside: Aside,
+    background: BackgroundExecutor,
     /// Called when a policy has been replaced.
     replaced: Box<dyn Fn() + Send>,
     status: SharedStatus,
@@ -80,8 +80,8 @@ pub struct Engine {
     /// Events that were received while reloads were merged, in order.
     queued: VecDeque<Event>,
     watch: Option<Watch>,
-    due: HashMap<String, Due>,
-    dice: Dice,
+    due: HashMap<String, FetchTimer>,
+    dice: Jitter,
     /// When ages have to be counted again.
     ageing: Option<Instant>,
     /// When files are to be tried again that could not be read.
@@ -141,8 +141,8 @@ impl Engine {
     /// If no policy can be made of the configuration.
     pub fn start(config: Config) -> Result<Self, MakeError> {
         let (sender, events) = mpsc::channel();
-        let mut shelf = Shelf::default();
-        shelf.adopt(lists(&config), config.reputation.cache_dir.clone());
+        let mut store = FeedStore::default();
+        store.adopt(lists(&config), config.reputation.cache_dir.clone());
         let mut databases = Databases::default();
         databases.adopt(
             config.reputation.asn_db.as_ref(),
@@ -150,13 +150,13 @@ impl Engine {
         );
         let watch = start_watch(&sender);
         let mut engine = Self {
-            published: Published::new(Policy::default()),
+            published: PolicyCell::new(Policy::default()),
             live: Live::new(),
             config,
-            shelf,
+            store,
             databases,
             retired: Vec::new(),
-            aside: Aside::default(),
+            background: BackgroundExecutor::default(),
             replaced: Box::new(|| {}),
             status: SharedStatus::default(),
             sender,
@@ -164,14 +164,14 @@ impl Engine {
             queued: VecDeque::new(),
             watch,
             due: HashMap::new(),
-            dice: Dice::new(),
+            dice: Jitter::new(),
             ageing: None,
             retry: None,
             refusals: 0,
         };
         engine.live.configure(engine.config.live.as_ref());
         engine.follow();
-        engine.shelf.read_copies(now(), &engine.aside);
+        engine.store.read_copies(now(), &engine.background);
         engine.read_files(Selection::All);
         engine.fetch_missing();
         engine.plan();
@@ -182,7 +182,7 @@ impl Engine {
 
     /// What the workers look at.
     #[must_use]
-    pub fn published(&self) -> Published {
+    pub fn published(&self) -> PolicyCell {
         self.published.clone()
     }
 
@@ -221,7 +221,7 @@ impl Engine {
     }
 
     fn run(mut self) {
-        self.aside = Aside::start();
+        self.background = BackgroundExecutor::start();
         // Workers come first where there are fewer cores than threads. It is this thread's alone, and
         // of those that it starts.
         let _ = nice(NICENESS);
@@ -231,7 +231,7 @@ impl Engine {
                 None => self.events.recv_timeout(self.wait()),
             };
             // Before there is more to be kept.
-            self.let_go();
+            self.reap_retired();
             match event {
                 Ok(Event::Reload(done)) => {
                     let merged = self.waiting_reloads();
@@ -264,7 +264,7 @@ impl Engine {
             if self.ageing.is_some_and(|at| at <= Instant::now()) {
                 self.publish_or_say();
             }
-            for note in self.shelf.stale_notes(now()) {
+            for note in self.store.stale_notes(now()) {
                 note.log();
             }
             self.show();
@@ -293,7 +293,7 @@ impl Engine {
             at.saturating_duration_since(Instant::now()).min(IDLE)
         });
         let next = self
-            .shelf
+            .store
             .until_stale(now())
             .map_or(next, |it| next.min(it));
         if self.retired.is_empty() {
@@ -322,11 +322,11 @@ impl Engine {
             let fixed = fixed.join(", ");
             warn!("[agent] {fixed}: takes effect when the agent is started again");
         }
-        if let Some(folder) = touches(&self.config).shut_off() {
+        if let Some(folder) = accessed_paths(&self.config).shut_off() {
             let folder = folder.display();
             warn!(%folder, "{folder} was shut off at the start; start the agent again to have it read");
         }
-        self.shelf.adopt(
+        self.store.adopt(
             lists(&self.config),
             self.config.reputation.cache_dir.clone(),
         );
@@ -334,11 +334,11 @@ impl Engine {
         self.databases
             .adopt(reputation.asn_db.as_ref(), reputation.country_db.as_ref());
         self.follow();
-        self.shelf.read_copies(now(), &self.aside);
+        self.store.read_copies(now(), &self.background);
         self.read_files(Selection::All);
         self.plan();
         let at = Instant::now();
-        self.due.values_mut().for_each(|due| due.hurry(at));
+        self.due.values_mut().for_each(|due| due.expedite(at));
         if self.config.live != old.live {
             self.live.configure(self.config.live.as_ref());
         }
@@ -363,12 +363,12 @@ impl Engine {
     /// likely its path is misspelt, and what it replaces must not be lost for that.
     fn unreadable_own(&self, config: &Config) -> Option<String> {
         let own = lists(config).into_iter();
-        let own = own.filter(|list| list.role != Role::Feed && !self.shelf.has(list));
+        let own = own.filter(|list| list.role != Role::Feed && !self.store.has(list));
         let mut wrong = own.filter_map(|list| {
             let Place::Path(path) = &list.feed.place else {
                 return None;
             };
-            let error = load::read_aside(&self.aside, &list.feed, path, now()).err()?;
+            let error = load::read_aside(&self.background, &list.feed, path, now()).err()?;
             Some(format!("{}: {error}", list.title()))
         });
         wrong.next()
@@ -377,23 +377,23 @@ impl Engine {
     /// Watches the files that are in use now.
     fn follow(&mut self) {
         let Some(watch) = &mut self.watch else { return };
-        let files: Vec<PathBuf> = self.shelf.files().cloned().collect();
+        let files: Vec<PathBuf> = self.store.files().cloned().collect();
         watch.follow(files.iter().chain(self.databases.files()));
     }
 
     /// Reads files; whether there is something new.
     fn read_files(&mut self, selection: Selection<'_>) -> bool {
-        let mut outcomes = self.shelf.read_files(selection, now(), &self.aside);
-        outcomes.extend(self.databases.read(selection, &self.aside));
-        self.retry = self.shelf.has_untried().then(|| Instant::now() + RETRY);
+        let mut outcomes = self.store.read_files(selection, now(), &self.background);
+        outcomes.extend(self.databases.read(selection, &self.background));
+        self.retry = self.store.has_untried().then(|| Instant::now() + RETRY);
         let is_new = outcomes.iter().any(|outcome| outcome.is_new);
         for outcome in outcomes {
-            self.heed(outcome);
+            self.record_outcome(outcome);
         }
         is_new
     }
 
-    fn heed(&mut self, outcome: Outcome) {
+    fn record_outcome(&mut self, outcome: Outcome) {
         // Shown together with what is wrong.
         self.refusals += u64::from(outcome.is_refused);
         let notes = [outcome.note, outcome.remark, outcome.of_copy];

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use super::status::Moment;
 use crate::live::{Decision, Kind, time};
 use crate::policy::{Policy, Source, decided};
-use ip_reputation::{Contribution, Part, Role, Score, Verdict};
+use ip_reputation::{Contribution, ContributionStatus, Role, Score, Verdict};
 use serde::Serialize;
 
 /// All that is known about one address.
@@ -253,12 +253,12 @@ impl<'a> Line<'a> {
                 Role::Deny | Role::Feed => entry.badness,
             },
             part: match entry.part {
-                Part::Leads => "leads",
-                Part::Counts => "counts",
-                Part::Outdone => "outdone",
-                Part::Overruled => "overruled",
-                Part::Shadow => "shadow",
-                Part::Expired => "expired",
+                ContributionStatus::Leads => "leads",
+                ContributionStatus::Counts => "counts",
+                ContributionStatus::Outdone => "outdone",
+                ContributionStatus::Overruled => "overruled",
+                ContributionStatus::Shadow => "shadow",
+                ContributionStatus::Expired => "expired",
             },
             category: entry.category,
             seen: entry.seen,

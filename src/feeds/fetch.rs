@@ -1,7 +1,7 @@
 //! Fetching a list: what a thread of its own does, so that a slow server holds up nobody.
 
-use super::aside::Aside;
-use super::load::{Good, LoadError};
+use super::background::BackgroundExecutor;
+use super::load::{LoadError, LoadedFeed};
 use super::source::cache::Meta;
 use crate::config::{Feed, Place};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(super) enum Fetch {
     /// Another list.
     New {
         /// As it was read.
-        good: Box<Good>,
+        good: Box<LoadedFeed>,
         /// As it came.
         bytes: Arc<Vec<u8>>,
         /// What to ask with the next time.
@@ -32,7 +32,7 @@ pub(super) fn fetch(
     feed: &Feed,
     known: Option<&Meta>,
     now: u32,
-    aside: &Aside,
+    background: &BackgroundExecutor,
 ) -> Result<Fetch, LoadError> {
     use super::load;
     use super::source::SourceError;
@@ -46,7 +46,7 @@ pub(super) fn fetch(
         Answer::Fetched { bytes, meta } => {
             let bytes = Arc::new(bytes);
             let (list, body) = (feed.clone(), Arc::clone(&bytes));
-            let read = aside.run(move || load::read_bytes(&list, &body, now, now));
+            let read = background.run(move || load::read_bytes(&list, &body, now, now));
             let good = Box::new(read?);
             Ok(Fetch::New { good, bytes, meta })
         }
@@ -59,8 +59,8 @@ pub(super) fn fetch(
     feed: &Feed,
     known: Option<&Meta>,
     now: u32,
-    aside: &Aside,
+    background: &BackgroundExecutor,
 ) -> Result<Fetch, LoadError> {
-    let _ = (&feed.place, known, now, aside, Place::Url);
+    let _ = (&feed.place, known, now, background, Place::Url);
     Err(super::source::SourceError::WithoutHttp.into())
 }

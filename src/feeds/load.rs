@@ -9,7 +9,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::aside::Aside;
+use super::background::BackgroundExecutor;
 use super::source::{File, Input, SourceError, Stamp, TRIES_MAX};
 use crate::config::{Feed, Place};
 use ip_reputation::formats::{
@@ -19,7 +19,7 @@ use ip_reputation::{FeedData, FeedDataBuilder};
 
 /// A list that was read and is good.
 #[derive(Debug, Clone)]
-pub struct Good {
+pub struct LoadedFeed {
     /// Its entries.
     pub data: Arc<FeedData>,
     /// The format that it is in.
@@ -112,7 +112,7 @@ impl From<SourceError> for LoadError {
 ///
 /// # Errors
 /// Why it is not used.
-pub fn read_file(feed: &Feed, path: &Path, now: u32) -> Result<(Good, Stamp), LoadError> {
+pub fn read_file(feed: &Feed, path: &Path, now: u32) -> Result<(LoadedFeed, Stamp), LoadError> {
     for _ in 0..TRIES_MAX {
         let file = File::open(path, feed.max_size)?;
         let mut input = file.input(feed.max_size)?;
@@ -127,20 +127,25 @@ pub fn read_file(feed: &Feed, path: &Path, now: u32) -> Result<(Good, Stamp), Lo
 
 /// The same on the thread that makes way.
 pub(super) fn read_aside(
-    aside: &Aside,
+    background: &BackgroundExecutor,
     feed: &Feed,
     path: &Path,
     now: u32,
-) -> Result<(Good, Stamp), LoadError> {
+) -> Result<(LoadedFeed, Stamp), LoadError> {
     let (feed, path) = (feed.clone(), path.to_owned());
-    aside.run(move || read_file(&feed, &path, now))
+    background.run(move || read_file(&feed, &path, now))
 }
 
 /// Reads a list that was fetched.
 ///
 /// # Errors
 /// Why it is not used.
-pub fn read_bytes(feed: &Feed, bytes: &[u8], as_of: u32, now: u32) -> Result<Good, LoadError> {
+pub fn read_bytes(
+    feed: &Feed,
+    bytes: &[u8],
+    as_of: u32,
+    now: u32,
+) -> Result<LoadedFeed, LoadError> {
     let path = Path::new("");
     let unreadable = |error| SourceError::Io {
         path: path.to_owned(),
@@ -162,7 +167,7 @@ fn name(place: &Place) -> &str {
 
 /// Takes what others have made. A panic in there costs this list, and not the thread that reads all of
 /// them.
-pub fn contained<T>(take: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
+pub fn catch_panic<T>(take: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
     panic::catch_unwind(AssertUnwindSafe(take)).unwrap_or_else(|why| {
         let text = why.downcast_ref::<&str>().copied();
         let text = text.or_else(|| why.downcast_ref::<String>().map(String::as_str));
@@ -177,8 +182,8 @@ fn read(
     input: &mut Input<'_>,
     as_of: Option<u32>,
     now: u32,
-) -> Result<Good, LoadError> {
-    contained(|| read_entries(feed, input, as_of, now))
+) -> Result<LoadedFeed, LoadError> {
+    catch_panic(|| read_entries(feed, input, as_of, now))
 }
 
 fn read_entries(
@@ -186,7 +191,7 @@ fn read_entries(
     input: &mut Input<'_>,
     as_of: Option<u32>,
     now: u32,
-) -> Result<Good, LoadError> {
+) -> Result<LoadedFeed, LoadError> {
     let options = options(feed, as_of.unwrap_or(now))?;
     let reader = input.reader();
     let format = match feed.format {
@@ -207,7 +212,7 @@ fn read_entries(
         return Err(LoadError::TooVaried);
     }
     let report = report.map_err(LoadError::Refused)?;
-    Ok(Good {
+    Ok(LoadedFeed {
         data: Arc::new(builder.finish()),
         format,
         as_of: report.as_of.or(as_of),
@@ -276,7 +281,11 @@ fn categories(path: &Path, options: &Options) -> Result<Categories, LoadError> {
 ///
 /// # Errors
 /// If too much is missing that nobody says is meant to be.
-pub fn guard(feed: &Feed, last: Option<&Good>, next: &Good) -> Result<(), LoadError> {
+pub fn check_shrinkage(
+    feed: &Feed,
+    last: Option<&LoadedFeed>,
+    next: &LoadedFeed,
+) -> Result<(), LoadError> {
     let (from, to) = (last.map_or(0, |last| last.data.len()), next.data.len());
     let is_meant = next.report.emptied || (to == 0 && feed.allow_empty);
     #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
@@ -300,13 +309,13 @@ mod tests {
     #[test]
     fn a_panic_costs_a_list_and_no_more() {
         let place = "byte 7";
-        let error = contained::<()>(|| panic!("out of bounds at {place}")).unwrap_err();
+        let error = catch_panic::<()>(|| panic!("out of bounds at {place}")).unwrap_err();
         assert_eq!(
             error.to_string(),
             "reading it met a bug, which is not its fault: out of bounds at byte 7"
         );
-        let error = contained::<()>(|| panic!("plain")).unwrap_err();
+        let error = catch_panic::<()>(|| panic!("plain")).unwrap_err();
         assert!(error.to_string().ends_with("plain"), "{error}");
-        assert!(contained(|| Ok(())).is_ok());
+        assert!(catch_panic(|| Ok(())).is_ok());
     }
 }

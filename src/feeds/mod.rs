@@ -10,7 +10,7 @@
 //! of scope: the configuration file ([`config`](crate::config)), what a line of a feed means
 //! ([`ip_reputation`]) and what is answered ([`policy`](crate::policy)).
 
-mod aside;
+mod background;
 mod databases;
 mod engine;
 pub mod explain;
@@ -18,13 +18,13 @@ mod fetch;
 pub mod lists;
 pub mod load;
 mod note;
-pub mod once;
+pub mod offline_check;
 mod outcome;
 mod schedule;
-mod shelf;
 mod snapshot;
 pub mod source;
 pub mod status;
+mod store;
 mod watch;
 
 pub use engine::{Done, Engine, Remote};

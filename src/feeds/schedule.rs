@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_hours(24 * 365);
 
 /// One list's next time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Due {
+pub(super) struct FetchTimer {
     /// When it is to be asked for.
     pub(super) at: Instant,
     /// Before this the server does not want to be asked.
@@ -33,9 +33,9 @@ pub(super) struct Due {
 
 /// Chance, for the jitter.
 #[derive(Debug)]
-pub(super) struct Dice(SmallRng);
+pub(super) struct Jitter(SmallRng);
 
-impl Dice {
+impl Jitter {
     pub(super) fn new() -> Self {
         // Without randomness there is jitter all the same, only the same one after each start.
         let seed = SysRng.try_next_u64().unwrap_or_default();
@@ -49,7 +49,7 @@ impl Dice {
     }
 }
 
-impl Due {
+impl FetchTimer {
     /// For the first time at this moment.
     pub(super) const fn first(at: Instant) -> Self {
         Self {
@@ -102,7 +102,7 @@ impl Due {
     }
 
     /// Somebody wants it now.
-    pub(super) fn hurry(&mut self, now: Instant) {
+    pub(super) fn expedite(&mut self, now: Instant) {
         self.is_wanted = self.is_asked;
         let earliest = self.earliest_reload(now);
         self.at = self.not_before.map_or(earliest, |at| at.max(earliest));
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_server_that_fails_is_asked_less_and_less() {
         let (start, hour) = (Instant::now(), Duration::from_hours(1));
-        let mut due = Due::first(start);
+        let mut due = FetchTimer::first(start);
         let mut waits = Vec::new();
         for _ in 0..9 {
             due.failed(hour, None, start);
@@ -131,13 +131,13 @@ mod tests {
         assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
         due.failed(hour, Some(hour * 2), start);
         assert_eq!(due.at, start + hour * 2);
-        due.hurry(start);
+        due.expedite(start);
         assert_eq!(due.at, start + hour * 2, "it does not want to be asked");
         due.succeeded(hour, start);
-        due.hurry(start);
+        due.expedite(start);
         assert_eq!(due.at, start);
         due.is_asked = true;
-        due.hurry(start);
+        due.expedite(start);
         due.succeeded(hour, start);
         assert_eq!((due.at, due.is_asked), (start, false), "once more");
         due.succeeded(hour, start);
@@ -147,22 +147,22 @@ mod tests {
     #[test]
     fn reloads_in_a_row_keep_an_interval_between_fetches() {
         let (start, hour) = (Instant::now(), Duration::from_hours(1));
-        let mut due = Due::first(start);
+        let mut due = FetchTimer::first(start);
         due.started(start);
-        due.hurry(start);
+        due.expedite(start);
         due.succeeded(hour, start);
         assert_eq!(due.at, start + MIN_RELOAD_INTERVAL, "wanted meanwhile");
         due.started(start + MIN_RELOAD_INTERVAL);
         due.failed(hour, None, start + MIN_RELOAD_INTERVAL);
-        due.hurry(start + MIN_RELOAD_INTERVAL);
+        due.expedite(start + MIN_RELOAD_INTERVAL);
         assert_eq!(due.at, start + MIN_RELOAD_INTERVAL * 2);
-        due.hurry(start + hour);
+        due.expedite(start + hour);
         assert_eq!(due.at, start + hour);
     }
 
     #[test]
     fn chance_stays_near() {
-        let mut dice = Dice::new();
+        let mut dice = Jitter::new();
         for _ in 0..1000 {
             let time = dice.near(Duration::from_secs(100));
             assert!((90..=110).contains(&time.as_secs()), "{time:?}");

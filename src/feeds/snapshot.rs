@@ -3,13 +3,13 @@
 use core::fmt;
 use std::sync::Arc;
 
-use super::aside::Aside;
+use super::background::BackgroundExecutor;
 use super::databases::Databases;
 use super::lists::own_name;
-use super::shelf::{Kept, Shelf};
+use super::store::{FeedSlot, FeedStore};
 use crate::config::{Aggregation, Config, OwnList, Source};
 use crate::live::Live;
-use crate::policy::{self, LivePolicy, Policy, PolicyError, PolicyTerms};
+use crate::policy::{self, LivePolicy, Policy, PolicyConfig, PolicyError};
 use ip_reputation::{
     Combine, Entry, FeedData, FeedDataBuilder, FeedTerms, PAYLOAD_BYTES_MAX, PayloadError,
     PayloadRules, Prefix, Role, Table, TableBuilder, TableFull, private_space,
@@ -46,16 +46,16 @@ pub(super) struct Made {
 
 pub(super) fn make(
     config: &Config,
-    shelf: &Shelf,
+    store: &FeedStore,
     databases: &Databases,
     live: Option<&Live>,
     now: u32,
-    aside: &Aside,
+    background: &BackgroundExecutor,
 ) -> Result<Made, MakeError> {
     let table = match config.source() {
         Source::Random => None,
         Source::Feeds => Some(Arc::new(
-            table(config, shelf, now, aside).map_err(MakeError::Table)?,
+            table(config, store, now, background).map_err(MakeError::Table)?,
         )),
     };
     let unknown = config.reputation.default_score;
@@ -66,7 +66,7 @@ pub(super) fn make(
             unknown,
         },
     };
-    let terms = PolicyTerms {
+    let terms = PolicyConfig {
         messages: config.messages.iter().map(|it| it.rules.clone()).collect(),
         source,
         asn: databases.asn.data.clone(),
@@ -77,23 +77,23 @@ pub(super) fn make(
                 table: live.table(),
                 challenge_score: options.challenge_score,
             }),
-        payload: payload(config, aside)?,
+        payload: payload(config, background)?,
         actions: config.reputation.actions.clone(),
-        stale_from: stale_from(shelf),
+        stale_from: stale_from(store),
     };
     let policy = Policy::new(terms).map_err(MakeError::Policy)?;
     Ok(Made { policy, table })
 }
 
 /// When the first list is older than it may be.
-pub(super) fn stale_from(shelf: &Shelf) -> Option<u32> {
-    shelf.kept.iter().filter_map(Kept::stale_from).min()
+pub(super) fn stale_from(store: &FeedStore) -> Option<u32> {
+    store.kept.iter().filter_map(FeedSlot::stale_from).min()
 }
 
 /// Every prefix of `[allow]` and its files.
-pub(super) fn allowed(config: &Config, shelf: &Shelf) -> Vec<Prefix> {
+pub(super) fn allowed(config: &Config, store: &FeedStore) -> Vec<Prefix> {
     let own = config.allow.prefixes.iter().copied();
-    let files = shelf
+    let files = store
         .kept
         .iter()
         .filter(|kept| kept.list.role == Role::Allow);
@@ -102,18 +102,26 @@ pub(super) fn allowed(config: &Config, shelf: &Shelf) -> Vec<Prefix> {
     own.chain(of_files).collect()
 }
 
-fn payload(config: &Config, aside: &Aside) -> Result<Option<Arc<PayloadRules>>, MakeError> {
+fn payload(
+    config: &Config,
+    background: &BackgroundExecutor,
+) -> Result<Option<Arc<PayloadRules>>, MakeError> {
     if config.payload.is_empty() {
         return Ok(None);
     }
     let rules: Vec<_> = config.payload.iter().map(|it| it.rule.clone()).collect();
     let bytes_max = config.payload_bytes_max.unwrap_or(PAYLOAD_BYTES_MAX);
-    let made = aside.run(move || PayloadRules::new(rules.clone(), bytes_max));
+    let made = background.run(move || PayloadRules::new(rules.clone(), bytes_max));
     Ok(Some(Arc::new(made.map_err(MakeError::Payload)?)))
 }
 
 /// The table of all lists that there are.
-fn table(config: &Config, shelf: &Shelf, now: u32, aside: &Aside) -> Result<Table, TableFull> {
+fn table(
+    config: &Config,
+    store: &FeedStore,
+    now: u32,
+    background: &BackgroundExecutor,
+) -> Result<Table, TableFull> {
     let combine = match config.reputation.aggregation {
         Aggregation::NoisyOr => Combine::NoisyOr,
         Aggregation::Max => Combine::Worst,
@@ -128,7 +136,7 @@ fn table(config: &Config, shelf: &Shelf, now: u32, aside: &Aside) -> Result<Tabl
         let terms = FeedTerms::new(own_name(Role::Guard), Role::Guard);
         builder.feed(terms, Arc::new(private_space()));
     }
-    for kept in &shelf.kept {
+    for kept in &store.kept {
         let Some(good) = &kept.good else { continue };
         let feed = &kept.list.feed;
         let terms = FeedTerms {
@@ -142,7 +150,7 @@ fn table(config: &Config, shelf: &Shelf, now: u32, aside: &Aside) -> Result<Tabl
         };
         builder.feed(terms, Arc::clone(&good.data));
     }
-    aside.run(move || builder.clone().build(now))
+    background.run(move || builder.clone().build(now))
 }
 
 fn data(own: &OwnList) -> FeedData {

@@ -7,8 +7,8 @@
 //!
 //! In scope: when it is time to look again. Out of scope: what has changed; whoever is told compares.
 
-mod settle;
-mod trail;
+mod debounce;
+mod resolve_chain;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -23,8 +23,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use tracing::{info, warn};
 
-use settle::{Kind, Settle, Settled};
-use trail::trail;
+use debounce::{Debounce, Kind, Settled};
+use resolve_chain::resolve_chain;
 
 use crate::host::vital;
 
@@ -69,7 +69,7 @@ impl Watch {
         let mut is_short = false;
         let mut wanted: HashMap<PathBuf, HashMap<OsString, HashSet<PathBuf>>> = HashMap::new();
         for file in files {
-            for (folder, name) in trail(file) {
+            for (folder, name) in resolve_chain(file) {
                 let names = wanted.entry(folder).or_default();
                 names.entry(name).or_default().insert(file.clone());
             }
@@ -119,7 +119,7 @@ fn look(
     names: &Mutex<Names>,
     touched: &impl Fn(HashSet<PathBuf>),
 ) -> io::Result<()> {
-    let mut settle = Settle::default();
+    let mut settle = Debounce::default();
     // Files that were read while a writer had them open. Each is logged once until it settles.
     let mut restless = HashSet::new();
     loop {

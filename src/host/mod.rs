@@ -17,7 +17,7 @@ pub mod confine;
 pub mod file;
 pub mod identity;
 pub mod log;
-pub mod lookout;
+pub mod peer_monitor;
 pub mod sockets;
 pub mod supervisor;
 pub mod vital;

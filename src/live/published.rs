@@ -1,5 +1,5 @@
 //! The snapshot in force, and how it is replaced without a pause. As
-//! [`policy::Published`](crate::policy::Published) does it: a worker pays one atomic load, and never frees.
+//! [`policy::PolicyCell`](crate::policy::PolicyCell) does it: a worker pays one atomic load, and never frees.
 
 use std::sync::Arc;
 

@@ -14,7 +14,7 @@ use haproxy_spop::Scope;
 /// what is asked and has no value removes the variable, so that an earlier answer on the same
 /// connection does not speak for a later question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Value {
+pub enum Attribute {
     /// The score of the address, UINT32, 0..=100.
     Score,
     /// Whether some feed or list knows the address, boolean.
@@ -50,7 +50,7 @@ pub enum Value {
     ExpiresIn,
 }
 
-impl Value {
+impl Attribute {
     /// Every value, in the order in which documents list them.
     pub const ALL: [Self; 16] = [
         Self::Score,
@@ -126,20 +126,20 @@ impl Value {
     }
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for Attribute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// A text that names no [`Value`].
+/// A text that names no [`Attribute`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownValue;
 
 impl fmt::Display for UnknownValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("no such value; there are")?;
-        for (place, value) in Value::ALL.iter().enumerate() {
+        for (place, value) in Attribute::ALL.iter().enumerate() {
             write!(f, "{} {value}", if place == 0 { "" } else { "," })?;
         }
         Ok(())
@@ -148,7 +148,7 @@ impl fmt::Display for UnknownValue {
 
 impl core::error::Error for UnknownValue {}
 
-impl FromStr for Value {
+impl FromStr for Attribute {
     type Err = UnknownValue;
 
     fn from_str(text: &str) -> Result<Self, UnknownValue> {
@@ -159,11 +159,11 @@ impl FromStr for Value {
 
 /// A variable, and what it is set to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct VariableRule {
     /// The name of the variable, without scope and prefix.
     pub variable: String,
     /// What it is set to.
-    pub value: Value,
+    pub value: Attribute,
 }
 
 /// What one `spoe-message` asks, and what answers it.
@@ -180,7 +180,7 @@ pub struct MessageRules {
     /// The scope of the variables.
     pub scope: Scope,
     /// The variables, in the order in which they are set.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<VariableRule>,
 }
 
 impl MessageRules {
@@ -189,14 +189,16 @@ impl MessageRules {
     #[must_use]
     pub fn defaults(has_payload_rules: bool) -> Vec<Self> {
         let rules = QUESTIONS.iter().map(|question| {
-            let mut answers = vec![Answer {
+            let mut answers = vec![VariableRule {
                 variable: question.variable.to_owned(),
-                value: Value::Score,
+                value: Attribute::Score,
             }];
             if has_payload_rules && question.message == "check-buffer" {
-                answers.extend([Value::Payload, Value::PayloadScore].map(|value| Answer {
-                    variable: value.name().to_owned(),
-                    value,
+                answers.extend([Attribute::Payload, Attribute::PayloadScore].map(|value| {
+                    VariableRule {
+                        variable: value.name().to_owned(),
+                        value,
+                    }
                 }));
             }
             Self {
@@ -213,7 +215,7 @@ impl MessageRules {
         rules.collect()
     }
 
-    pub(super) fn needs(&self, what: impl Fn(Value) -> bool) -> bool {
+    pub(super) fn needs(&self, what: impl Fn(Attribute) -> bool) -> bool {
         self.answers.iter().any(|answer| what(answer.value))
     }
 }
@@ -224,10 +226,10 @@ mod tests {
 
     #[test]
     fn every_value_is_found_by_its_name_and_nothing_else_is() {
-        for value in Value::ALL {
+        for value in Attribute::ALL {
             assert_eq!(value.to_string().parse(), Ok(value));
         }
-        assert_eq!("Score".parse::<Value>(), Err(UnknownValue));
+        assert_eq!("Score".parse::<Attribute>(), Err(UnknownValue));
         let said = UnknownValue.to_string();
         assert!(said.contains("are score, listed,"), "{said}");
     }
@@ -238,10 +240,13 @@ mod tests {
         assert_eq!(defaults.len(), QUESTIONS.len());
         for (rules, question) in defaults.iter().zip(QUESTIONS) {
             assert_eq!(rules.name, question.message);
-            let [Answer { variable, value }] = &rules.answers[..] else {
+            let [VariableRule { variable, value }] = &rules.answers[..] else {
                 panic!("{rules:?}")
             };
-            assert_eq!((&variable[..], *value), (question.variable, Value::Score));
+            assert_eq!(
+                (&variable[..], *value),
+                (question.variable, Attribute::Score)
+            );
         }
         let with = MessageRules::defaults(true);
         let more: Vec<_> = with

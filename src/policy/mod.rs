@@ -5,24 +5,24 @@
 //! ([`session`](haproxy_spop::session)).
 //!
 //! Two handlers: [`IpReputation`] answers four fixed messages with a score from any [`Reputation`];
-//! [`Judge`] answers what a [`Policy`] says, which can be replaced while it runs.
+//! [`PolicyHandler`] answers what a [`Policy`] says, which can be replaced while it runs.
 
-mod judge;
+mod cell;
+mod compiled;
+mod counters;
+mod handler;
 mod message;
 mod precedence;
-mod prepared;
-mod published;
 mod question;
 mod rules;
-mod tally;
 
-pub use judge::{Judge, REASON_LEN_MAX};
-pub use message::{Answer, MessageRules, UnknownValue, Value};
+pub use cell::PolicyCell;
+pub use handler::{PolicyHandler, REASON_LEN_MAX};
+pub use message::{Attribute, MessageRules, UnknownValue, VariableRule};
 pub use precedence::{LiveDecision, decided};
-pub use published::Published;
 pub use question::{ArgumentName, QUESTIONS, Question};
 pub use rules::{
-    ActionRule, LivePolicy, Policy, PolicyError, PolicyTerms, Source, variable_len_max,
+    ActionRule, LivePolicy, Policy, PolicyConfig, PolicyError, Source, variable_len_max,
 };
 
 use haproxy_spoa::{Handler, Reply};

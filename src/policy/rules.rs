@@ -2,14 +2,14 @@
 //!
 //! In scope: its parts, and which combinations of them make no sense. Out of scope: where the parts
 //! come from (the control plane reads them from a configuration and from feeds) and how a NOTIFY is
-//! answered with them ([`Judge`](super::Judge)).
+//! answered with them ([`PolicyHandler`](super::PolicyHandler)).
 
 use core::fmt;
 use core::net::IpAddr;
 use std::sync::Arc;
 
 use super::MessageRules;
-use super::prepared::Prepared;
+use super::compiled::CompiledMessage;
 use crate::live::LiveTable;
 use haproxy_spop::Scope;
 use ip_reputation::formats::Attributes;
@@ -71,7 +71,7 @@ pub struct LivePolicy {
 
 /// What a [`Policy`] is made of. The default is the agent without a configuration.
 #[derive(Debug, Clone)]
-pub struct PolicyTerms {
+pub struct PolicyConfig {
     /// The messages that are answered. Empty: [`MessageRules::defaults`]. Two of the same name are
     /// both answered, in this order.
     pub messages: Vec<MessageRules>,
@@ -92,7 +92,7 @@ pub struct PolicyTerms {
     pub stale_from: Option<u32>,
 }
 
-impl Default for PolicyTerms {
+impl Default for PolicyConfig {
     fn default() -> Self {
         Self {
             messages: Vec::new(),
@@ -107,10 +107,10 @@ impl Default for PolicyTerms {
     }
 }
 
-/// Everything that decides an answer. It never changes; [`Published`](super::Published) replaces it.
+/// Everything that decides an answer. It never changes; [`PolicyCell`](super::PolicyCell) replaces it.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    pub(super) messages: Arc<[Prepared]>,
+    pub(super) messages: Arc<[CompiledMessage]>,
     pub(super) source: Source,
     pub(super) asn: Option<Arc<Attributes>>,
     pub(super) country: Option<Arc<Attributes>>,
@@ -126,7 +126,7 @@ impl Policy {
     ///
     /// # Errors
     /// If a message or an action makes no sense.
-    pub fn new(terms: PolicyTerms) -> Result<Self, PolicyError> {
+    pub fn new(terms: PolicyConfig) -> Result<Self, PolicyError> {
         let messages = if terms.messages.is_empty() {
             MessageRules::defaults(terms.payload.is_some())
         } else {
@@ -136,7 +136,7 @@ impl Policy {
         let mut actions = terms.actions;
         check_actions(&mut actions)?;
         Ok(Self {
-            messages: Prepared::all(messages),
+            messages: CompiledMessage::all(messages),
             source: terms.source,
             asn: terms.asn,
             country: terms.country,
@@ -195,7 +195,7 @@ impl Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            messages: Prepared::all(MessageRules::defaults(false)),
+            messages: CompiledMessage::all(MessageRules::defaults(false)),
             source: Source::Random,
             asn: None,
             country: None,
@@ -346,13 +346,13 @@ fn check_actions(actions: &mut [ActionRule]) -> Result<(), PolicyError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Answer, Value};
+    use super::super::{Attribute, VariableRule};
     use super::*;
 
     fn message(variables: &[&str]) -> MessageRules {
-        let answers = variables.iter().map(|&variable| Answer {
+        let answers = variables.iter().map(|&variable| VariableRule {
             variable: variable.to_owned(),
-            value: Value::Score,
+            value: Attribute::Score,
         });
         MessageRules {
             name: "m".to_owned(),
@@ -364,9 +364,9 @@ mod tests {
     }
 
     fn refusal(messages: Vec<MessageRules>) -> Option<String> {
-        let terms = PolicyTerms {
+        let terms = PolicyConfig {
             messages,
-            ..PolicyTerms::default()
+            ..PolicyConfig::default()
         };
         Policy::new(terms).err().map(|error| error.to_string())
     }
@@ -374,9 +374,9 @@ mod tests {
     #[test]
     fn a_full_name_of_more_than_63_bytes_is_refused() {
         let named = |scope, len: usize| {
-            let answer = Answer {
+            let answer = VariableRule {
                 variable: "v".repeat(len),
-                value: Value::Score,
+                value: Attribute::Score,
             };
             let message = MessageRules {
                 name: "m".into(),
@@ -385,9 +385,9 @@ mod tests {
                 scope,
                 answers: vec![answer],
             };
-            Policy::new(PolicyTerms {
+            Policy::new(PolicyConfig {
                 messages: vec![message],
-                ..PolicyTerms::default()
+                ..PolicyConfig::default()
             })
         };
         for (scope, text) in [(Scope::Session, "sess"), (Scope::Transaction, "txn")] {
@@ -423,9 +423,9 @@ mod tests {
             max_score: Score::new(max_score).unwrap(),
         };
         let policy = |actions| {
-            Policy::new(PolicyTerms {
+            Policy::new(PolicyConfig {
                 actions,
-                ..PolicyTerms::default()
+                ..PolicyConfig::default()
             })
         };
         let made = policy(vec![rule("challenge", 60), rule("deny", 20)]).unwrap();

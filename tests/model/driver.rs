@@ -9,7 +9,7 @@
 
 use bytes::BytesMut;
 use haproxy_spoa::{Handler, Replies, Served};
-use haproxy_spop::session::{CloseReason, Refusal, Session, Statistics, Terms};
+use haproxy_spop::session::{CloseReason, ProtocolError, Session, SessionConfig, Statistics};
 use haproxy_spop::{LENGTH_PREFIX, MAX_FRAME_SIZE_LEAST, Status};
 
 /// What all calls together did.
@@ -21,13 +21,13 @@ pub(crate) struct Total {
     pub(crate) reassembled: u32,
     pub(crate) aborted: u32,
     pub(crate) close: Option<Status>,
-    pub(crate) refusal: Option<Refusal>,
+    pub(crate) refusal: Option<ProtocolError>,
 }
 
 /// A session, what it has not consumed and what it has answered.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    terms: Terms,
+    terms: SessionConfig,
     session: Session,
     replies: Replies,
     tail: Vec<u8>,
@@ -39,7 +39,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(terms: Terms, hold: usize) -> Self {
+    pub(crate) fn new(terms: SessionConfig, hold: usize) -> Self {
         Self {
             terms,
             session: Session::new(terms),

@@ -1,7 +1,7 @@
 //! Makes up whole conversations from a seed: HAProxy 2.x or 3.x as they really speak, and now and
 //! then something that neither would send.
 
-use haproxy_spop::session::Terms;
+use haproxy_spop::session::SessionConfig;
 
 use crate::encode::{self, Message, Value};
 use crate::event::{Event, Farewell, Head, Offer, Shape};
@@ -47,8 +47,8 @@ pub(crate) fn converse(seeded: &mut Seeded, style: Style) -> Conversation {
     haproxy.close()
 }
 
-fn terms(seeded: &mut Seeded) -> Terms {
-    Terms {
+fn terms(seeded: &mut Seeded) -> SessionConfig {
+    SessionConfig {
         max_frame_size: seeded.pick(&[0, 256, 300, 1000, 16_380, 65_536]),
         fragmentation: !seeded.one_in(4),
         reassembly_max: seeded.pick(&[0, 100, 700, 4000, 262_144]),

@@ -1,7 +1,7 @@
 //! Foretells what the agent answers to a conversation, and when, from the events that it is made
 //! of: a second reading of the status table, which shares no code with the session.
 
-use haproxy_spop::session::Terms;
+use haproxy_spop::session::SessionConfig;
 
 use crate::decode;
 use crate::encode::{Value, varint};
@@ -47,7 +47,7 @@ pub(crate) struct End {
 /// Where the conversation stands.
 #[derive(Debug)]
 pub(crate) struct Oracle {
-    pub(crate) terms: Terms,
+    pub(crate) terms: SessionConfig,
     pub(crate) bytes: Vec<u8>,
     pub(crate) due: Vec<Due>,
     pub(crate) end: Option<End>,
@@ -57,7 +57,7 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    pub(crate) const fn new(terms: Terms) -> Self {
+    pub(crate) const fn new(terms: SessionConfig) -> Self {
         Self {
             terms,
             bytes: Vec::new(),

@@ -1,7 +1,7 @@
 //! Reads a payload twice, with `haproxy_spop` and with [`decode`], and compares.
 
 use haproxy_spop::{
-    AckView, Action, AgentHello, Disconnect, Frame, HaproxyHello, Malformed, Notify, TypedData,
+    AckView, Action, AgentHello, DecodeError, Disconnect, Frame, HaproxyHello, Notify, TypedData,
 };
 
 use crate::any_frame::{SCOPES, typed};
@@ -34,7 +34,7 @@ pub(crate) fn agrees(frame: Frame<'_>) {
 /// what the first one did, if that read anything.
 fn same<T>(
     name: &str,
-    parsed: &Result<T, Malformed>,
+    parsed: &Result<T, DecodeError>,
     compare: impl FnOnce(Option<&T>) -> Option<bool>,
 ) {
     let second = compare(parsed.as_ref().ok());
@@ -47,13 +47,13 @@ fn same<T>(
     }
 }
 
-pub(crate) fn names_its_field(malformed: Malformed) {
+pub(crate) fn names_its_field(malformed: DecodeError) {
     let words = malformed.to_string();
     match malformed {
-        Malformed::TooBig { len, max } => {
+        DecodeError::TooBig { len, max } => {
             assert!(len > max && words.contains(&len.to_string()));
         }
-        Malformed::Field { name, .. } => {
+        DecodeError::Field { name, .. } => {
             assert!(!name.is_empty() && words.len() > name.len() && words.starts_with(name));
         }
     }

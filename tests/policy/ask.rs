@@ -7,7 +7,9 @@ use bytes::BytesMut;
 use haproxy_spoa::Replies;
 use haproxy_spop::{AckView, Action, Argument, Frame, Notify, NotifyWriter, Scope, TypedData};
 use ip_reputation::Random;
-use iprep_spoa::policy::{Answer, Judge, MessageRules, Policy, PolicyTerms, Published, Value};
+use iprep_spoa::policy::{
+    Attribute, MessageRules, Policy, PolicyCell, PolicyConfig, PolicyHandler, VariableRule,
+};
 
 thread_local! {
     /// The time of this test, and how often somebody has looked.
@@ -49,20 +51,24 @@ pub(crate) type Answered = BTreeMap<String, Became>;
 
 pub(crate) type Asked<'a> = (&'a str, &'a [(&'a str, TypedData<'a>)]);
 
-pub(crate) fn judge(terms: PolicyTerms) -> Judge {
-    let published = Published::new(Policy::new(terms).unwrap());
-    Judge::new(&published, Random::seeded(1, 0), clock)
+pub(crate) fn judge(terms: PolicyConfig) -> PolicyHandler {
+    let published = PolicyCell::new(Policy::new(terms).unwrap());
+    PolicyHandler::new(&published, Random::seeded(1, 0), clock)
 }
 
 /// What a judge answers to a NOTIFY of these messages.
-pub(crate) fn ask(judge: &mut Judge, messages: &[Asked<'_>]) -> Answered {
+pub(crate) fn ask(judge: &mut PolicyHandler, messages: &[Asked<'_>]) -> Answered {
     let (answered, dropped) = ask_within(judge, messages, 16_380);
     assert_eq!(dropped, 0);
     answered
 }
 
 /// The same with a frame of at most so many bytes for the answer.
-pub(crate) fn ask_within(judge: &mut Judge, messages: &[Asked<'_>], max: u32) -> (Answered, u32) {
+pub(crate) fn ask_within(
+    judge: &mut PolicyHandler,
+    messages: &[Asked<'_>],
+    max: u32,
+) -> (Answered, u32) {
     let mut bytes = BytesMut::new();
     let mut writer = NotifyWriter::begin(&mut bytes, 1, 1, 200_000);
     for (name, arguments) in messages {
@@ -118,8 +124,8 @@ fn became(action: Action<'_>) -> (String, Became) {
 }
 
 /// A message that sets each of these values, in a variable of the value's name.
-pub(crate) fn message(name: &str, values: &[Value]) -> MessageRules {
-    let answers = values.iter().map(|&value| Answer {
+pub(crate) fn message(name: &str, values: &[Attribute]) -> MessageRules {
+    let answers = values.iter().map(|&value| VariableRule {
         variable: value.name().to_owned(),
         value,
     });
@@ -133,7 +139,7 @@ pub(crate) fn message(name: &str, values: &[Value]) -> MessageRules {
 }
 
 /// The answer to one address, in message `m`.
-pub(crate) fn about(judge: &mut Judge, address: &str) -> Answered {
+pub(crate) fn about(judge: &mut PolicyHandler, address: &str) -> Answered {
     ask(judge, &[("m", &[("", self::address(address))])])
 }
 

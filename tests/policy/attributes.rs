@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ip_reputation::formats::Attributes;
-use iprep_spoa::policy::{PolicyTerms, Value};
+use iprep_spoa::policy::{Attribute, PolicyConfig};
 
 use crate::ask::{Became, about, answered, is, judge, message, text};
 use crate::mmdb::{Database, Value as Field};
@@ -35,11 +35,11 @@ fn each_comes_from_its_database_and_is_removed_if_that_does_not_know() {
         ("203.0.113.0", 25, country("ZZ")),
         ("2001:db8::", 32, country("XA")),
     ]);
-    let mut judge = judge(PolicyTerms {
-        messages: vec![message("m", &[Value::Asn, Value::Country])],
+    let mut judge = judge(PolicyConfig {
+        messages: vec![message("m", &[Attribute::Asn, Attribute::Country])],
         asn: Some(numbers),
         country: Some(countries),
-        ..PolicyTerms::default()
+        ..PolicyConfig::default()
     });
     for (who, asn, country) in [
         ("203.0.113.1", Number(64_496), text("ZZ")),

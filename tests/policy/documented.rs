@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use haproxy_spop::TypedData;
 use ip_reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, Score};
-use iprep_spoa::policy::{ActionRule, PolicyTerms, Value};
+use iprep_spoa::policy::{ActionRule, Attribute, PolicyConfig};
 
 use crate::ask::{Became, address, ask, judge, message};
 use crate::attributes::{asn, country, database};
 use crate::table::source;
 
-/// Value, type, what it is asked with, when it is unset.
+/// Attribute, type, what it is asked with, when it is unset.
 fn rows() -> Vec<[String; 4]> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
     let reference = fs::read_to_string(path).unwrap();
@@ -31,7 +31,7 @@ fn rows() -> Vec<[String; 4]> {
 fn the_reference_knows_every_value_its_type_and_when_it_is_unset() {
     let rows = rows();
     let listed: Vec<_> = rows.iter().map(|row| row[0].as_str()).collect();
-    assert_eq!(listed, Value::ALL.map(Value::name));
+    assert_eq!(listed, Attribute::ALL.map(Attribute::name));
 
     let rule = PayloadRule {
         name: "junk".to_owned(),
@@ -40,8 +40,8 @@ fn the_reference_knows_every_value_its_type_and_when_it_is_unset() {
     };
     let known = database(vec![("203.0.113.0", 24, asn(64_496))]);
     let countries = database(vec![("203.0.113.0", 24, country("ZZ"))]);
-    let mut judge = judge(PolicyTerms {
-        messages: vec![message("m", &Value::ALL)],
+    let mut judge = judge(PolicyConfig {
+        messages: vec![message("m", &Attribute::ALL)],
         source: source(),
         payload: Some(Arc::new(
             PayloadRules::new(vec![rule], PAYLOAD_BYTES_MAX).unwrap(),
@@ -52,7 +52,7 @@ fn the_reference_knows_every_value_its_type_and_when_it_is_unset() {
         }],
         asn: Some(known),
         country: Some(countries),
-        ..PolicyTerms::default()
+        ..PolicyConfig::default()
     });
     let mut asked = |arguments: &[(&str, TypedData<'_>)]| ask(&mut judge, &[("m", arguments)]);
     let junk = ("", TypedData::Binary(b"junk"));

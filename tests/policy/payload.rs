@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use haproxy_spop::TypedData;
 use ip_reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, Score};
-use iprep_spoa::policy::{ActionRule, Judge, MessageRules, PolicyTerms, Value};
+use iprep_spoa::policy::{ActionRule, Attribute, MessageRules, PolicyConfig, PolicyHandler};
 
 use crate::ask::{Answered, Became, address, answered, ask, is, judge, message, text};
 use crate::table::source;
 use Became::{Gone, Number};
 
-const VALUES: [Value; 4] = [
-    Value::Payload,
-    Value::PayloadScore,
-    Value::CombinedScore,
-    Value::Action,
+const VALUES: [Attribute; 4] = [
+    Attribute::Payload,
+    Attribute::PayloadScore,
+    Attribute::CombinedScore,
+    Attribute::Action,
 ];
 
 fn rules() -> Arc<PayloadRules> {
@@ -31,8 +31,8 @@ fn rules() -> Arc<PayloadRules> {
     Arc::new(PayloadRules::new(rules, PAYLOAD_BYTES_MAX).unwrap())
 }
 
-fn terms() -> PolicyTerms {
-    PolicyTerms {
+fn terms() -> PolicyConfig {
+    PolicyConfig {
         messages: vec![message("m", &VALUES)],
         source: source(),
         payload: Some(rules()),
@@ -40,11 +40,11 @@ fn terms() -> PolicyTerms {
             name: "deny".to_owned(),
             max_score: Score::new(20).unwrap(),
         }],
-        ..PolicyTerms::default()
+        ..PolicyConfig::default()
     }
 }
 
-fn about(judge: &mut Judge, arguments: &[(&str, TypedData<'_>)]) -> Answered {
+fn about(judge: &mut PolicyHandler, arguments: &[(&str, TypedData<'_>)]) -> Answered {
     ask(judge, &[("m", arguments)])
 }
 
@@ -117,10 +117,10 @@ fn the_lower_score_of_both_is_the_combined_one() {
 
 #[test]
 fn a_named_payload_argument_is_the_only_one_that_counts() {
-    let mut judge = judge(PolicyTerms {
+    let mut judge = judge(PolicyConfig {
         messages: vec![MessageRules {
             payload_argument: Some("buf".to_owned()),
-            ..message("m", &[Value::Payload])
+            ..message("m", &[Attribute::Payload])
         }],
         ..terms()
     });
@@ -136,7 +136,7 @@ fn a_named_payload_argument_is_the_only_one_that_counts() {
 /// With payload rules and nothing said about messages, `check-buffer` answers with them.
 #[test]
 fn check_buffer_answers_by_default() {
-    let mut judge = judge(PolicyTerms {
+    let mut judge = judge(PolicyConfig {
         messages: Vec::new(),
         ..terms()
     });
@@ -158,7 +158,7 @@ fn check_buffer_answers_by_default() {
 
 #[test]
 fn without_rules_no_payload_matches() {
-    let mut judge = judge(PolicyTerms {
+    let mut judge = judge(PolicyConfig {
         payload: None,
         ..terms()
     });

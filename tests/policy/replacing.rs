@@ -6,7 +6,9 @@ use std::thread;
 
 use haproxy_spoa::WorkerHooks as _;
 use ip_reputation::{Combine, Random, Score, TableBuilder};
-use iprep_spoa::policy::{ActionRule, Judge, Policy, PolicyTerms, Published, Source, Value};
+use iprep_spoa::policy::{
+    ActionRule, Attribute, Policy, PolicyCell, PolicyConfig, PolicyHandler, Source,
+};
 
 use crate::ask::Became::Number;
 use crate::ask::{address, ask, clock, is, message, text};
@@ -15,10 +17,10 @@ use crate::ask::{address, ask, clock, is, message, text};
 fn policy(number: u8) -> Policy {
     let score = Score::new(number).unwrap();
     let table = TableBuilder::new(Combine::NoisyOr, score).build(0).unwrap();
-    let terms = PolicyTerms {
+    let terms = PolicyConfig {
         messages: vec![
-            message("m", &[Value::Score, Value::Action]),
-            message("n", &[Value::ShadowScore]),
+            message("m", &[Attribute::Score, Attribute::Action]),
+            message("n", &[Attribute::ShadowScore]),
         ],
         source: Source::Table {
             table: Arc::new(table),
@@ -28,12 +30,12 @@ fn policy(number: u8) -> Policy {
             name: number.to_string(),
             max_score: Score::BEST,
         }],
-        ..PolicyTerms::default()
+        ..PolicyConfig::default()
     };
     Policy::new(terms).unwrap()
 }
 
-fn number(judge: &mut Judge) -> u8 {
+fn number(judge: &mut PolicyHandler) -> u8 {
     let asked: &[_] = &[("", address("192.0.2.1"))];
     let found = ask(judge, &[("m", asked), ("n", asked)]);
     let Some(Number(number)) = found.get("sess.score") else {
@@ -50,8 +52,8 @@ fn number(judge: &mut Judge) -> u8 {
 
 #[test]
 fn the_next_notify_is_answered_with_the_new_policy() {
-    let published = Published::new(policy(1));
-    let mut judge = Judge::new(&published, Random::seeded(1, 0), clock);
+    let published = PolicyCell::new(policy(1));
+    let mut judge = PolicyHandler::new(&published, Random::seeded(1, 0), clock);
     assert_eq!(number(&mut judge), 1);
     let old = published.swap(policy(2));
     assert_eq!(number(&mut judge), 2);
@@ -66,8 +68,8 @@ fn the_next_notify_is_answered_with_the_new_policy() {
 /// A judge without work keeps what it saw last, and no more, until it is told.
 #[test]
 fn a_judge_without_work_keeps_one_old_policy() {
-    let published = Published::new(policy(1));
-    let mut judge = Judge::new(&published, Random::seeded(1, 0), clock);
+    let published = PolicyCell::new(policy(1));
+    let mut judge = PolicyHandler::new(&published, Random::seeded(1, 0), clock);
     assert_eq!(number(&mut judge), 1);
     let first = published.swap(policy(2));
     let second = published.swap(policy(3));
@@ -83,7 +85,7 @@ fn a_judge_without_work_keeps_one_old_policy() {
 #[test]
 fn no_notify_is_answered_by_two_policies() {
     const SWAPS: u8 = 100;
-    let published = Published::new(policy(0));
+    let published = PolicyCell::new(policy(0));
     let is_over = AtomicBool::new(false);
     let mut retired = Vec::new();
     thread::scope(|scope| {
@@ -91,7 +93,7 @@ fn no_notify_is_answered_by_two_policies() {
             .map(|worker| {
                 let (published, is_over) = (&published, &is_over);
                 scope.spawn(move || {
-                    let mut judge = Judge::new(published, Random::seeded(1, worker), clock);
+                    let mut judge = PolicyHandler::new(published, Random::seeded(1, worker), clock);
                     let mut last = 0;
                     while !is_over.load(Ordering::Relaxed) {
                         let now = number(&mut judge);

@@ -2,7 +2,7 @@
 
 use haproxy_spop::{Scope, TypedData};
 use ip_reputation::Score;
-use iprep_spoa::policy::{ActionRule, Judge, MessageRules, PolicyTerms, Value};
+use iprep_spoa::policy::{ActionRule, Attribute, MessageRules, PolicyConfig, PolicyHandler};
 
 use crate::ask::{
     Became, about, address, answered, ask, ask_within, is, judge, looks, message, set_clock, text,
@@ -10,20 +10,20 @@ use crate::ask::{
 use crate::table::{EXPIRES, UNKNOWN, source};
 use Became::{Gone, Number, Truth};
 
-const ABOUT_THE_ADDRESS: [Value; 6] = [
-    Value::Score,
-    Value::Listed,
-    Value::Category,
-    Value::Feed,
-    Value::Reason,
-    Value::ShadowScore,
+const ABOUT_THE_ADDRESS: [Attribute; 6] = [
+    Attribute::Score,
+    Attribute::Listed,
+    Attribute::Category,
+    Attribute::Feed,
+    Attribute::Reason,
+    Attribute::ShadowScore,
 ];
 
-fn over_the_table(messages: Vec<MessageRules>) -> Judge {
-    judge(PolicyTerms {
+fn over_the_table(messages: Vec<MessageRules>) -> PolicyHandler {
+    judge(PolicyConfig {
         messages,
         source: source(),
-        ..PolicyTerms::default()
+        ..PolicyConfig::default()
     })
 }
 
@@ -162,10 +162,10 @@ fn data_is_stale_from_a_moment_on() {
         (Some(500), 501, true),
     ] {
         set_clock(now);
-        let mut judge = judge(PolicyTerms {
-            messages: vec![message("m", &[Value::Stale])],
+        let mut judge = judge(PolicyConfig {
+            messages: vec![message("m", &[Attribute::Stale])],
             stale_from,
-            ..PolicyTerms::default()
+            ..PolicyConfig::default()
         });
         // It is not about the address.
         assert_eq!(
@@ -177,7 +177,7 @@ fn data_is_stale_from_a_moment_on() {
 
 #[test]
 fn no_address_is_no_question_about_one() {
-    let mut judge = over_the_table(vec![message("m", &Value::ALL)]);
+    let mut judge = over_the_table(vec![message("m", &Attribute::ALL)]);
     for value in [TypedData::Null, TypedData::Int64(1), TypedData::Bool(true)] {
         let found = ask(&mut judge, &[("m", &[("", value)])]);
         assert_eq!(found, answered([is("stale", Truth(false))]), "{value:?}");
@@ -199,7 +199,7 @@ fn no_address_is_no_question_about_one() {
 
 #[test]
 fn what_an_address_has_not_is_removed() {
-    let mut judge = over_the_table(vec![message("m", &Value::ALL)]);
+    let mut judge = over_the_table(vec![message("m", &Attribute::ALL)]);
     let found = about(&mut judge, "192.0.3.1");
     let gone: Vec<_> = found
         .iter()
@@ -232,7 +232,7 @@ fn every_scope_every_name_and_every_message_of_a_name() {
     ];
     let messages = scopes.map(|(scope, _)| MessageRules {
         scope,
-        ..message("m", &[Value::Score])
+        ..message("m", &[Attribute::Score])
     });
     let mut judge = over_the_table(messages.to_vec());
     let found = about(&mut judge, "203.0.113.1");
@@ -248,7 +248,7 @@ fn every_scope_every_name_and_every_message_of_a_name() {
 fn a_named_argument_is_the_only_one_that_counts() {
     let named = MessageRules {
         argument: Some("ip".to_owned()),
-        ..message("m", &[Value::Score])
+        ..message("m", &[Attribute::Score])
     };
     let mut judge = over_the_table(vec![named]);
     let (listed, other) = (address("203.0.113.1"), address("192.0.2.99"));
@@ -277,11 +277,11 @@ fn the_action_is_that_of_the_lowest_threshold_that_holds() {
         name: name.to_owned(),
         max_score: Score::new(max_score).unwrap(),
     };
-    let mut judge = judge(PolicyTerms {
-        messages: vec![message("m", &[Value::Action])],
+    let mut judge = judge(PolicyConfig {
+        messages: vec![message("m", &[Attribute::Action])],
         source: source(),
         actions: vec![rule("challenge", 60), rule("deny", 20)],
-        ..PolicyTerms::default()
+        ..PolicyConfig::default()
     });
     for (who, action) in [
         ("203.0.113.1", text("deny")),
@@ -300,7 +300,7 @@ fn the_action_is_that_of_the_lowest_threshold_that_holds() {
 /// The agent without a configuration is the policy that nobody has changed.
 #[test]
 fn the_default_policy_answers_the_four_questions() {
-    let mut judge = judge(PolicyTerms::default());
+    let mut judge = judge(PolicyConfig::default());
     for (name, argument, variable) in [
         ("check-client-ip", "", "ip_score"),
         ("get-ip-reputation", "ip", "ip_score"),

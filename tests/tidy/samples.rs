@@ -10,7 +10,7 @@ pub(crate) const FORBIDDEN: [(&str, &str, &str); 17] = [
     (
         "must not use session",
         "crates/haproxy-spop/src/x.rs",
-        "use crate::{\n    Ack, session::Terms,\n};",
+        "use crate::{\n    Ack, session::SessionConfig,\n};",
     ),
     (
         "must not use std",
@@ -85,7 +85,7 @@ pub(crate) const FORBIDDEN: [(&str, &str, &str); 17] = [
 pub(crate) const ALLOWED: [(&str, &str); 9] = [
     (
         "crates/haproxy-spop/src/session/x.rs",
-        "use super::Terms;\nuse bytes::BytesMut;\nuse core::fmt::{self, Write};",
+        "use super::SessionConfig;\nuse bytes::BytesMut;\nuse core::fmt::{self, Write};",
     ),
     (
         "crates/haproxy-spop/src/x.rs",

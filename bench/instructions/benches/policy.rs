@@ -1,4 +1,4 @@
-//! `Judge` on one NOTIFY after the other: what a published policy costs beside the fixed questions.
+//! `PolicyHandler` on one NOTIFY after the other: what a published policy costs beside the fixed questions.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use haproxy_spoa::{Handler, Replies};
-use iprep_spoa::policy::{Answer, IpReputation, Judge, MessageRules, Policy, PolicyTerms, Published};
-use iprep_spoa::policy::{Source, Value};
+use iprep_spoa::policy::{VariableRule, IpReputation, PolicyHandler, MessageRules, Policy, PolicyConfig, PolicyCell};
+use iprep_spoa::policy::{Attribute, Source};
 use ip_reputation::{Combine, Entry, FeedDataBuilder, FeedTerms, Prefix, Random, Role, Score};
 use ip_reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, TableBuilder};
 use haproxy_spop::{Argument, Frame, Notify, NotifyWriter, Scope, TypedData};
@@ -42,13 +42,13 @@ fn case<H: Handler>(handler: H, message: &str, value: TypedData<'_>) -> Case<H> 
     case
 }
 
-fn judge(terms: PolicyTerms) -> Judge {
-    let published = Published::new(Policy::new(terms).unwrap());
-    Judge::new(&published, Random::seeded(1, 0), || 2_000)
+fn judge(terms: PolicyConfig) -> PolicyHandler {
+    let published = PolicyCell::new(Policy::new(terms).unwrap());
+    PolicyHandler::new(&published, Random::seeded(1, 0), || 2_000)
 }
 
-fn message(name: &str, values: &[Value]) -> Vec<MessageRules> {
-    let answers = values.iter().map(|value| Answer {
+fn message(name: &str, values: &[Attribute]) -> Vec<MessageRules> {
+    let answers = values.iter().map(|value| VariableRule {
         variable: value.name().to_owned(),
         value: *value,
     });
@@ -91,20 +91,20 @@ fn fixed() -> Case<IpReputation<Random>> {
     )
 }
 
-fn random() -> Case<Judge> {
-    case(judge(PolicyTerms::default()), "check-client-ip", CLIENT)
+fn random() -> Case<PolicyHandler> {
+    case(judge(PolicyConfig::default()), "check-client-ip", CLIENT)
 }
 
-fn table(values: &[Value]) -> Case<Judge> {
-    let terms = PolicyTerms {
+fn table(values: &[Attribute]) -> Case<PolicyHandler> {
+    let terms = PolicyConfig {
         messages: message("check-client-ip", values),
         source: source(),
-        ..PolicyTerms::default()
+        ..PolicyConfig::default()
     };
     case(judge(terms), "check-client-ip", CLIENT)
 }
 
-fn payload() -> Case<Judge> {
+fn payload() -> Case<PolicyHandler> {
     let rule = |name: &str, pattern: &str| PayloadRule {
         name: name.to_owned(),
         score: Score::WORST,
@@ -116,10 +116,10 @@ fn payload() -> Case<Judge> {
         rule("sql", r"(?i)union\s+select"),
     ];
     let rules = PayloadRules::new(rules, PAYLOAD_BYTES_MAX).unwrap();
-    let terms = PolicyTerms {
-        messages: message("check-buffer", &[Value::Payload, Value::PayloadScore]),
+    let terms = PolicyConfig {
+        messages: message("check-buffer", &[Attribute::Payload, Attribute::PayloadScore]),
         payload: Some(Arc::new(rules)),
-        ..PolicyTerms::default()
+        ..PolicyConfig::default()
     };
     case(
         judge(terms),
@@ -144,10 +144,10 @@ fn ask_fixed(mut case: Case<IpReputation<Random>>) -> Case<IpReputation<Random>>
 
 #[library_benchmark]
 #[bench::random(random())]
-#[bench::table_score(table(&[Value::Score]))]
-#[bench::table_known_category_reason(table(&[Value::Score, Value::Listed, Value::Category, Value::Reason]))]
+#[bench::table_score(table(&[Attribute::Score]))]
+#[bench::table_known_category_reason(table(&[Attribute::Score, Attribute::Listed, Attribute::Category, Attribute::Reason]))]
 #[bench::payload_1kb(payload())]
-fn ask_policy(mut case: Case<Judge>) -> Case<Judge> {
+fn ask_policy(mut case: Case<PolicyHandler>) -> Case<PolicyHandler> {
     answer(black_box(&mut case));
     case
 }

@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use iprep_spoa::policy::IpReputation;
 use ip_reputation::Random;
 use haproxy_spoa::{Replies, Served};
-use haproxy_spop::session::{Session, Terms};
+use haproxy_spop::session::{Session, SessionConfig};
 use haproxy_spop::{
     Ack, Argument, Capabilities, Frame, HaproxyHello, Notify, NotifyWriter, Reader, Scope,
     TypedData, Varint, Versions,
@@ -79,7 +79,7 @@ impl Case {
             capabilities: Some(Capabilities(b"pipelining")),
             ..HaproxyHello::default()
         };
-        let mut session = Session::new(Terms::default());
+        let mut session = Session::new(SessionConfig::default());
         let mut handler = IpReputation::new(Random::seeded(1, 0));
         let mut output = BytesMut::with_capacity(1 << 20);
         let mut input = BytesMut::new();

@@ -14,7 +14,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use slab::Slab;
 use haproxy_spoa::{Handler, Latency, Replies};
-use haproxy_spop::session::{Session, Terms};
+use haproxy_spop::session::{Session, SessionConfig};
 
 use crate::ring::{Done, Key, Kind, Ring, Send};
 
@@ -132,7 +132,7 @@ impl<H: Handler> Worker<H> {
         };
         self.serial = self.serial.wrapping_add(1) & 0xff_ffff;
         let place = self.connections.insert(Connection {
-            session: Session::new(Terms::default()),
+            session: Session::new(SessionConfig::default()),
             socket,
             serial: self.serial,
             leftover: Vec::new(),

@@ -53,20 +53,20 @@ impl<H: Handler + WorkerHooks> Worker<H> {
                 }
                 Ok(None) => {
                     failures = 0;
-                    self.desk.counters.not_allowed += 1;
+                    self.context.counters.not_allowed += 1;
                 }
                 Err(Trouble::Empty) => return,
                 Err(Trouble::Connection) => {
                     failures += 1;
-                    self.desk.counters.accept_aborted += 1;
+                    self.context.counters.accept_aborted += 1;
                     if failures == ACCEPT_FAILURES {
-                        listener.retry_at = self.desk.deadline_in(ACCEPT_RETRY);
+                        listener.retry_at = self.context.deadline_in(ACCEPT_RETRY);
                         return;
                     }
                 }
                 Err(Trouble::Starved) => {
-                    self.desk.counters.accept_starved += 1;
-                    listener.retry_at = self.desk.deadline_in(ACCEPT_RETRY);
+                    self.context.counters.accept_starved += 1;
+                    listener.retry_at = self.context.deadline_in(ACCEPT_RETRY);
                     return;
                 }
             }
@@ -78,7 +78,7 @@ impl<H: Handler + WorkerHooks> Worker<H> {
 
     /// Keeps a connection or hands it to the worker with the fewest.
     fn place(&mut self, stream: Stream) {
-        self.desk.counters.accepted += 1;
+        self.context.counters.accepted += 1;
         let Some(worker) = self.placement.claim(self.number) else {
             return self.turn_down(stream);
         };
@@ -98,9 +98,9 @@ impl<H: Handler + WorkerHooks> Worker<H> {
 
     /// The cap is reached: the peer is told why, if it can be told at once.
     fn turn_down(&mut self, mut stream: Stream) {
-        self.desk.counters.over_cap += 1;
+        self.context.counters.over_cap += 1;
         #[cfg(feature = "trace")]
-        if let Some(trace) = &self.desk.trace {
+        if let Some(trace) = &self.context.trace {
             trace.turned_down(&stream);
         }
         #[cfg(feature = "tls")]
@@ -109,7 +109,7 @@ impl<H: Handler + WorkerHooks> Worker<H> {
             return;
         }
         let mut output = BytesMut::new();
-        Session::new(self.desk.limits.terms).disconnect(Status::RESOURCES, &mut output);
+        Session::new(self.context.limits.terms).disconnect(Status::RESOURCES, &mut output);
         // Best effort: the connection is closed in any case.
         let _ = io::Write::write(&mut stream, &output);
     }

@@ -5,11 +5,11 @@ use core_affinity::CoreId;
 #[cfg(feature = "tls")]
 use super::TlsFiles;
 use super::limits::connections_possible;
-use super::listener::{self, Bound, Door, UnixRights};
+use super::listener::{self, AccessControl, Bound, UnixRights};
 #[cfg(feature = "tls")]
 use super::mailbox::Renewed;
 use super::passed::PassedSocket;
-use super::{Agent, Bind, BindAddress, Error, Limits, Listening, Reply, StartError};
+use super::{Agent, Bind, BindAddress, BoundAgent, Error, Limits, Reply, StartError};
 use crate::{Handler, WorkerHooks};
 use haproxy_spop::{Notify, Scope, Variable};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -220,11 +220,11 @@ impl Builder {
     }
 
     /// The first half of [`spawn`](Self::spawn): takes the addresses. The second is
-    /// [`Listening::spawn`].
+    /// [`BoundAgent::spawn`].
     ///
     /// # Errors
     /// Another process that has an address keeps it.
-    pub fn listen(mut self) -> Result<Listening, StartError> {
+    pub fn listen(mut self) -> Result<BoundAgent, StartError> {
         let workers = self.workers.unwrap_or(1);
         if workers == 0 {
             return Err(StartError::NoWorkers);
@@ -240,8 +240,8 @@ impl Builder {
         let renewed = self.load_tls()?;
         let bound = self.bind_all(workers, passed)?;
         #[cfg(feature = "tls")]
-        let bound = furnish(bound, &renewed);
-        Ok(Listening {
+        let bound = install_tls(bound, &renewed);
+        Ok(BoundAgent {
             exposed: self.exposed(&bound),
             #[cfg(feature = "tls")]
             renewed,
@@ -313,7 +313,7 @@ impl Builder {
                 None => listener::bind(address, workers, self.takeover, &unix)?,
             };
             for listener in &mut bound.listeners {
-                listener.door = Door::new(bind);
+                listener.door = AccessControl::new(bind);
             }
             all.push(bound);
         }
@@ -337,7 +337,7 @@ impl Builder {
 
 /// Gives the listeners of binds with TLS what they need for it.
 #[cfg(feature = "tls")]
-fn furnish(mut bound: Vec<Bound>, loaded: &Renewed) -> Vec<Bound> {
+fn install_tls(mut bound: Vec<Bound>, loaded: &Renewed) -> Vec<Bound> {
     for (number, (bound, tls)) in bound.iter_mut().zip(loaded.iter()).enumerate() {
         for listener in &mut bound.listeners {
             listener.door.bind = number;

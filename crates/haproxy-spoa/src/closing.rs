@@ -154,7 +154,7 @@ impl Closing {
         self.groups.into_iter().for_each(Group::close);
         for worker in self.workers.iter() {
             // One that has stopped has left.
-            let _ = worker.send(Mail::Leave);
+            let _ = worker.send(Mail::ListenersClosed);
         }
     }
 }

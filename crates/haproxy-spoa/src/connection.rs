@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!             leftover   one read                      backlog   one write
-//!  desk.input [ cut fra | me frame frame fra ]  --->  [ unsent | answers ] desk.output
+//!  context.input [ cut fra | me frame frame fra ]  --->  [ unsent | answers ] context.output
 //!                        Replies::serve, in place
 //! ```
 //!
@@ -16,16 +16,16 @@ use std::time::Instant;
 
 use mio::Token;
 
-use super::desk::Desk;
-use super::leaving::{Ending, LINGER};
+use super::context::WorkerContext;
+use super::outbox::Backlog;
 use super::refusals::Refused;
 use super::replies::Served;
 use super::report::States;
-use super::sending::Backlog;
+use super::shutdown::{CloseMode, LINGER};
 use super::stream::Stream;
 use super::worker::Late;
 use crate::Handler;
-use haproxy_spop::session::{Close, CloseReason, Refusal, Session};
+use haproxy_spop::session::{Close, CloseReason, ProtocolError, Session};
 use haproxy_spop::{FRAME_LEN_LEAST, LENGTH_PREFIX};
 
 /// A leftover buffer of at most this size is kept for the next cut frame; a larger one is freed.
@@ -48,7 +48,7 @@ pub(super) struct Connection {
     pub(super) held_back: bool,
     pub(super) backlog: Option<Box<Backlog>>,
     /// Nothing more is to be read; close once the backlog is sent.
-    pub(super) ending: Option<Ending>,
+    pub(super) ending: Option<CloseMode>,
     /// When `expire` is to be called.
     pub(super) deadline: Option<Instant>,
     /// The kernel has said that the peer sends nothing after what is in the socket.
@@ -65,7 +65,7 @@ pub(super) struct Connection {
 
 /// What a connection waits for after a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum WaitFor {
     /// An event.
     Event,
     /// An event, writability among them.
@@ -76,7 +76,7 @@ pub(super) enum Next {
 
 /// Why a connection is no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gone {
+pub(super) enum ConnectionEnd {
     /// It ended as the protocol says.
     Ended,
     /// The peer closed it without a DISCONNECT.
@@ -88,20 +88,25 @@ pub(super) enum Gone {
 }
 
 impl Connection {
-    pub(super) fn new<H>(stream: Stream, token: Token, serial: u32, desk: &mut Desk<H>) -> Self {
-        let wait = match desk.drain {
-            Some(_) => Some(desk.limits.drain_grace),
-            None => desk.limits.hello_timeout,
+    pub(super) fn new<H>(
+        stream: Stream,
+        token: Token,
+        serial: u32,
+        context: &mut WorkerContext<H>,
+    ) -> Self {
+        let wait = match context.drain {
+            Some(_) => Some(context.limits.drain_grace),
+            None => context.limits.hello_timeout,
         };
         Self {
             stream,
-            session: Session::new(desk.limits.terms),
+            session: Session::new(context.limits.terms),
             serial,
             leftover: Vec::new(),
             held_back: false,
             backlog: None,
             ending: None,
-            deadline: wait.and_then(|wait| desk.deadline_in(wait)),
+            deadline: wait.and_then(|wait| context.deadline_in(wait)),
             read_closed: false,
             queued: false,
             watches_write: false,
@@ -122,81 +127,87 @@ impl Connection {
     }
 
     /// One turn: unsent answers, one read, its answers.
-    pub(super) fn turn(&mut self, desk: &mut Desk<impl Handler>) -> Result<Next, Gone> {
-        if !self.send_backlog(desk)? {
-            return Ok(Next::Writable);
+    pub(super) fn turn(
+        &mut self,
+        context: &mut WorkerContext<impl Handler>,
+    ) -> Result<WaitFor, ConnectionEnd> {
+        if !self.send_backlog(context)? {
+            return Ok(WaitFor::Writable);
         }
         if self.held_back {
-            self.answer_leftover(desk)?;
+            self.answer_leftover(context)?;
         }
         if self.backlog.is_some() {
-            return Ok(Next::Writable);
+            return Ok(WaitFor::Writable);
         }
         if let Some(ending) = self.ending {
-            return self.leave(ending, desk);
+            return self.leave(ending, context);
         }
-        self.fill(desk)
+        self.fill(context)
     }
 
     /// One read, and the answers to what it brought.
-    fn fill(&mut self, desk: &mut Desk<impl Handler>) -> Result<Next, Gone> {
+    fn fill(
+        &mut self,
+        context: &mut WorkerContext<impl Handler>,
+    ) -> Result<WaitFor, ConnectionEnd> {
         #[cfg(feature = "tls")]
         if self.stream.is_sealed() {
-            return self.fill_sealed(desk);
+            return self.fill_sealed(context);
         }
         let held = self.leftover.len();
-        let room = desk.limits.turn_bytes;
-        let Some(space) = desk.input.get_mut(held..held.saturating_add(room)) else {
-            return Err(Gone::Reset);
+        let room = context.limits.turn_bytes;
+        let Some(space) = context.input.get_mut(held..held.saturating_add(room)) else {
+            return Err(ConnectionEnd::Reset);
         };
         let read = match self.stream.read(space) {
-            Ok(0) => return Err(Gone::Eof),
+            Ok(0) => return Err(ConnectionEnd::Eof),
             Ok(read) => read,
             Err(error) => return pass(&error),
         };
         let read_at = Instant::now();
-        desk.counters.bytes_in += read as u64;
-        self.postpone_idle(read_at, desk);
-        self.digest(read, read < room, read_at, desk)
+        context.counters.bytes_in += read as u64;
+        self.postpone_idle(read_at, context);
+        self.process_input(read, read < room, read_at, context)
     }
 
     /// The answers to what was read behind the place of the leftover.
-    pub(super) fn digest(
+    pub(super) fn process_input(
         &mut self,
         read: usize,
         drained: bool,
         read_at: Instant,
-        desk: &mut Desk<impl Handler>,
-    ) -> Result<Next, Gone> {
+        context: &mut WorkerContext<impl Handler>,
+    ) -> Result<WaitFor, ConnectionEnd> {
         let held = self.leftover.len();
-        if self.is_still_cut(read, desk) {
+        if self.is_still_cut(read, context) {
             self.leftover
-                .extend_from_slice(desk.input.get(held..held + read).unwrap_or_default());
+                .extend_from_slice(context.input.get(held..held + read).unwrap_or_default());
         } else {
-            self.take_in(desk);
-            self.answer(held + read, drained, read_at, desk)?;
+            self.restore_leftover(context);
+            self.answer(held + read, drained, read_at, context)?;
         }
         if self.backlog.is_some() {
-            return Ok(Next::Writable);
+            return Ok(WaitFor::Writable);
         }
         match self.ending {
-            Some(ending) => self.leave(ending, desk),
-            None if !drained => Ok(Next::Turn),
+            Some(ending) => self.leave(ending, context),
+            None if !drained => Ok(WaitFor::Turn),
             // What is left is the end itself, or what a read stops in front of: urgent data, or a
             // descriptor sent over a UNIX socket.
-            None if self.read_closed => Ok(Next::Turn),
-            None => Ok(Next::Event),
+            None if self.read_closed => Ok(WaitFor::Turn),
+            None => Ok(WaitFor::Event),
         }
     }
 
     /// Whether the frame that was cut still is, so that nothing needs to be moved or looked at. The
     /// session sees a length that is out of bounds at once.
-    fn is_still_cut<H>(&self, read: usize, desk: &Desk<H>) -> bool {
+    fn is_still_cut<H>(&self, read: usize, context: &WorkerContext<H>) -> bool {
         let held = self.leftover.len();
         if held == 0 {
             return false;
         }
-        let fresh = desk.input.get(held..held + read).unwrap_or_default();
+        let fresh = context.input.get(held..held + read).unwrap_or_default();
         let mut prefix = [0; LENGTH_PREFIX];
         let mut known = 0;
         for (place, byte) in prefix.iter_mut().zip(self.leftover.iter().chain(fresh)) {
@@ -210,8 +221,8 @@ impl Connection {
     }
 
     /// Puts the leftover back in front of what was read behind its place.
-    fn take_in<H>(&mut self, desk: &mut Desk<H>) {
-        if let Some(front) = desk.input.get_mut(..self.leftover.len()) {
+    fn restore_leftover<H>(&mut self, context: &mut WorkerContext<H>) {
+        if let Some(front) = context.input.get_mut(..self.leftover.len()) {
             front.copy_from_slice(&self.leftover);
         }
         if self.leftover.capacity() > LEFTOVER_KEPT {
@@ -220,11 +231,14 @@ impl Connection {
         self.leftover.clear();
     }
 
-    fn answer_leftover(&mut self, desk: &mut Desk<impl Handler>) -> Result<(), Gone> {
+    fn answer_leftover(
+        &mut self,
+        context: &mut WorkerContext<impl Handler>,
+    ) -> Result<(), ConnectionEnd> {
         self.held_back = false;
         let held = self.leftover.len();
-        self.take_in(desk);
-        self.answer(held, false, Instant::now(), desk)
+        self.restore_leftover(context);
+        self.answer(held, false, Instant::now(), context)
     }
 
     /// Runs the session over the first `len` bytes of the input and sends the answers.
@@ -233,56 +247,56 @@ impl Connection {
         len: usize,
         drained: bool,
         read_at: Instant,
-        desk: &mut Desk<impl Handler>,
-    ) -> Result<(), Gone> {
+        context: &mut WorkerContext<impl Handler>,
+    ) -> Result<(), ConnectionEnd> {
         let mut from = 0;
         loop {
-            desk.output.clear();
+            context.output.clear();
             let connecting = !self.session.is_established();
-            let input = desk.input.get(from..len).unwrap_or_default();
-            let replies = &mut desk.replies;
+            let input = context.input.get(from..len).unwrap_or_default();
+            let replies = &mut context.replies;
             (replies.token, replies.outstanding) = (self.token, self.outstanding);
             let step = replies.serve(
                 &mut self.session,
                 input,
-                &mut desk.output,
-                &mut desk.handler,
+                &mut context.output,
+                &mut context.handler,
             );
             self.outstanding = replies.outstanding;
             let refusal = step.close.and_then(refusal_of);
             #[cfg(feature = "trace")]
-            if let Some(trace) = &desk.trace {
+            if let Some(trace) = &context.trace {
                 trace.step(
                     self.serial,
                     input.get(..step.consumed).unwrap_or_default(),
-                    &desk.output,
+                    &context.output,
                     refusal,
                 );
-                trace.actions_dropped(self.serial, desk.replies.actions_dropped);
+                trace.actions_dropped(self.serial, context.replies.actions_dropped);
             }
             from += step.consumed;
-            self.count(&step, read_at, desk);
+            self.count(&step, read_at, context);
             if step.close.is_some() {
                 self.ending = Some(match refusal {
                     Some(why) => {
                         let peer = self.stream.peer();
                         let at = read_at;
-                        desk.refusals.record(Refused { at, peer, why });
+                        context.refusals.record(Refused { at, peer, why });
                         LINGER
                     }
-                    None => Ending::Close,
+                    None => CloseMode::Close,
                 });
             } else if drained && from == len && step.acks > 0 {
-                self.leave_if_draining(desk);
+                self.leave_if_draining(context);
             }
-            self.send(step.acks, read_at, desk)?;
+            self.send(step.acks, read_at, context)?;
             if connecting && self.session.is_established() {
-                self.deadline = desk
+                self.deadline = context
                     .limits
                     .idle_timeout
-                    .and_then(|idle| desk.deadline_in(idle));
-                if desk.drain.is_some() {
-                    self.drain(desk);
+                    .and_then(|idle| context.deadline_in(idle));
+                if context.drain.is_some() {
+                    self.drain(context);
                 }
             }
             if self.ending.is_some() {
@@ -294,12 +308,12 @@ impl Connection {
             }
         }
         self.leftover
-            .extend_from_slice(desk.input.get(from..len).unwrap_or_default());
+            .extend_from_slice(context.input.get(from..len).unwrap_or_default());
         Ok(())
     }
 
-    fn count<H>(&mut self, served: &Served, read_at: Instant, desk: &mut Desk<H>) {
-        let (counters, replies) = (&mut desk.counters, &mut desk.replies);
+    fn count<H>(&mut self, served: &Served, read_at: Instant, context: &mut WorkerContext<H>) {
+        let (counters, replies) = (&mut context.counters, &mut context.replies);
         counters.notifies += u64::from(served.acks);
         counters.actions_dropped += u64::from(replies.take_actions_dropped());
         let deferred = core::mem::take(&mut replies.deferred);
@@ -317,8 +331,8 @@ impl Connection {
         }
         if deferred > 0 {
             // Not earlier than the deadline of the first of them.
-            if let Some(deadline) = desk.replies.deadline_from(read_at) {
-                desk.watch(deadline);
+            if let Some(deadline) = context.replies.deadline_from(read_at) {
+                context.watch(deadline);
             }
         }
     }
@@ -332,61 +346,63 @@ impl Connection {
     pub(super) fn answer_later(
         &mut self,
         answers: &[Late],
-        desk: &mut Desk<impl Handler>,
-    ) -> Result<Next, Gone> {
-        desk.output.clear();
+        context: &mut WorkerContext<impl Handler>,
+    ) -> Result<WaitFor, ConnectionEnd> {
+        context.output.clear();
         for (outstanding, frame, dropped) in answers {
             debug_assert!(
                 self.outstanding > 0,
                 "each was counted when it was deferred"
             );
             self.outstanding = self.outstanding.saturating_sub(1);
-            desk.replies.write(outstanding, frame, &mut desk.output);
-            desk.counters.notifies += 1;
-            desk.counters.actions_dropped += u64::from(*dropped);
-            desk.latency.record(outstanding.since.elapsed(), 1);
+            context
+                .replies
+                .write(outstanding, frame, &mut context.output);
+            context.counters.notifies += 1;
+            context.counters.actions_dropped += u64::from(*dropped);
+            context.latency.record(outstanding.since.elapsed(), 1);
             #[cfg(feature = "trace")]
-            if let Some(trace) = &desk.trace {
+            if let Some(trace) = &context.trace {
                 trace.actions_dropped(self.serial, *dropped);
             }
         }
         #[cfg(feature = "trace")]
-        if let Some(trace) = &desk.trace {
-            trace.step(self.serial, &[], &desk.output, None);
+        if let Some(trace) = &context.trace {
+            trace.step(self.serial, &[], &context.output, None);
         }
         if self.leftover.is_empty() {
-            self.leave_if_draining(desk);
+            self.leave_if_draining(context);
         }
-        self.send_behind(desk)?;
+        self.send_behind(context)?;
         match self.ending {
-            _ if self.backlog.is_some() => Ok(Next::Writable),
-            Some(ending) => self.leave(ending, desk),
-            None => Ok(Next::Event),
+            _ if self.backlog.is_some() => Ok(WaitFor::Writable),
+            Some(ending) => self.leave(ending, context),
+            None => Ok(WaitFor::Event),
         }
     }
 
     /// Whatever a peer sends shows that it is there.
-    pub(super) fn postpone_idle<H>(&mut self, read_at: Instant, desk: &mut Desk<H>) {
-        if let (Some(idle), None, None) = (desk.limits.idle_timeout, self.ending, desk.drain)
+    pub(super) fn postpone_idle<H>(&mut self, read_at: Instant, context: &mut WorkerContext<H>) {
+        if let (Some(idle), None, None) = (context.limits.idle_timeout, self.ending, context.drain)
             && self.session.is_established()
         {
             self.deadline = read_at.checked_add(idle);
-            self.deadline.into_iter().for_each(|at| desk.watch(at));
+            self.deadline.into_iter().for_each(|at| context.watch(at));
         }
     }
 }
 
 /// An error of `read`: nothing there, interrupted, or the end.
-pub(super) fn pass(error: &io::Error) -> Result<Next, Gone> {
+pub(super) fn pass(error: &io::Error) -> Result<WaitFor, ConnectionEnd> {
     match error.kind() {
-        io::ErrorKind::WouldBlock => Ok(Next::Event),
-        io::ErrorKind::Interrupted => Ok(Next::Turn),
-        _ => Err(Gone::Reset),
+        io::ErrorKind::WouldBlock => Ok(WaitFor::Event),
+        io::ErrorKind::Interrupted => Ok(WaitFor::Turn),
+        _ => Err(ConnectionEnd::Reset),
     }
 }
 
 /// The fault that a connection was closed for.
-const fn refusal_of(close: Close) -> Option<Refusal> {
+const fn refusal_of(close: Close) -> Option<ProtocolError> {
     match close.reason {
         CloseReason::Refused(refusal) => Some(refusal),
         CloseReason::Disconnect | CloseReason::HealthCheck => None,

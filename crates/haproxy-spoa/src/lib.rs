@@ -20,21 +20,20 @@
 mod accept;
 mod address;
 mod bind;
+mod bound_agent;
 mod builder;
 mod closing;
 mod connection;
+mod context;
 mod counters;
-mod desk;
-mod due;
 mod error;
 mod handler;
 mod latency;
-mod leaving;
 mod limits;
 mod listener;
-mod listening;
 mod mailbox;
 mod network;
+mod outbox;
 mod passed;
 mod path;
 mod placement;
@@ -42,13 +41,14 @@ mod refusals;
 mod replies;
 mod reply;
 mod report;
-#[cfg(feature = "tls")]
-mod sealed;
-mod sending;
+mod shutdown;
 mod steer;
 mod stream;
+mod timers;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tls")]
+mod tls_io;
 #[cfg(feature = "trace")]
 mod trace;
 mod worker;
@@ -63,6 +63,7 @@ pub use address::{BadAddress, BindAddress, DEFAULT_PORT};
 #[cfg(feature = "tls")]
 pub use bind::TlsFiles;
 pub use bind::{BadBind, Bind};
+pub use bound_agent::BoundAgent;
 pub use builder::{Builder, allowed_cores};
 pub use counters::Counters;
 pub use error::{Error, StartError, WorkerError};
@@ -70,7 +71,6 @@ pub use handler::{Handler, WorkerHooks, handler};
 pub use haproxy_spop::{Message, Notify, Scope, TypedData, Variable};
 pub use latency::Latency;
 pub use limits::Limits;
-pub use listening::Listening;
 pub use network::{BadNetwork, Network};
 pub use passed::PassedSocket;
 #[doc(hidden)]

@@ -4,13 +4,13 @@ use core::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use haproxy_spop::session::Terms;
+use haproxy_spop::session::SessionConfig;
 
 /// The limits of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// What is agreed on with each peer, and kept for it.
-    pub terms: Terms,
+    pub terms: SessionConfig,
     /// Open connections of all workers together. `None`: what the descriptor limit allows.
     pub connections_max: Option<usize>,
     /// Bytes read from one connection before the others have their turn. Default 65,536.
@@ -48,7 +48,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            terms: Terms::default(),
+            terms: SessionConfig::default(),
             connections_max: None,
             turn_bytes: 64 * 1024,
             hello_timeout: Some(Duration::from_secs(5)),

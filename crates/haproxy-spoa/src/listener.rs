@@ -46,12 +46,12 @@ pub(super) struct Listener {
     pub(super) retry_at: Option<Instant>,
     /// More connections may be queued than were taken.
     pub(super) pending: bool,
-    pub(super) door: Door,
+    pub(super) door: AccessControl,
 }
 
 /// Who may come in by a listener.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Door {
+pub(super) struct AccessControl {
     allow_from: Arc<[Network]>,
     /// The number of its bind.
     #[cfg(feature = "tls")]
@@ -60,7 +60,7 @@ pub(super) struct Door {
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
 }
 
-impl Door {
+impl AccessControl {
     pub(super) fn new(bind: &Bind) -> Self {
         Self {
             allow_from: bind.allow_from.clone().into(),
@@ -274,7 +274,7 @@ impl Listener {
             socket,
             retry_at: None,
             pending: false,
-            door: Door::default(),
+            door: AccessControl::default(),
         }
     }
 
@@ -283,7 +283,7 @@ impl Listener {
             socket: Accepting::Unix(UnixListener::from_std(listener), own),
             retry_at: None,
             pending: false,
-            door: Door::default(),
+            door: AccessControl::default(),
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) enum Mail {
     /// Take what has been queued since, close your listeners, and let go of this.
     Close(Sender<Infallible>),
     /// No worker sends connections any more: stop when those that there are have ended.
-    Leave,
+    ListenersClosed,
     /// Show new connections these certificates, by the number of their bind.
     #[cfg(feature = "tls")]
     Renew(Renewed),

@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use haproxy_spop::Status;
-use haproxy_spop::session::Refusal;
+use haproxy_spop::session::ProtocolError;
 
 /// How many of the latest a worker keeps.
 const LAST_MAX: usize = 16;
-/// The statuses that a [`Refusal`] can have, in the order of their codes.
+/// The statuses that a [`ProtocolError`] can have, in the order of their codes.
 const STATUSES: [Status; 10] = [
     Status::TOO_BIG,
     Status::INVALID,
@@ -32,7 +32,7 @@ pub struct Refused {
     /// The peer; none if it came over a UNIX socket or is gone.
     pub peer: Option<SocketAddr>,
     /// The fault.
-    pub why: Refusal,
+    pub why: ProtocolError,
 }
 
 /// The refusals of one worker, or of several put together.
@@ -88,26 +88,26 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use haproxy_spop::{FrameType, Malformed};
+    use haproxy_spop::{DecodeError, FrameType};
 
-    const FAULTS: [Refusal; 14] = [
-        Refusal::Malformed(Malformed::TooBig { len: 9, max: 8 }),
-        Refusal::HelloIds,
-        Refusal::NoVersion,
-        Refusal::NoMaxFrameSize,
-        Refusal::NoCapabilities,
-        Refusal::BadVersion,
-        Refusal::BadMaxFrameSize(1),
-        Refusal::BeforeHello(FrameType::NOTIFY),
-        Refusal::SecondHello,
-        Refusal::Fragmented,
-        Refusal::Interlaced,
-        Refusal::UnknownFrameId,
-        Refusal::ReassemblyTooBig(1),
-        Refusal::HelloFull,
+    const FAULTS: [ProtocolError; 14] = [
+        ProtocolError::DecodeError(DecodeError::TooBig { len: 9, max: 8 }),
+        ProtocolError::HelloIds,
+        ProtocolError::NoVersion,
+        ProtocolError::NoMaxFrameSize,
+        ProtocolError::NoCapabilities,
+        ProtocolError::BadVersion,
+        ProtocolError::BadMaxFrameSize(1),
+        ProtocolError::BeforeHello(FrameType::NOTIFY),
+        ProtocolError::SecondHello,
+        ProtocolError::Fragmented,
+        ProtocolError::Interlaced,
+        ProtocolError::UnknownFrameId,
+        ProtocolError::ReassemblyTooBig(1),
+        ProtocolError::HelloFull,
     ];
 
-    fn refused(why: Refusal) -> Refused {
+    fn refused(why: ProtocolError) -> Refused {
         Refused {
             at: Instant::now(),
             peer: None,
@@ -130,8 +130,8 @@ mod tests {
     fn the_latest_are_kept_in_order_and_no_more_than_those() {
         let (mut one, mut other) = (Refusals::default(), Refusals::default());
         for _ in 0..LAST_MAX {
-            one.record(refused(Refusal::SecondHello));
-            other.record(refused(Refusal::Interlaced));
+            one.record(refused(ProtocolError::SecondHello));
+            other.record(refused(ProtocolError::Interlaced));
         }
         one.add(&other);
         let kept: Vec<_> = one.last().map(|refused| refused.at).collect();

@@ -69,7 +69,7 @@ pub struct Served {
     /// ACKs in the output.
     pub acks: u32,
     /// The output has reached
-    /// [`Terms::output_high_water`](haproxy_spop::session::Terms::output_high_water), and there is
+    /// [`SessionConfig::output_high_water`](haproxy_spop::session::SessionConfig::output_high_water), and there is
     /// input left. Send the output, then call again.
     pub paused: bool,
     /// The connection is to be closed once the output is sent.

@@ -6,12 +6,12 @@
 use core::fmt::{self, Display, Write as _};
 use std::sync::Arc;
 
-use super::connection::Gone;
+use super::connection::ConnectionEnd;
 use super::stream::Stream;
 #[cfg(feature = "tls")]
 use super::tls::Fault;
 use haproxy_spop::TypedData;
-use haproxy_spop::session::Refusal;
+use haproxy_spop::session::ProtocolError;
 use haproxy_spop::{
     AckView, Action, AgentHello, Disconnect, Frame, FrameType, HaproxyHello, Notify,
 };
@@ -60,12 +60,12 @@ impl Trace {
         ));
     }
 
-    pub(super) fn closed(&self, connection: u32, gone: Gone) {
+    pub(super) fn closed(&self, connection: u32, gone: ConnectionEnd) {
         let how = match gone {
-            Gone::Ended => "",
-            Gone::Eof => " by the peer without DISCONNECT",
-            Gone::Reset => " by a reset",
-            Gone::Unregistered => ": not registered for events",
+            ConnectionEnd::Ended => "",
+            ConnectionEnd::Eof => " by the peer without DISCONNECT",
+            ConnectionEnd::Reset => " by a reset",
+            ConnectionEnd::Unregistered => ": not registered for events",
         };
         self.line(connection, format_args!("closed{how}"));
     }
@@ -81,7 +81,7 @@ impl Trace {
         connection: u32,
         input: &[u8],
         output: &[u8],
-        refusal: Option<Refusal>,
+        refusal: Option<ProtocolError>,
     ) {
         self.frames(connection, "<-", input);
         if let Some(refusal) = refusal {

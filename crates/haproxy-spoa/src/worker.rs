@@ -23,8 +23,8 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use super::connection::{Connection, Gone, Next};
-use super::desk::Desk;
+use super::connection::{Connection, ConnectionEnd, WaitFor};
+use super::context::WorkerContext;
 use super::limits::{ACCEPT_ALL, ACCEPT_BATCH, EVENTS};
 use super::listener::Listener;
 #[cfg(feature = "tls")]
@@ -60,12 +60,12 @@ pub(super) struct Worker<H> {
     pub(super) workers: Arc<[Mailbox]>,
     pub(super) listeners: Vec<Listener>,
     pub(super) connections: Slab<Connection>,
-    pub(super) desk: Desk<H>,
+    pub(super) context: WorkerContext<H>,
     /// Connections to be given another turn.
     pub(super) pending: VecDeque<Token>,
     pub(super) serial: u32,
     /// In a shutdown: no worker has a listener any more, so none sends a connection here.
-    pub(super) may_leave: bool,
+    pub(super) listeners_closed: bool,
     /// When a moment was seen to have come that has not been acted on yet.
     pub(super) overdue: Option<Instant>,
     /// Deferred answers that came together, for one write per connection.
@@ -113,7 +113,7 @@ impl<H: Handler + WorkerHooks> Worker<H> {
 
     /// Waits for events: at first without sleeping, if that is asked for.
     fn poll(&mut self, events: &mut Events) -> io::Result<()> {
-        let busy = self.desk.limits.busy_poll;
+        let busy = self.context.limits.busy_poll;
         if !busy.is_zero() {
             let until = Instant::now() + self.timeout().map_or(busy, |timeout| timeout.min(busy));
             loop {
@@ -150,31 +150,31 @@ impl<H: Handler + WorkerHooks> Worker<H> {
     /// Gives a connection its turn, and sees to what it waits for then.
     fn turn(&mut self, place: usize) {
         if let Some(connection) = self.connections.get_mut(place) {
-            let next = connection.turn(&mut self.desk);
+            let next = connection.turn(&mut self.context);
             self.settle(place, next);
         }
     }
 
-    pub(super) fn settle(&mut self, place: usize, next: Result<Next, Gone>) {
+    pub(super) fn settle(&mut self, place: usize, next: Result<WaitFor, ConnectionEnd>) {
         let Some(connection) = self.connections.get_mut(place) else {
             return;
         };
         let token = token(place, connection.serial);
         match next {
-            Ok(Next::Event) => {}
-            Ok(Next::Turn) => {
+            Ok(WaitFor::Event) => {}
+            Ok(WaitFor::Turn) => {
                 if !connection.queued {
                     connection.queued = true;
                     self.pending.push_back(token);
                 }
             }
-            Ok(Next::Writable) => {
+            Ok(WaitFor::Writable) => {
                 if !connection.watches_write {
                     connection.watches_write = true;
                     let both = Interest::READABLE | Interest::WRITABLE;
                     let registry = self.poll.registry();
                     if connection.stream.reregister(registry, token, both).is_err() {
-                        self.close(place, Gone::Unregistered);
+                        self.close(place, ConnectionEnd::Unregistered);
                     }
                 }
             }
@@ -182,20 +182,20 @@ impl<H: Handler + WorkerHooks> Worker<H> {
         }
     }
 
-    fn close(&mut self, place: usize, gone: Gone) {
+    fn close(&mut self, place: usize, gone: ConnectionEnd) {
         let Some(connection) = self.connections.try_remove(place) else {
             return;
         };
-        let counters = &mut self.desk.counters;
+        let counters = &mut self.context.counters;
         counters.closed += 1;
         match gone {
-            Gone::Ended => {}
-            Gone::Eof => counters.eof += 1,
-            Gone::Reset => counters.reset += 1,
-            Gone::Unregistered => counters.register_failed += 1,
+            ConnectionEnd::Ended => {}
+            ConnectionEnd::Eof => counters.eof += 1,
+            ConnectionEnd::Reset => counters.reset += 1,
+            ConnectionEnd::Unregistered => counters.register_failed += 1,
         }
         #[cfg(feature = "trace")]
-        if let Some(trace) = &self.desk.trace {
+        if let Some(trace) = &self.context.trace {
             trace.closed(connection.serial, gone);
         }
         drop(connection);
@@ -239,14 +239,14 @@ impl<H: Handler + WorkerHooks> Worker<H> {
                 Mail::Adopt(stream) => self.adopt(stream),
                 // Whoever asked may have stopped waiting.
                 Mail::Report(to) => drop(to.send(self.report())),
-                Mail::Refresh => self.desk.handler.refresh(),
+                Mail::Refresh => self.context.handler.refresh(),
                 Mail::Drain(until) => self.drain(until),
                 Mail::Close(done) => {
                     self.accept_all();
                     self.listeners.clear();
                     drop(done);
                 }
-                Mail::Leave => self.may_leave = true,
+                Mail::ListenersClosed => self.listeners_closed = true,
                 #[cfg(feature = "tls")]
                 Mail::Renew(renewed) => self.renew(&renewed),
             }
@@ -256,11 +256,11 @@ impl<H: Handler + WorkerHooks> Worker<H> {
 
     /// Keeps a deferred answer for the write that is due when the mailbox is empty.
     fn collect(&mut self, answer: Answer) {
-        match self.desk.replies.take(answer.ticket) {
+        match self.context.replies.take(answer.ticket) {
             Some(outstanding) => self
                 .answers
                 .push((outstanding, answer.frame, answer.dropped)),
-            None => self.desk.counters.late += 1,
+            None => self.context.counters.late += 1,
         }
     }
 
@@ -280,10 +280,10 @@ impl<H: Handler + WorkerHooks> Worker<H> {
                 .filter(|connection| connection.serial == serial && connection.takes_answers());
             match current {
                 Some(connection) => {
-                    let next = connection.answer_later(of_one, &mut self.desk);
+                    let next = connection.answer_later(of_one, &mut self.context);
                     self.settle(place, next);
                 }
-                None => self.desk.counters.dropped += of_one.len() as u64,
+                None => self.context.counters.dropped += of_one.len() as u64,
             }
         }
         answers.clear();
@@ -306,7 +306,7 @@ impl<H: Handler + WorkerHooks> Worker<H> {
             connection.count_state(&mut states);
         }
         let mut tallies = Vec::new();
-        self.desk.handler.tally(&mut |kind, name, count| {
+        self.context.handler.tally(&mut |kind, name, count| {
             tallies.push(Tally {
                 kind,
                 name: name.to_owned(),
@@ -318,46 +318,51 @@ impl<H: Handler + WorkerHooks> Worker<H> {
             core: self.core,
             open: self.connections.len(),
             states,
-            counters: self.desk.counters,
-            refusals: self.desk.refusals.clone(),
+            counters: self.context.counters,
+            refusals: self.context.refusals.clone(),
             tallies,
-            latency: self.desk.latency.clone(),
+            latency: self.context.latency.clone(),
         }
     }
 
     /// Serves a connection whose place has been claimed.
     pub(super) fn adopt(&mut self, stream: Stream) {
         self.serial = self.serial.wrapping_add(1) & SERIAL_MASK;
-        self.desk.counters.adopted += 1;
+        self.context.counters.adopted += 1;
         #[cfg(feature = "trace")]
-        if let Some(trace) = &self.desk.trace {
+        if let Some(trace) = &self.context.trace {
             trace.opened(self.serial, &stream);
         }
         let entry = self.connections.vacant_entry();
         let (place, token) = (entry.key(), token(entry.key(), self.serial));
-        let connection = entry.insert(Connection::new(stream, token, self.serial, &mut self.desk));
+        let connection = entry.insert(Connection::new(
+            stream,
+            token,
+            self.serial,
+            &mut self.context,
+        ));
         let registry = self.poll.registry();
         if connection
             .stream
             .register(registry, token, Interest::READABLE)
             .is_err()
         {
-            self.close(place, Gone::Unregistered);
+            self.close(place, ConnectionEnd::Unregistered);
         }
     }
 
     /// Takes everything off the kernel's queues, tells every connection, and stops by `until`.
     fn drain(&mut self, until: Instant) {
-        if self.desk.drain.is_some() {
+        if self.context.drain.is_some() {
             return;
         }
-        self.desk.drain = Some(until);
-        self.desk.watch(until);
+        self.context.drain = Some(until);
+        self.context.watch(until);
         for listener in &self.listeners {
             listener.hide();
         }
         for (_, connection) in &mut self.connections {
-            connection.drain(&mut self.desk);
+            connection.drain(&mut self.context);
         }
         self.accept_all();
     }
@@ -381,13 +386,13 @@ impl<H: Handler + WorkerHooks> Worker<H> {
     /// A shutdown's time is up: whoever is still there is told, as far as that is possible at once.
     fn cut_off(&mut self) {
         for (_, connection) in &mut self.connections {
-            connection.cut_off(&mut self.desk);
+            connection.cut_off(&mut self.context);
         }
     }
 
     fn is_over(&self) -> bool {
-        let done = self.may_leave && self.connections.is_empty();
-        self.desk
+        let done = self.listeners_closed && self.connections.is_empty();
+        self.context
             .drain
             .is_some_and(|until| done || Instant::now() >= until)
     }

@@ -10,7 +10,9 @@ use core::fmt;
 
 use bytes::BytesMut;
 
-use super::{Fault, Flags, Frame, FrameFull, FrameType, FrameWriter, Malformed, Reader, TypedData};
+use super::{
+    DecodeError, Fault, Flags, Frame, FrameFull, FrameType, FrameWriter, Reader, TypedData,
+};
 use super::{Variable, Varint, data};
 
 pub(super) const SET_VAR: u8 = 1;
@@ -34,14 +36,14 @@ pub enum Scope {
 }
 
 impl Scope {
-    fn from_wire(byte: u8) -> Result<Self, Malformed> {
+    fn from_wire(byte: u8) -> Result<Self, DecodeError> {
         Ok(match byte {
             0 => Self::Process,
             1 => Self::Session,
             2 => Self::Transaction,
             3 => Self::Request,
             4 => Self::Response,
-            unknown => return Err(Malformed::field("scope", Fault::Unknown(unknown))),
+            unknown => return Err(DecodeError::field("scope", Fault::Unknown(unknown))),
         })
     }
 }
@@ -209,9 +211,9 @@ impl<'a> AckView<'a> {
 }
 
 impl<'a> TryFrom<Frame<'a>> for AckView<'a> {
-    type Error = Malformed;
+    type Error = DecodeError;
 
-    fn try_from(frame: Frame<'a>) -> Result<Self, Malformed> {
+    fn try_from(frame: Frame<'a>) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(frame.payload);
         while !reader.is_empty() {
             Action::read(&mut reader)?;
@@ -269,7 +271,7 @@ pub enum Action<'a> {
 }
 
 impl<'a> Action<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let (kind, arguments) = (reader.u8("action type")?, reader.u8("number of arguments")?);
         match (kind, arguments) {
             (SET_VAR, SET_VAR_ARGUMENTS) => Ok(Self::SetVar {
@@ -281,11 +283,11 @@ impl<'a> Action<'a> {
                 scope: Scope::from_wire(reader.u8("scope")?)?,
                 name: reader.string("variable name")?,
             }),
-            (SET_VAR | UNSET_VAR, count) => Err(Malformed::field(
+            (SET_VAR | UNSET_VAR, count) => Err(DecodeError::field(
                 "number of arguments",
                 Fault::Unknown(count),
             )),
-            (kind, _) => Err(Malformed::field("action type", Fault::Unknown(kind))),
+            (kind, _) => Err(DecodeError::field("action type", Fault::Unknown(kind))),
         }
     }
 }

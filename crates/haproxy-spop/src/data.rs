@@ -12,7 +12,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use bytes::{BufMut as _, BytesMut};
 
 use super::reader::Bytes;
-use super::{Fault, Malformed, Reader, Varint};
+use super::{DecodeError, Fault, Reader, Varint};
 
 const NULL: u8 = 0;
 const BOOL: u8 = 1;
@@ -59,7 +59,7 @@ impl<'a> TypedData<'a> {
         clippy::inline_always,
         reason = "15 % of the instructions of a NOTIFY, by callgrind"
     )]
-    pub fn read(reader: &mut Reader<'a>, field: &'static str) -> Result<Self, Malformed> {
+    pub fn read(reader: &mut Reader<'a>, field: &'static str) -> Result<Self, DecodeError> {
         let head = reader.u8(field)?;
         Ok(match head & 0x0f {
             IPV4 => Self::Ipv4(Ipv4Addr::from(*reader.array(field)?)),
@@ -72,7 +72,7 @@ impl<'a> TypedData<'a> {
             UINT64 => Self::Uint64(reader.varint(field)?),
             STRING => Self::String(reader.string(field)?),
             BINARY => Self::Binary(reader.string(field)?),
-            unknown => return Err(Malformed::field(field, Fault::UnknownType(unknown))),
+            unknown => return Err(DecodeError::field(field, Fault::UnknownType(unknown))),
         })
     }
 
@@ -248,7 +248,7 @@ impl<'a> From<&'a str> for TypedData<'a> {
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<TypedData<'_>, Malformed> {
+    fn read(bytes: &[u8]) -> Result<TypedData<'_>, DecodeError> {
         TypedData::read(&mut Reader::new(bytes), "value")
     }
 
@@ -283,7 +283,7 @@ mod tests {
             assert_eq!(out.len(), value.encoded_len(), "{value:?}");
             assert_eq!(read(&out), Ok(value));
             for cut in 0..out.len() {
-                let fault = Malformed::field("value", Fault::Truncated);
+                let fault = DecodeError::field("value", Fault::Truncated);
                 assert_eq!(read(&out[..cut]), Err(fault), "{value:?} cut at {cut}");
             }
         }
@@ -318,7 +318,7 @@ mod tests {
         for kind in 10..16 {
             assert_eq!(
                 read(&[kind, 0]),
-                Err(Malformed::field("value", Fault::UnknownType(kind)))
+                Err(DecodeError::field("value", Fault::UnknownType(kind)))
             );
         }
     }

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::{DISCONNECT_MESSAGE_MAX, Fault, Flags, FrameFull, FrameType, FrameWriter, Malformed};
+use super::{DISCONNECT_MESSAGE_MAX, DecodeError, Fault, Flags, FrameFull, FrameType, FrameWriter};
 use super::{Status, TypedData, kv};
 
 const STATUS_CODE: &[u8] = b"status-code";
@@ -20,21 +20,21 @@ pub struct Disconnect<'a> {
 impl<'a> Disconnect<'a> {
     /// Checks a payload to its last byte. The status code has to be there; a message that is
     /// missing is an empty one.
-    pub fn parse(payload: &'a [u8]) -> Result<Self, Malformed> {
+    pub fn parse(payload: &'a [u8]) -> Result<Self, DecodeError> {
         let (mut status, mut message) = (None, &b""[..]);
         kv::each(payload, |key, value| {
             match (key, value) {
                 (STATUS_CODE, value) => {
-                    let wrong = Malformed::field("status-code", Fault::WrongType);
+                    let wrong = DecodeError::field("status-code", Fault::WrongType);
                     status = Some(Status(value.as_u32().ok_or(wrong)?));
                 }
                 (MESSAGE, TypedData::String(text)) => message = text,
-                (MESSAGE, _) => return Err(Malformed::field("message", Fault::WrongType)),
+                (MESSAGE, _) => return Err(DecodeError::field("message", Fault::WrongType)),
                 _ => {}
             }
             Ok(())
         })?;
-        let status = status.ok_or(Malformed::field("status-code", Fault::Missing))?;
+        let status = status.ok_or(DecodeError::field("status-code", Fault::Missing))?;
         Ok(Self { status, message })
     }
 
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_status_has_to_be_there_and_a_message_need_not() {
-        let missing = Malformed::field("status-code", Fault::Missing);
+        let missing = DecodeError::field("status-code", Fault::Missing);
         assert_eq!(Disconnect::parse(&[]), Err(missing));
         let mut payload = vec![11];
         payload.extend_from_slice(b"status-code");
@@ -104,7 +104,7 @@ mod tests {
         );
         *payload.last_mut().unwrap() = 0;
         payload[12] = 8;
-        let wrong = Malformed::field("status-code", Fault::WrongType);
+        let wrong = DecodeError::field("status-code", Fault::WrongType);
         assert_eq!(Disconnect::parse(&payload), Err(wrong));
     }
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Fault, Malformed, Reader};
+use super::{DecodeError, Fault, Reader};
 
 /// Bytes of the length that precedes every frame and does not count itself.
 pub const LENGTH_PREFIX: usize = 4;
@@ -103,16 +103,16 @@ impl<'a> Frame<'a> {
     /// A length above `max` or below the least possible is an error as soon as the length is there;
     /// a wrong id when the frame is.
     #[inline]
-    pub fn split_first(input: &'a [u8], max: u32) -> Result<Option<(Self, &'a [u8])>, Malformed> {
+    pub fn split_first(input: &'a [u8], max: u32) -> Result<Option<(Self, &'a [u8])>, DecodeError> {
         let Some((prefix, body)) = input.split_first_chunk::<LENGTH_PREFIX>() else {
             return Ok(None);
         };
         let len = u32::from_be_bytes(*prefix);
         if len > max {
-            return Err(Malformed::TooBig { len, max });
+            return Err(DecodeError::TooBig { len, max });
         }
         if len < FRAME_LEN_LEAST {
-            return Err(Malformed::field("frame", Fault::Truncated));
+            return Err(DecodeError::field("frame", Fault::Truncated));
         }
         let Some((frame, rest)) = body.split_at_checked(len as usize) else {
             return Ok(None);
@@ -122,7 +122,7 @@ impl<'a> Frame<'a> {
 
     /// Reads a frame without its length prefix.
     #[inline]
-    fn parse(frame: &'a [u8]) -> Result<Self, Malformed> {
+    fn parse(frame: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(frame);
         Ok(Self {
             kind: FrameType(reader.u8("frame type")?),
@@ -167,24 +167,27 @@ mod tests {
     fn length_is_checked_before_anything_waits_for_it() {
         let at = |len: u32| Frame::split_first(&len.to_be_bytes(), 256).map(|_| ());
         assert_eq!(at(256), Ok(()));
-        assert_eq!(at(257), Err(Malformed::TooBig { len: 257, max: 256 }));
+        assert_eq!(at(257), Err(DecodeError::TooBig { len: 257, max: 256 }));
         assert_eq!(
             at(u32::MAX),
-            Err(Malformed::TooBig {
+            Err(DecodeError::TooBig {
                 len: u32::MAX,
                 max: 256
             })
         );
         assert_eq!(at(7), Ok(()));
         for short in 0..7 {
-            assert_eq!(at(short), Err(Malformed::field("frame", Fault::Truncated)));
+            assert_eq!(
+                at(short),
+                Err(DecodeError::field("frame", Fault::Truncated))
+            );
         }
     }
 
     #[test]
     fn an_id_that_runs_past_the_frame_is_refused_though_bytes_follow() {
         let input = [0, 0, 0, 7, 3, 0, 0, 0, 1, 5, 0xf0, 0x00, 0x00];
-        let fault = Malformed::field("frame-id", Fault::Truncated);
+        let fault = DecodeError::field("frame-id", Fault::Truncated);
         assert_eq!(Frame::split_first(&input, 256), Err(fault));
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::{Fault, Flags, FrameFull, FrameType, FrameWriter, Malformed, TypedData, kv};
+use super::{DecodeError, Fault, Flags, FrameFull, FrameType, FrameWriter, TypedData, kv};
 
 const SUPPORTED_VERSIONS: &[u8] = b"supported-versions";
 const VERSION: &[u8] = b"version";
@@ -68,7 +68,7 @@ pub struct HaproxyHello<'a> {
 
 impl<'a> HaproxyHello<'a> {
     /// Checks a payload to its last byte. Unknown items are ignored, the order is free.
-    pub fn parse(payload: &'a [u8]) -> Result<Self, Malformed> {
+    pub fn parse(payload: &'a [u8]) -> Result<Self, DecodeError> {
         let mut hello = Self::default();
         kv::each(payload, |key, value| {
             match key {
@@ -124,7 +124,7 @@ pub struct AgentHello<'a> {
 
 impl<'a> AgentHello<'a> {
     /// Checks a payload to its last byte.
-    pub fn parse(payload: &'a [u8]) -> Result<Self, Malformed> {
+    pub fn parse(payload: &'a [u8]) -> Result<Self, DecodeError> {
         let (mut version, mut max_frame_size, mut capabilities) = (None, None, None);
         kv::each(payload, |key, value| {
             match key {
@@ -136,10 +136,10 @@ impl<'a> AgentHello<'a> {
             Ok(())
         })?;
         Ok(Self {
-            version: version.ok_or(Malformed::field("version", Fault::Missing))?,
+            version: version.ok_or(DecodeError::field("version", Fault::Missing))?,
             max_frame_size: max_frame_size
-                .ok_or(Malformed::field("max-frame-size", Fault::Missing))?,
-            capabilities: capabilities.ok_or(Malformed::field("capabilities", Fault::Missing))?,
+                .ok_or(DecodeError::field("max-frame-size", Fault::Missing))?,
+            capabilities: capabilities.ok_or(DecodeError::field("capabilities", Fault::Missing))?,
         })
     }
 
@@ -154,31 +154,31 @@ impl<'a> AgentHello<'a> {
     }
 }
 
-fn text<'a>(value: TypedData<'a>, field: &'static str) -> Result<&'a [u8], Malformed> {
+fn text<'a>(value: TypedData<'a>, field: &'static str) -> Result<&'a [u8], DecodeError> {
     match value {
         TypedData::String(text) => Ok(text),
-        _ => Err(Malformed::field(field, Fault::WrongType)),
+        _ => Err(DecodeError::field(field, Fault::WrongType)),
     }
 }
 
 /// Any integer type will do, as it does for `HAProxy`. A size that is no u32 is the nearest one: below
 /// the least that can be agreed on, or more than anybody has.
-fn size(value: TypedData<'_>) -> Result<u32, Malformed> {
+fn size(value: TypedData<'_>) -> Result<u32, DecodeError> {
     let negative = match value {
         TypedData::Int32(value) => value < 0,
         TypedData::Int64(value) => value < 0,
         TypedData::Uint32(_) | TypedData::Uint64(_) => false,
-        _ => return Err(Malformed::field("max-frame-size", Fault::WrongType)),
+        _ => return Err(DecodeError::field("max-frame-size", Fault::WrongType)),
     };
     Ok(value
         .as_u32()
         .unwrap_or(if negative { 0 } else { u32::MAX }))
 }
 
-fn boolean(value: TypedData<'_>) -> Result<bool, Malformed> {
+fn boolean(value: TypedData<'_>) -> Result<bool, DecodeError> {
     match value {
         TypedData::Bool(value) => Ok(value),
-        _ => Err(Malformed::field("healthcheck", Fault::WrongType)),
+        _ => Err(DecodeError::field("healthcheck", Fault::WrongType)),
     }
 }
 
@@ -276,7 +276,7 @@ mod tests {
         frame.put_kv(MAX_FRAME_SIZE, TypedData::Bool(true)).unwrap();
         frame.finish();
         let (frame, _) = Frame::split_first(&out, 256).unwrap().unwrap();
-        let fault = Malformed::field("max-frame-size", Fault::WrongType);
+        let fault = DecodeError::field("max-frame-size", Fault::WrongType);
         assert_eq!(HaproxyHello::parse(frame.payload), Err(fault));
         assert_eq!(
             HaproxyHello::parse(&frame.payload[..10])

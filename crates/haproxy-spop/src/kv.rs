@@ -1,12 +1,12 @@
 //! A KV-LIST that fills the rest of a payload (SPOE.txt 3.1): HELLO and DISCONNECT are made of it.
 
-use super::{Malformed, Reader, TypedData};
+use super::{DecodeError, Reader, TypedData};
 
 /// Reads every item of a list and hands it to `item`.
 pub(super) fn each<'a>(
     payload: &'a [u8],
-    mut item: impl FnMut(&'a [u8], TypedData<'a>) -> Result<(), Malformed>,
-) -> Result<(), Malformed> {
+    mut item: impl FnMut(&'a [u8], TypedData<'a>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
     let mut reader = Reader::new(payload);
     while !reader.is_empty() {
         let key = reader.string("item name")?;

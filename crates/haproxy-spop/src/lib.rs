@@ -25,11 +25,11 @@
 
 mod ack;
 mod data;
+mod decode_error;
 mod disconnect;
 mod frame;
 mod hello;
 mod kv;
-mod malformed;
 mod notify;
 mod reader;
 pub mod session;
@@ -40,10 +40,10 @@ mod writer;
 
 pub use ack::{Ack, AckView, Action, Actions, Scope};
 pub use data::TypedData;
+pub use decode_error::{DecodeError, Fault};
 pub use disconnect::Disconnect;
 pub use frame::{FRAME_LEN_LEAST, Flags, Frame, FrameType, LENGTH_PREFIX};
 pub use hello::{AgentHello, Capabilities, HaproxyHello, Versions};
-pub use malformed::{Fault, Malformed};
 pub use notify::{Argument, Arguments, Message, Messages, Notify, NotifyWriter};
 pub use reader::Reader;
 pub use status::Status;

@@ -12,7 +12,7 @@ use core::net::IpAddr;
 
 use bytes::{BufMut as _, BytesMut};
 
-use super::{Flags, Frame, FrameFull, FrameType, FrameWriter, Malformed, Reader, TypedData};
+use super::{DecodeError, Flags, Frame, FrameFull, FrameType, FrameWriter, Reader, TypedData};
 use super::{Varint, data};
 
 /// A NOTIFY whose payload has been checked to its last byte.
@@ -30,7 +30,7 @@ pub struct Notify<'a> {
 impl<'a> Notify<'a> {
     /// Checks a list of messages. An empty one is legal: 3.1.0 to 3.2.0 send it.
     #[inline]
-    pub fn parse(stream_id: u64, frame_id: u64, payload: &'a [u8]) -> Result<Self, Malformed> {
+    pub fn parse(stream_id: u64, frame_id: u64, payload: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(payload);
         let mut messages = 0;
         while !reader.is_empty() {
@@ -87,7 +87,7 @@ impl<'a> Notify<'a> {
 }
 
 #[inline]
-fn read_head<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], u8), Malformed> {
+fn read_head<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], u8), DecodeError> {
     Ok((
         reader.string("message name")?,
         reader.u8("number of arguments")?,
@@ -236,7 +236,7 @@ impl<'a> Argument<'a> {
         clippy::inline_always,
         reason = "15 % of the instructions of a NOTIFY, by callgrind"
     )]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let name = reader.string("argument name")?;
         Ok(Self {
             name,
@@ -294,10 +294,10 @@ impl<'a> NotifyWriter<'a> {
 }
 
 impl<'a> TryFrom<Frame<'a>> for Notify<'a> {
-    type Error = Malformed;
+    type Error = DecodeError;
 
     #[inline]
-    fn try_from(frame: Frame<'a>) -> Result<Self, Malformed> {
+    fn try_from(frame: Frame<'a>) -> Result<Self, DecodeError> {
         Self::parse(frame.stream_id, frame.frame_id, frame.payload)
     }
 }
@@ -405,7 +405,7 @@ mod tests {
     #[test]
     fn a_count_that_promises_more_arguments_than_there_are_is_refused() {
         let payload = [1, b'm', 2, 1, b'a', 0];
-        let fault = Malformed::field("argument name", Fault::Truncated);
+        let fault = DecodeError::field("argument name", Fault::Truncated);
         assert_eq!(Notify::parse(1, 1, &payload).map(|_| ()), Err(fault));
     }
 

@@ -1,7 +1,7 @@
 //! The only code that takes bytes off a slice that came from a peer.
 
 use super::varint::{self, Overflow};
-use super::{Fault, Malformed};
+use super::{DecodeError, Fault};
 
 /// A cursor over bytes from a peer. Every method names the field it reads, for the error.
 #[derive(Debug, Clone, Copy)]
@@ -35,31 +35,34 @@ impl<'a> Reader<'a> {
 
     /// One byte.
     #[inline]
-    pub fn u8(&mut self, field: &'static str) -> Result<u8, Malformed> {
+    pub fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         self.bytes.u8().ok_or_else(|| truncated(field))
     }
 
     /// A fixed number of bytes.
     #[inline]
-    pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<&'a [u8; N], Malformed> {
+    pub fn array<const N: usize>(
+        &mut self,
+        field: &'static str,
+    ) -> Result<&'a [u8; N], DecodeError> {
         self.bytes.array().ok_or_else(|| truncated(field))
     }
 
     /// A 32-bit number in network order.
     #[inline]
-    pub fn u32_be(&mut self, field: &'static str) -> Result<u32, Malformed> {
+    pub fn u32_be(&mut self, field: &'static str) -> Result<u32, DecodeError> {
         self.array(field).map(|bytes| u32::from_be_bytes(*bytes))
     }
 
     /// The next `len` bytes.
     #[inline]
-    pub fn bytes(&mut self, len: u64, field: &'static str) -> Result<&'a [u8], Malformed> {
+    pub fn bytes(&mut self, len: u64, field: &'static str) -> Result<&'a [u8], DecodeError> {
         self.bytes.take(len).ok_or_else(|| truncated(field))
     }
 
     /// A variable-length integer of up to 64 bits (SPOE.txt 3.1).
     #[inline]
-    pub fn varint(&mut self, field: &'static str) -> Result<u64, Malformed> {
+    pub fn varint(&mut self, field: &'static str) -> Result<u64, DecodeError> {
         let first = self.u8(field)?;
         if first < 240 {
             return Ok(u64::from(first));
@@ -67,21 +70,21 @@ impl<'a> Reader<'a> {
         match varint::decode_rest(first, || self.bytes.u8()) {
             Ok(Some(value)) => Ok(value),
             Ok(None) => Err(truncated(field)),
-            Err(Overflow) => Err(Malformed::field(field, Fault::Overflow)),
+            Err(Overflow) => Err(DecodeError::field(field, Fault::Overflow)),
         }
     }
 
     /// A string: its length as a varint, then its bytes (SPOE.txt 3.1). `HAProxy` does not promise
     /// UTF-8, so none is asked for.
     #[inline]
-    pub fn string(&mut self, field: &'static str) -> Result<&'a [u8], Malformed> {
+    pub fn string(&mut self, field: &'static str) -> Result<&'a [u8], DecodeError> {
         let len = self.varint(field)?;
         self.bytes(len, field)
     }
 }
 
-const fn truncated(field: &'static str) -> Malformed {
-    Malformed::field(field, Fault::Truncated)
+const fn truncated(field: &'static str) -> DecodeError {
+    DecodeError::field(field, Fault::Truncated)
 }
 
 /// The same without names, for those who only want to know whether all is well.
@@ -128,7 +131,7 @@ impl<'a> Bytes<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fault, Malformed, Reader};
+    use super::{DecodeError, Fault, Reader};
 
     #[test]
     fn takes_what_it_is_asked_for_and_keeps_the_rest() {
@@ -143,7 +146,7 @@ mod tests {
     #[test]
     fn a_string_that_claims_more_than_there_is_names_its_field() {
         let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0x00, b'x'];
-        let fault = Malformed::field("message name", Fault::Truncated);
+        let fault = DecodeError::field("message name", Fault::Truncated);
         assert_eq!(Reader::new(&huge).string("message name"), Err(fault));
         assert_eq!(Reader::new(&[]).u8("message name"), Err(fault));
         assert_eq!(Reader::new(&[1, 2, 3]).u32_be("message name"), Err(fault));

@@ -120,9 +120,9 @@ pub(super) struct Overflow;
 #[cfg(test)]
 mod tests {
     use super::Varint;
-    use crate::{Fault, Malformed, Reader};
+    use crate::{DecodeError, Fault, Reader};
 
-    fn decode(bytes: &[u8]) -> Result<u64, Malformed> {
+    fn decode(bytes: &[u8]) -> Result<u64, DecodeError> {
         Reader::new(bytes).varint("test")
     }
 
@@ -159,7 +159,7 @@ mod tests {
             assert_eq!(Varint::len_of(value), len, "{value}");
             assert_eq!(decode(bytes), Ok(value));
             for cut in 0..len {
-                let fault = Malformed::field("test", Fault::Truncated);
+                let fault = DecodeError::field("test", Fault::Truncated);
                 assert_eq!(decode(&bytes[..cut]), Err(fault), "{value} cut at {cut}");
             }
         }
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn one_above_64_bits_and_endless_ones_overflow() {
         let mut bytes = Varint::new(u64::MAX).as_slice().to_vec();
-        let fault = Malformed::field("test", Fault::Overflow);
+        let fault = DecodeError::field("test", Fault::Overflow);
         bytes[9] += 1;
         assert_eq!(decode(&bytes), Err(fault));
         assert_eq!(decode(&[0xff; 10]), Err(fault));

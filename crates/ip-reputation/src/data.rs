@@ -44,9 +44,9 @@ impl core::error::Error for TooManyEvidences {}
 /// How long a prefix is, and which evidence its entry has: what an entry is besides its network.
 /// Ordered by length first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Tail(u32);
+pub(super) struct EntryMeta(u32);
 
-impl Tail {
+impl EntryMeta {
     const EVIDENCE_BITS: u32 = 24;
 
     fn new(len: u8, evidence: EvidenceId) -> Self {
@@ -67,13 +67,13 @@ impl Tail {
 pub(super) struct EntryV4(u64);
 
 impl EntryV4 {
-    fn new(network: u32, tail: Tail) -> Self {
+    fn new(network: u32, tail: EntryMeta) -> Self {
         Self(u64::from(network) << 32 | u64::from(tail.0))
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "each takes its half")]
-    const fn parts(self) -> (u32, Tail) {
-        ((self.0 >> 32) as u32, Tail(self.0 as u32))
+    const fn parts(self) -> (u32, EntryMeta) {
+        ((self.0 >> 32) as u32, EntryMeta(self.0 as u32))
     }
 }
 
@@ -82,11 +82,11 @@ impl EntryV4 {
 #[repr(C, packed(4))]
 pub(super) struct EntryV6 {
     network: u128,
-    tail: Tail,
+    tail: EntryMeta,
 }
 
 impl EntryV6 {
-    const fn parts(self) -> (u128, Tail) {
+    const fn parts(self) -> (u128, EntryMeta) {
         (self.network, self.tail)
     }
 }
@@ -112,7 +112,7 @@ impl FeedDataBuilder {
     /// If it is the first of too many combinations of confidence, category and times.
     pub fn add(&mut self, entry: Entry<'_>) -> Result<(), TooManyEvidences> {
         let evidence = self.evidences.intern(&entry)?;
-        let tail = Tail::new(entry.prefix.len(), evidence);
+        let tail = EntryMeta::new(entry.prefix.len(), evidence);
         match entry.prefix {
             Prefix::V4 { network, .. } => self.v4.push(EntryV4::new(network, tail)),
             Prefix::V6 { network, .. } => self.v6.push(EntryV6 { network, tail }),
@@ -161,7 +161,7 @@ impl FeedDataBuilder {
 /// every verdict, so its length needs a bound.
 fn thin<E: Copy, N: Eq>(
     entries: &mut Vec<E>,
-    parts: impl Fn(E) -> (N, Tail),
+    parts: impl Fn(E) -> (N, EntryMeta),
     evidences: &Evidences,
 ) {
     let is_same = |a: &E, b: &E| {
@@ -251,11 +251,11 @@ impl FeedData {
         size_of::<EntryV4>() * self.v4.capacity() + size_of::<EntryV6>() * self.v6.capacity()
     }
 
-    pub(super) fn tails_v4(&self) -> impl Iterator<Item = (u32, Tail)> + Clone {
+    pub(super) fn tails_v4(&self) -> impl Iterator<Item = (u32, EntryMeta)> + Clone {
         self.v4.iter().map(|entry| entry.parts())
     }
 
-    pub(super) fn tails_v6(&self) -> impl Iterator<Item = (u128, Tail)> + Clone {
+    pub(super) fn tails_v6(&self) -> impl Iterator<Item = (u128, EntryMeta)> + Clone {
         self.v6.iter().map(|entry| entry.parts())
     }
 

@@ -5,7 +5,6 @@
 
 #![forbid(unsafe_code)]
 
-mod cover;
 mod data;
 mod entry;
 pub mod formats;
@@ -13,12 +12,12 @@ mod payload;
 mod prefix;
 mod private;
 mod random;
+mod range_prefixes;
 mod table;
 mod text;
 
 use core::net::IpAddr;
 
-pub use cover::Cover;
 pub use data::{ENTRIES_PER_PREFIX_MAX, FeedData, FeedDataBuilder, TooManyEvidences};
 pub use entry::{Confidence, Entry};
 pub use payload::{
@@ -28,8 +27,10 @@ pub use payload::{
 pub use prefix::Prefix;
 pub use private::private_space;
 pub use random::Random;
+pub use range_prefixes::RangePrefixes;
 pub use table::{
-    Combine, Contribution, FeedTerms, Label, Part, Role, Table, TableBuilder, TableFull, Verdict,
+    Combine, Contribution, ContributionStatus, FeedTerms, Label, Role, Table, TableBuilder,
+    TableFull, Verdict,
 };
 
 /// A reputation: 0 is blacklisted, 100 is totally safe (SPOE.txt 2.5).

@@ -4,12 +4,12 @@ use core::time::Duration;
 use std::thread;
 use std::time::Instant;
 
-use super::super::aside::Aside;
+use super::super::background::BackgroundExecutor;
 use super::super::fetch::{self, Fetch};
 use super::super::lists::{List, Selection};
-use super::super::load::{LoadError, contained};
-use super::super::once::{Answered, ask_missing};
-use super::super::schedule::Due;
+use super::super::load::{LoadError, catch_panic};
+use super::super::offline_check::{Answered, ask_missing};
+use super::super::schedule::FetchTimer;
 use super::{Engine, Event, IDLE};
 use crate::config::Place;
 use crate::host::now;
@@ -17,7 +17,7 @@ use crate::host::now;
 impl Engine {
     /// Asks every URL of which there is nothing, and waits.
     pub(super) fn fetch_missing(&mut self) {
-        for (list, answered) in ask_missing(&mut self.shelf) {
+        for (list, answered) in ask_missing(&mut self.store) {
             self.heed_answer(&list, answered);
         }
     }
@@ -26,7 +26,7 @@ impl Engine {
     pub(super) fn plan(&mut self) {
         let (at, clock) = (Instant::now(), now());
         let mut old = core::mem::take(&mut self.due);
-        for kept in &self.shelf.kept {
+        for kept in &self.store.kept {
             let Some(interval) = kept.list.feed.interval else {
                 continue;
             };
@@ -35,7 +35,7 @@ impl Engine {
             let age = age.map_or(interval, |age| Duration::from_secs(age.into()));
             let fresh = self.dice.near(interval).saturating_sub(age);
             let due = old.remove(&key);
-            let due = due.unwrap_or_else(|| Due::first(at + fresh));
+            let due = due.unwrap_or_else(|| FetchTimer::first(at + fresh));
             self.due.insert(key, due);
         }
     }
@@ -43,9 +43,9 @@ impl Engine {
     /// Asks for what is due: URLs on threads of their own.
     pub(super) fn ask_due(&mut self) {
         let at = Instant::now();
-        let is_due = |due: &Due| !due.is_asked && due.at <= at;
+        let is_due = |due: &FetchTimer| !due.is_asked && due.at <= at;
         let mut files_due = false;
-        for kept in &self.shelf.kept {
+        for kept in &self.store.kept {
             let Some(due) = self.due.get_mut(&kept.list.key()).filter(|due| is_due(due)) else {
                 continue;
             };
@@ -58,9 +58,9 @@ impl Engine {
             let (list, known, sender) = (kept.list.clone(), kept.meta.clone(), self.sender.clone());
             let ask = move || {
                 // A transfer is not worth it, what is done with it is.
-                let aside = Aside::start();
-                let ask = || fetch::fetch(&list.feed, known.as_ref(), now(), &aside);
-                let result = contained(ask);
+                let background = BackgroundExecutor::start();
+                let ask = || fetch::fetch(&list.feed, known.as_ref(), now(), &background);
+                let result = catch_panic(ask);
                 // The engine ends with the process.
                 let _ = sender.send(Event::Fetched(Box::new((list, result))));
             };
@@ -80,7 +80,7 @@ impl Engine {
         let is_new = self.take(list, result);
         if is_new {
             self.publish_or_say();
-        } else if !self.shelf.kept.is_empty() {
+        } else if !self.store.kept.is_empty() {
             self.refresh();
         }
     }
@@ -88,10 +88,10 @@ impl Engine {
     /// Takes what came of asking a URL; whether there is something new.
     pub(super) fn take(&mut self, list: &List, result: Result<Fetch, LoadError>) -> bool {
         let retry_after = result.as_ref().err().and_then(LoadError::retry_after);
-        let Some(outcome) = self.shelf.fetched(list, result, now(), &self.aside) else {
+        let Some(outcome) = self.store.fetched(list, result, now(), &self.background) else {
             // It was asked on other terms than there are now.
             if let Some(due) = self.due.get_mut(&list.key()) {
-                *due = Due::first(Instant::now());
+                *due = FetchTimer::first(Instant::now());
             }
             return false;
         };
@@ -109,14 +109,17 @@ impl Engine {
         } = answered;
         let interval = self.dice.near(list.feed.interval.unwrap_or(IDLE));
         let at = Instant::now();
-        let due = self.due.entry(list.key()).or_insert_with(|| Due::first(at));
+        let due = self
+            .due
+            .entry(list.key())
+            .or_insert_with(|| FetchTimer::first(at));
         if outcome.is_refused {
             due.failed(interval, retry_after, at);
         } else {
             due.succeeded(interval, at);
         }
         let is_new = outcome.is_new;
-        self.heed(outcome);
+        self.record_outcome(outcome);
         is_new
     }
 }

@@ -21,7 +21,7 @@ impl Engine {
     /// A list was confirmed: it is stale later. The table stays.
     pub(super) fn refresh(&mut self) {
         let current = self.published.current();
-        let stale_from = snapshot::stale_from(&self.shelf);
+        let stale_from = snapshot::stale_from(&self.store);
         let refreshed = Policy::clone(&current).stale_from(stale_from);
         drop(current);
         self.replace(refreshed);
@@ -33,11 +33,11 @@ impl Engine {
     }
 
     /// Frees policies that no worker has any more.
-    pub(super) fn let_go(&mut self) {
+    pub(super) fn reap_retired(&mut self) {
         let is_over = |policy: &mut Arc<Policy>| Arc::strong_count(policy) == 1;
         let over: Vec<_> = self.retired.extract_if(.., is_over).collect();
         if !over.is_empty() {
-            self.aside.free(over);
+            self.background.free(over);
         }
     }
 
@@ -47,12 +47,12 @@ impl Engine {
     /// If a file is not used, whether or not that is known already: somebody has asked.
     pub(super) fn reloaded(&self) -> Result<String, String> {
         let status = self.remote().status();
-        let lists = self.shelf.kept.len();
+        let lists = self.store.kept.len();
         let line = format!(
             "reloaded: {} entries of {lists} lists in {} ranges",
             status.entries, status.ranges
         );
-        let unused = self.shelf.unused_files().chain(self.databases.unused());
+        let unused = self.store.unused_files().chain(self.databases.unused());
         let unused: Vec<_> = unused.collect();
         if unused.is_empty() {
             info!(entries = status.entries, "{line}");
@@ -66,12 +66,12 @@ impl Engine {
     /// Makes a policy and publishes it.
     pub(super) fn publish(&mut self) -> Result<(), MakeError> {
         let (time, begun) = (now(), Instant::now());
-        let (config, aside) = (&self.config, &self.aside);
+        let (config, background) = (&self.config, &self.background);
         let live = Some(&self.live);
-        let made = snapshot::make(config, &self.shelf, &self.databases, live, time, aside)?;
+        let made = snapshot::make(config, &self.store, &self.databases, live, time, background)?;
         if config.live.is_some() {
             self.live
-                .set_allowed(snapshot::allowed(config, &self.shelf));
+                .set_allowed(snapshot::allowed(config, &self.store));
         }
         self.replace(made.policy);
         self.ageing = self.next_ageing();
@@ -114,7 +114,7 @@ impl Engine {
     /// Brings the status up to date.
     pub(super) fn show(&self) {
         let time = now();
-        let feeds = self.shelf.kept.iter().map(|kept| kept.status(time));
+        let feeds = self.store.kept.iter().map(|kept| kept.status(time));
         let feeds: Vec<_> = feeds.collect();
         self.update(|status| {
             status.retired = self.retired.len();

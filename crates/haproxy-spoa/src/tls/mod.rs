@@ -1,8 +1,8 @@
 //! TLS between hosts: the records of one connection, opened and sealed in the worker's buffers.
 //!
 //! ```text
-//!  socket --> desk.sealed [ cut rec | record record rec ] --open--> desk.input, as if read
-//!  socket <-- desk.output <--swap-- desk.sealing <--seal-- desk.output [ answers ]
+//!  socket --> context.sealed [ cut rec | record record rec ] --open--> context.input, as if read
+//!  socket <-- context.output <--swap-- context.sealing <--seal-- context.output [ answers ]
 //! ```
 //!
 //! There is no I/O in here: whoever has the socket reads before [`Tls::open`] and writes what `open`
@@ -227,7 +227,7 @@ impl Tls {
     }
 
     /// Whether the peer has begun something.
-    pub(super) fn owes(&self) -> bool {
+    pub(super) fn has_pending(&self) -> bool {
         self.state == State::Handshaking || !self.tail.is_empty()
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::{Refusal, Terms};
+use super::{ProtocolError, SessionConfig};
 use crate::{
     AgentHello, Capabilities, Frame, FrameFull, HaproxyHello, MAX_FRAME_SIZE_LEAST, VERSION,
 };
@@ -18,24 +18,24 @@ pub(super) struct Accepted {
 /// Checks HAPROXY-HELLO and appends AGENT-HELLO.
 pub(super) fn accept(
     frame: Frame<'_>,
-    terms: &Terms,
+    terms: &SessionConfig,
     output: &mut BytesMut,
-) -> Result<Accepted, Refusal> {
+) -> Result<Accepted, ProtocolError> {
     if !frame.flags.is_fin() {
-        return Err(Refusal::Fragmented);
+        return Err(ProtocolError::Fragmented);
     }
     if (frame.stream_id, frame.frame_id) != (0, 0) {
-        return Err(Refusal::HelloIds);
+        return Err(ProtocolError::HelloIds);
     }
     let hello = HaproxyHello::parse(frame.payload)?;
-    let versions = hello.supported_versions.ok_or(Refusal::NoVersion)?;
-    let offered = hello.max_frame_size.ok_or(Refusal::NoMaxFrameSize)?;
-    let capabilities = hello.capabilities.ok_or(Refusal::NoCapabilities)?;
+    let versions = hello.supported_versions.ok_or(ProtocolError::NoVersion)?;
+    let offered = hello.max_frame_size.ok_or(ProtocolError::NoMaxFrameSize)?;
+    let capabilities = hello.capabilities.ok_or(ProtocolError::NoCapabilities)?;
     if !versions.has_major(2) {
-        return Err(Refusal::BadVersion);
+        return Err(ProtocolError::BadVersion);
     }
     if offered < MAX_FRAME_SIZE_LEAST {
-        return Err(Refusal::BadMaxFrameSize(offered));
+        return Err(ProtocolError::BadMaxFrameSize(offered));
     }
     let max_frame_size = offered.min(terms.max_frame_size);
     let answer = AgentHello {
@@ -45,7 +45,7 @@ pub(super) fn accept(
     };
     answer
         .write(output, max_frame_size)
-        .map_err(|FrameFull| Refusal::HelloFull)?;
+        .map_err(|FrameFull| ProtocolError::HelloFull)?;
     Ok(Accepted {
         max_frame_size,
         healthcheck: hello.healthcheck,

@@ -17,7 +17,7 @@
 //!
 //! ```
 //! use bytes::BytesMut;
-//! use haproxy_spop::session::{Event, Session, Terms};
+//! use haproxy_spop::session::{Event, Session, SessionConfig};
 //! use haproxy_spop::{Ack, Capabilities, FrameFull, HaproxyHello, NotifyWriter, Scope, Versions};
 //!
 //! let hello = HaproxyHello {
@@ -30,7 +30,7 @@
 //! hello.write(&mut input, 16380)?;
 //! NotifyWriter::begin(&mut input, 1, 1, 16380).finish();
 //!
-//! let (mut session, mut output) = (Session::new(Terms::default()), BytesMut::new());
+//! let (mut session, mut output) = (Session::new(SessionConfig::default()), BytesMut::new());
 //! let (mut consumed, mut acks) = (0, 0);
 //! loop {
 //!     let max = session.max_frame_size();
@@ -51,15 +51,15 @@
 //! # Ok::<(), FrameFull>(())
 //! ```
 
+mod config;
+mod error;
 mod hello;
 mod reassembly;
-mod refusal;
-mod terms;
 
 use bytes::BytesMut;
 
-pub use refusal::Refusal;
-pub use terms::Terms;
+pub use config::SessionConfig;
+pub use error::ProtocolError;
 
 use crate::{Disconnect, Frame, FrameType, MAX_FRAME_SIZE_LEAST, Notify, Status};
 use reassembly::{Fragment, Reassembly};
@@ -104,7 +104,7 @@ pub enum CloseReason {
     /// The connection was a health check, and is answered.
     HealthCheck,
     /// The peer made a mistake.
-    Refused(Refusal),
+    Refused(ProtocolError),
 }
 
 /// What a session has seen that needs no answer of its own.
@@ -143,10 +143,10 @@ enum Flow<'a> {
 ///
 /// Laws, whatever the peer sends: a valid NOTIFY is returned once; how the input is cut
 /// into calls does not change the output; no frame that it appends exceeds the negotiated max-frame-size;
-/// what is kept between calls is bounded by [`Terms`].
+/// what is kept between calls is bounded by [`SessionConfig`].
 #[derive(Debug)]
 pub struct Session {
-    terms: Terms,
+    terms: SessionConfig,
     state: State,
     /// Our own until the HELLO, then the agreed one.
     max_frame_size: u32,
@@ -158,13 +158,13 @@ pub struct Session {
 impl Session {
     /// A connection that has just been accepted.
     #[must_use]
-    pub const fn new(terms: Terms) -> Self {
+    pub const fn new(terms: SessionConfig) -> Self {
         let max_frame_size = if terms.max_frame_size < MAX_FRAME_SIZE_LEAST {
             MAX_FRAME_SIZE_LEAST
         } else {
             terms.max_frame_size
         };
-        let terms = Terms {
+        let terms = SessionConfig {
             max_frame_size,
             ..terms
         };
@@ -204,7 +204,7 @@ impl Session {
     /// The terms that it was made with.
     #[must_use]
     #[inline]
-    pub const fn terms(&self) -> &Terms {
+    pub const fn terms(&self) -> &SessionConfig {
         &self.terms
     }
 
@@ -310,7 +310,7 @@ impl Session {
         self.reassembly = None;
     }
 
-    fn refuse(&mut self, refusal: Refusal, output: &mut BytesMut) -> Close {
+    fn refuse(&mut self, refusal: ProtocolError, output: &mut BytesMut) -> Close {
         let status = refusal.status();
         self.disconnect(status, output);
         Close {
@@ -319,14 +319,20 @@ impl Session {
         }
     }
 
-    fn frame<'a>(&mut self, frame: Frame<'a>, output: &mut BytesMut) -> Result<Flow<'a>, Refusal> {
+    fn frame<'a>(
+        &mut self,
+        frame: Frame<'a>,
+        output: &mut BytesMut,
+    ) -> Result<Flow<'a>, ProtocolError> {
         match (frame.kind, self.state) {
             (FrameType::NOTIFY, State::Established) => self.notify(frame),
             (FrameType::UNSET, State::Established) => self.fragment(frame),
             (FrameType::HAPROXY_HELLO, State::Connecting) => self.hello(frame, output),
             (FrameType::HAPROXY_DISCONNECT, _) => self.haproxy_disconnect(frame, output),
-            (FrameType::NOTIFY | FrameType::UNSET, _) => Err(Refusal::BeforeHello(frame.kind)),
-            (FrameType::HAPROXY_HELLO, _) => Err(Refusal::SecondHello),
+            (FrameType::NOTIFY | FrameType::UNSET, _) => {
+                Err(ProtocolError::BeforeHello(frame.kind))
+            }
+            (FrameType::HAPROXY_HELLO, _) => Err(ProtocolError::SecondHello),
             _ => {
                 self.statistics.skipped += 1;
                 Ok(Flow::Continue)
@@ -334,7 +340,11 @@ impl Session {
         }
     }
 
-    fn hello(&mut self, frame: Frame<'_>, output: &mut BytesMut) -> Result<Flow<'static>, Refusal> {
+    fn hello(
+        &mut self,
+        frame: Frame<'_>,
+        output: &mut BytesMut,
+    ) -> Result<Flow<'static>, ProtocolError> {
         let accepted = hello::accept(frame, &self.terms, output)?;
         if accepted.healthcheck {
             self.state = State::Closed;
@@ -351,16 +361,16 @@ impl Session {
         &mut self,
         frame: Frame<'_>,
         output: &mut BytesMut,
-    ) -> Result<Flow<'static>, Refusal> {
+    ) -> Result<Flow<'static>, ProtocolError> {
         if !frame.flags.is_fin() {
-            return Err(Refusal::Fragmented);
+            return Err(ProtocolError::Fragmented);
         }
         let status = Disconnect::parse(frame.payload)?.status;
         self.disconnect(status, output);
         Ok(Flow::Close(status, CloseReason::Disconnect))
     }
 
-    fn notify<'a>(&mut self, frame: Frame<'a>) -> Result<Flow<'a>, Refusal> {
+    fn notify<'a>(&mut self, frame: Frame<'a>) -> Result<Flow<'a>, ProtocolError> {
         // SPOE.txt 3.2: ABORT means nothing on a frame that is not fragmented.
         if frame.flags.is_fin() && self.takes_whole_notify() {
             return Ok(Flow::Notify(Notify::try_from(frame)?));
@@ -369,21 +379,21 @@ impl Session {
     }
 
     /// A NOTIFY without FIN, or any NOTIFY while another one is incomplete.
-    fn begin_fragments(&mut self, frame: Frame<'_>) -> Result<Flow<'static>, Refusal> {
+    fn begin_fragments(&mut self, frame: Frame<'_>) -> Result<Flow<'static>, ProtocolError> {
         if self.reassembly.is_some() {
-            return Err(Refusal::Interlaced);
+            return Err(ProtocolError::Interlaced);
         }
         if !self.terms.fragmentation {
-            return Err(Refusal::Fragmented);
+            return Err(ProtocolError::Fragmented);
         }
         let begun = Reassembly::begin(frame, self.terms.reassembly_max)?;
         self.reassembly = Some(Box::new(begun));
         Ok(Flow::Continue)
     }
 
-    fn fragment(&mut self, frame: Frame<'_>) -> Result<Flow<'static>, Refusal> {
+    fn fragment(&mut self, frame: Frame<'_>) -> Result<Flow<'static>, ProtocolError> {
         let Some(mut reassembly) = self.reassembly.take() else {
-            return Err(Refusal::UnknownFrameId);
+            return Err(ProtocolError::UnknownFrameId);
         };
         Ok(match reassembly.add(frame, self.terms.reassembly_max)? {
             Fragment::More => {

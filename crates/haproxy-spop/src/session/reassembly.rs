@@ -7,8 +7,8 @@
 //!  UNSET   ids a  FIN   |  -> one NOTIFY, or with ABORT none
 //! ```
 
-use super::Refusal;
-use crate::{Frame, Malformed, Notify};
+use super::ProtocolError;
+use crate::{DecodeError, Frame, Notify};
 
 /// The fragments of one NOTIFY so far.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(super) enum Fragment {
 
 impl Reassembly {
     /// Starts with a NOTIFY that has no FIN.
-    pub(super) fn begin(frame: Frame<'_>, max: usize) -> Result<Self, Refusal> {
+    pub(super) fn begin(frame: Frame<'_>, max: usize) -> Result<Self, ProtocolError> {
         let mut begun = Self {
             stream_id: frame.stream_id,
             frame_id: frame.frame_id,
@@ -41,9 +41,9 @@ impl Reassembly {
     }
 
     /// Adds the next fragment.
-    pub(super) fn add(&mut self, frame: Frame<'_>, max: usize) -> Result<Fragment, Refusal> {
+    pub(super) fn add(&mut self, frame: Frame<'_>, max: usize) -> Result<Fragment, ProtocolError> {
         if (frame.stream_id, frame.frame_id) != (self.stream_id, self.frame_id) {
-            return Err(Refusal::Interlaced);
+            return Err(ProtocolError::Interlaced);
         }
         if frame.flags.is_abort() {
             return Ok(Fragment::Aborted);
@@ -57,7 +57,7 @@ impl Reassembly {
     }
 
     /// Checks the NOTIFY, which is complete.
-    pub(super) fn check(&mut self) -> Result<(), Malformed> {
+    pub(super) fn check(&mut self) -> Result<(), DecodeError> {
         let notify = Notify::parse(self.stream_id, self.frame_id, &self.payload)?;
         self.messages = Some(notify.len());
         Ok(())
@@ -75,9 +75,9 @@ impl Reassembly {
     }
 
     /// Nothing is allocated beyond the bound, whatever the fragments claim.
-    fn gather(&mut self, payload: &[u8], max: usize) -> Result<(), Refusal> {
+    fn gather(&mut self, payload: &[u8], max: usize) -> Result<(), ProtocolError> {
         if payload.len() > max.saturating_sub(self.payload.len()) {
-            return Err(Refusal::ReassemblyTooBig(max));
+            return Err(ProtocolError::ReassemblyTooBig(max));
         }
         self.payload.extend_from_slice(payload);
         Ok(())

@@ -1,6 +1,6 @@
 use bytes::BytesMut;
 
-use super::{CloseReason, Event, Refusal, Session, Terms};
+use super::{CloseReason, Event, ProtocolError, Session, SessionConfig};
 use crate::*;
 
 /// What all events of some input add up to.
@@ -14,7 +14,7 @@ struct Step {
     health_check: bool,
     paused: bool,
     close: Option<Status>,
-    refusal: Option<Refusal>,
+    refusal: Option<ProtocolError>,
 }
 
 /// Pulls every event out of the input and answers it.
@@ -103,7 +103,7 @@ fn notify(stream_id: u64, frame_id: u64) -> BytesMut {
 }
 
 /// Runs a conversation through a fresh session in one call.
-fn run(terms: Terms, input: &[u8]) -> (Step, BytesMut) {
+fn run(terms: SessionConfig, input: &[u8]) -> (Step, BytesMut) {
     let mut session = Session::new(terms);
     let mut output = BytesMut::new();
     let step = receive(&mut session, input, &mut output, &mut score);
@@ -122,7 +122,7 @@ fn frames(mut bytes: &[u8]) -> Vec<Frame<'_>> {
 }
 
 /// What follows the AGENT-HELLO when `frame` comes after the handshake.
-fn after_hello(terms: Terms, rest: &[u8]) -> (Step, BytesMut) {
+fn after_hello(terms: SessionConfig, rest: &[u8]) -> (Step, BytesMut) {
     let mut input = hello(&OFFER);
     input.extend_from_slice(rest);
     let (step, mut output) = run(terms, &input);
@@ -150,9 +150,9 @@ fn hello_is_answered_with_the_lower_frame_size_and_what_both_can() {
             ..OFFER
         };
         let (step, output) = run(
-            Terms {
+            SessionConfig {
                 max_frame_size: ours,
-                ..Terms::default()
+                ..SessionConfig::default()
             },
             &hello(&offer),
         );
@@ -186,9 +186,9 @@ fn pipelining_is_answered_only_when_offered_and_fragmentation_only_when_wanted()
             ..OFFER
         };
         let (_, output) = run(
-            Terms {
+            SessionConfig {
                 fragmentation,
-                ..Terms::default()
+                ..SessionConfig::default()
             },
             &hello(&offer),
         );
@@ -237,7 +237,7 @@ fn a_hello_that_cannot_be_accepted_gets_its_status() {
         ),
     ];
     for (offer, status) in cases {
-        let (step, output) = run(Terms::default(), &hello(&offer));
+        let (step, output) = run(SessionConfig::default(), &hello(&offer));
         assert_eq!(disconnect_status(&output), status, "{offer:?}");
         assert_eq!(step.close, Some(Status(status)));
         assert!(step.refusal.is_some());
@@ -254,7 +254,7 @@ fn a_health_check_gets_a_hello_and_nothing_after_it() {
     let mut input = hello(&offer);
     let len = input.len();
     input.extend_from_slice(&notify(1, 1));
-    let (step, output) = run(Terms::default(), &input);
+    let (step, output) = run(SessionConfig::default(), &input);
     assert_eq!((step.consumed, step.acks), (len, 0));
     assert_eq!((step.close, step.refusal), (Some(Status::NORMAL), None));
     let answers = frames(&output);
@@ -269,7 +269,7 @@ fn a_health_check_gets_a_hello_and_nothing_after_it() {
 fn every_notify_gets_one_ack_with_its_64_bit_ids() {
     let ids = [(1, 1), (u64::MAX, 0), (0, u64::MAX), (240, 2288)];
     let input: Vec<u8> = ids.iter().flat_map(|&(s, f)| notify(s, f)).collect();
-    let (step, output) = after_hello(Terms::default(), &input);
+    let (step, output) = after_hello(SessionConfig::default(), &input);
     assert_eq!((step.acks, step.close), (4, None));
     let acks = frames(&output);
     let answered: Vec<_> = acks
@@ -285,29 +285,32 @@ fn every_notify_gets_one_ack_with_its_64_bit_ids() {
 
 #[test]
 fn a_notify_without_a_message_is_acknowledged() {
-    let (step, _) = after_hello(Terms::default(), &frame(3, Flags::FIN, (1, 1), b""));
+    let (step, _) = after_hello(SessionConfig::default(), &frame(3, Flags::FIN, (1, 1), b""));
     assert_eq!((step.acks, step.close), (1, None));
 }
 
 #[test]
 fn abort_and_reserved_flags_mean_nothing_on_a_whole_notify() {
-    let (step, _) = after_hello(Terms::default(), &frame(3, Flags(0xffff_ffff), (1, 1), b""));
+    let (step, _) = after_hello(
+        SessionConfig::default(),
+        &frame(3, Flags(0xffff_ffff), (1, 1), b""),
+    );
     assert_eq!((step.acks, step.close), (1, None));
 }
 
 #[test]
 fn faults_get_their_status_and_nothing_after_them_is_read() {
-    let off = Terms {
+    let off = SessionConfig {
         fragmentation: false,
-        ..Terms::default()
+        ..SessionConfig::default()
     };
-    let on = Terms {
+    let on = SessionConfig {
         reassembly_max: 8,
-        ..Terms::default()
+        ..SessionConfig::default()
     };
     let part = frame(3, Flags::NONE, (1, 1), b"1234");
     let then = |next: BytesMut| [&part[..], &next[..]].concat();
-    let cases: Vec<(&str, Terms, Vec<u8>, u32)> = vec![
+    let cases: Vec<(&str, SessionConfig, Vec<u8>, u32)> = vec![
         ("second HELLO", on, hello(&OFFER).to_vec(), 4),
         (
             "malformed NOTIFY",
@@ -379,7 +382,7 @@ fn before_the_hello_only_a_hello_or_a_disconnect_will_do() {
         (frame(1, Flags::FIN, (0, 1), b""), 4),
         (BytesMut::from(&b"GET / HTTP/1.1\r\n\r\n"[..]), 3),
     ] {
-        let (step, output) = run(Terms::default(), &input);
+        let (step, output) = run(SessionConfig::default(), &input);
         assert_eq!(disconnect_status(&output), status);
         assert_eq!(step.close, Some(Status(status)));
     }
@@ -397,8 +400,8 @@ fn a_disconnect_is_answered_with_its_own_status_whatever_it_is() {
             .write(FrameType::HAPROXY_DISCONNECT, &mut input, 256)
             .unwrap();
         for (step, output) in [
-            run(Terms::default(), &input),
-            after_hello(Terms::default(), &input),
+            run(SessionConfig::default(), &input),
+            after_hello(SessionConfig::default(), &input),
         ] {
             assert_eq!(disconnect_status(&output), code);
             assert_eq!((step.close, step.refusal), (Some(Status(code)), None));
@@ -411,7 +414,7 @@ fn unknown_frames_are_skipped_and_counted() {
     let mut input = frame(77, Flags::NONE, (3, 4), b"future").to_vec();
     input.extend_from_slice(&frame(103, Flags::FIN, (1, 1), b""));
     input.extend_from_slice(&notify(1, 1));
-    let (step, _) = after_hello(Terms::default(), &input);
+    let (step, _) = after_hello(SessionConfig::default(), &input);
     assert_eq!((step.skipped, step.acks, step.close), (2, 1, None));
 }
 
@@ -424,7 +427,7 @@ fn fragments_become_one_notify_wherever_they_are_cut() {
         let mut input = frame(3, Flags::NONE, (5, 6), head).to_vec();
         input.extend_from_slice(&frame(0, Flags::NONE, (5, 6), b""));
         input.extend_from_slice(&frame(0, Flags::FIN, (5, 6), tail));
-        let (step, output) = after_hello(Terms::default(), &input);
+        let (step, output) = after_hello(SessionConfig::default(), &input);
         assert_eq!((step.acks, step.reassembled, step.close), (1, 1, None));
         let ack = frames(&output)[0];
         assert_eq!((ack.stream_id, ack.frame_id), (5, 6));
@@ -437,7 +440,7 @@ fn an_aborted_notify_gets_no_ack_and_the_next_one_does() {
     let mut input = frame(3, Flags::NONE, (5, 6), b"half").to_vec();
     input.extend_from_slice(&frame(0, Flags::FIN.with(Flags::ABORT), (5, 6), b""));
     input.extend_from_slice(&notify(7, 1));
-    let (step, output) = after_hello(Terms::default(), &input);
+    let (step, output) = after_hello(SessionConfig::default(), &input);
     assert_eq!((step.aborted, step.acks, step.close), (1, 1, None));
     assert_eq!(frames(&output)[0].stream_id, 7);
 }
@@ -448,7 +451,7 @@ fn an_aborted_notify_gets_no_ack_and_the_next_one_does() {
 fn the_hello_is_appended_whole_in_one_step() {
     let input = [hello(&OFFER), notify(1, 1)].concat();
     let hello_len = hello(&OFFER).len();
-    let (mut session, mut output) = (Session::new(Terms::default()), BytesMut::new());
+    let (mut session, mut output) = (Session::new(SessionConfig::default()), BytesMut::new());
     for len in 0..hello_len {
         let step = session.next(&input[..len], &mut output);
         assert!(matches!(step.event, Event::NeedMore));
@@ -468,7 +471,7 @@ fn a_reassembled_notify_is_given_back_by_the_next_call() {
     let mut input = hello(&OFFER).to_vec();
     input.extend_from_slice(&frame(3, Flags::NONE, (5, 6), b""));
     input.extend_from_slice(&frame(0, Flags::FIN, (5, 6), b""));
-    let (mut session, mut output) = (Session::new(Terms::default()), BytesMut::new());
+    let (mut session, mut output) = (Session::new(SessionConfig::default()), BytesMut::new());
     let hello = session.next(&input, &mut output).consumed;
     let step = session.next(&input[hello..], &mut output);
     let Event::Notify(notify) = step.event else {
@@ -487,14 +490,17 @@ fn a_reassembled_notify_is_given_back_by_the_next_call() {
     let Event::Closed(close) = step.event else {
         panic!("{step:?}")
     };
-    assert_eq!(close.reason, CloseReason::Refused(Refusal::UnknownFrameId));
+    assert_eq!(
+        close.reason,
+        CloseReason::Refused(ProtocolError::UnknownFrameId)
+    );
 }
 
 #[test]
 fn output_is_bounded_and_nothing_is_lost_by_it() {
-    let terms = Terms {
+    let terms = SessionConfig {
         output_high_water: 100,
-        ..Terms::default()
+        ..SessionConfig::default()
     };
     let input: Vec<u8> = hello(&OFFER)
         .into_iter()
@@ -513,12 +519,12 @@ fn output_is_bounded_and_nothing_is_lost_by_it() {
         }
     }
     assert!(rest.is_empty());
-    assert_eq!(&all[..], &run(Terms::default(), &input).1[..]);
+    assert_eq!(&all[..], &run(SessionConfig::default(), &input).1[..]);
 }
 
 #[test]
 fn shutting_down_says_so_once() {
-    let mut session = Session::new(Terms::default());
+    let mut session = Session::new(SessionConfig::default());
     let mut output = BytesMut::new();
     receive(&mut session, &hello(&OFFER), &mut output, &mut score);
     output.clear();
@@ -531,7 +537,10 @@ fn shutting_down_says_so_once() {
 
 #[test]
 fn statuses_of_refusals_are_those_of_the_table() {
-    assert_eq!(Refusal::HelloIds.status(), Status::INVALID);
-    assert_eq!(Refusal::ReassemblyTooBig(1).status(), Status::TOO_BIG);
-    assert_eq!(Refusal::HelloFull.status(), Status::BAD_MAX_FRAME_SIZE);
+    assert_eq!(ProtocolError::HelloIds.status(), Status::INVALID);
+    assert_eq!(ProtocolError::ReassemblyTooBig(1).status(), Status::TOO_BIG);
+    assert_eq!(
+        ProtocolError::HelloFull.status(),
+        Status::BAD_MAX_FRAME_SIZE
+    );
 }

@@ -71,7 +71,7 @@ pub(super) fn read(
     match (found.has_data, found.error) {
         (true, _) => Ok(()),
         (false, Some(error)) => Err(Refused::NoList(error)),
-        (false, None) => Err(Refused::Malformed("it has no \"data\"".to_owned())),
+        (false, None) => Err(Refused::DecodeError("it has no \"data\"".to_owned())),
     }
 }
 
@@ -79,11 +79,11 @@ fn refused(error: serde_json::Error) -> Refused {
     if error.is_io() {
         let error = io::Error::from(error);
         if error.kind() == io::ErrorKind::InvalidData {
-            return Refused::Malformed(error.to_string());
+            return Refused::DecodeError(error.to_string());
         }
         return Refused::Io(error);
     }
-    Refused::Malformed(error.to_string())
+    Refused::DecodeError(error.to_string())
 }
 
 /// Fails once there are too many bytes in one object.

@@ -75,7 +75,7 @@ pub(super) fn read(
     if is_anywhere {
         return Ok(());
     }
-    Err(Refused::Malformed(format!(
+    Err(Refused::DecodeError(format!(
         "nothing stands at items = {:?}; at its root it has {}",
         options.keys.items,
         match &*reading.keys {
@@ -102,11 +102,11 @@ fn refused(error: serde_json::Error) -> Refused {
     if error.is_io() {
         let error = io::Error::from(error);
         if error.kind() == io::ErrorKind::InvalidData {
-            return Refused::Malformed(error.to_string());
+            return Refused::DecodeError(error.to_string());
         }
         return Refused::Io(error);
     }
-    Refused::Malformed(error.to_string())
+    Refused::DecodeError(error.to_string())
 }
 
 /// Fails once there are too many bytes in one item.

@@ -93,7 +93,7 @@ fn unfit(bytes: &[u8], error: &MaxMindDbError) -> Refused {
 }
 
 fn malformed(error: &MaxMindDbError) -> Refused {
-    Refused::Malformed(error.to_string())
+    Refused::DecodeError(error.to_string())
 }
 
 fn walk(
@@ -117,7 +117,7 @@ fn walk(
         number += 1;
         if number > networks_max {
             let why = "its tree has more networks than it can have";
-            return Err(Refused::Malformed(why.to_owned()));
+            return Err(Refused::DecodeError(why.to_owned()));
         }
         let Some(offset) = found.offset() else {
             continue;
@@ -170,7 +170,7 @@ fn settle(
             let what = network.to_string();
             output.report.wrong(number, what.as_bytes(), expected);
         }
-        (_, None) => return Err(Refused::Malformed("a network too long".to_owned())),
+        (_, None) => return Err(Refused::DecodeError("a network too long".to_owned())),
     }
     output.goes_on()
 }

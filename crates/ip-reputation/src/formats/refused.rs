@@ -22,7 +22,7 @@ pub enum Refused {
         found: u64,
     },
     /// A document that has to be whole (JSON, MMDB) is not well-formed.
-    Malformed(String),
+    DecodeError(String),
     /// It is what a server says instead of a list, in these words.
     NoList(String),
     /// No network of a MaxMind database is bad by the rules, and why that may be.
@@ -84,7 +84,7 @@ impl fmt::Display for Refused {
                 "it is cut short: its last line, which says how many entries there are, is missing \
                  after {found} entries"
             ),
-            Self::Malformed(why) => write!(f, "the document is not well-formed: {why}"),
+            Self::DecodeError(why) => write!(f, "the document is not well-formed: {why}"),
             Self::NoList(error) => write!(f, "it is an error instead of a list: \"{error}\""),
             Self::NoMatch(why) => write!(f, "none of its networks is bad by the rules: {why}"),
             Self::Unstated(what) => write!(f, "the configuration must state {what}"),

@@ -265,7 +265,7 @@ fn an_input_that_breaks_off_is_never_a_feed() {
                 assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{format}");
             }
             // A document may be wrong before it breaks off.
-            Err(Refused::Malformed(_)) if matches!(format, Format::AbuseIpdb | Format::Json) => {}
+            Err(Refused::DecodeError(_)) if matches!(format, Format::AbuseIpdb | Format::Json) => {}
             other => panic!("{format}: {other:?}"),
         }
     }

@@ -3,7 +3,7 @@
 use core::fmt::Debug;
 use core::hash::Hash;
 
-use super::records::Records;
+use super::huge_page_vec::HugePageVec;
 
 /// An address, or how far apart two are, as a number.
 pub(super) trait Address: Copy + Ord + Hash + Debug {
@@ -39,10 +39,10 @@ pub(super) trait Address: Copy + Ord + Hash + Debug {
     const RANGE_LEN: usize = size_of::<Self>() + size_of::<u32>();
 
     /// The range in a place: its first address, and its shape.
-    fn range(records: &Records, place: usize) -> Option<(Self, u32)>;
+    fn range(records: &HugePageVec, place: usize) -> Option<(Self, u32)>;
 
     /// Adds the range of a shape that begins here.
-    fn push_range(self, shape: u32, records: &mut Records);
+    fn push_range(self, shape: u32, records: &mut HugePageVec);
 }
 
 macro_rules! address {
@@ -91,14 +91,14 @@ macro_rules! address {
             }
 
             #[inline]
-            fn range(records: &Records, place: usize) -> Option<(Self, u32)> {
+            fn range(records: &HugePageVec, place: usize) -> Option<(Self, u32)> {
                 let record: [u8; Self::RANGE_LEN] = records.get(place)?;
                 let (first, shape) = record.split_first_chunk()?;
                 let shape = shape.first_chunk()?;
                 Some((Self::from_ne_bytes(*first), u32::from_ne_bytes(*shape)))
             }
 
-            fn push_range(self, shape: u32, records: &mut Records) {
+            fn push_range(self, shape: u32, records: &mut HugePageVec) {
                 let mut record = [0; Self::RANGE_LEN];
                 let (first, rest) = record.split_at_mut(size_of::<Self>());
                 first.copy_from_slice(&self.to_ne_bytes());

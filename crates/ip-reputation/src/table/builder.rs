@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::Table;
 use super::address::Address;
-use super::ledger::LedgerBuilder;
 use super::merge::Merge;
 use super::range::{Ranges, RangesBuilder};
 use super::sweep::{Span, Sweep};
 use super::terms::{Combine, FeedTerms};
-use crate::data::Tail;
+use super::verdict_store::VerdictStoreBuilder;
+use crate::data::EntryMeta;
 use crate::{FeedData, Score};
 
 /// What a table has no room for.
@@ -76,7 +76,7 @@ impl TableBuilder {
         let (terms, data): (Vec<_>, Vec<_>) = self.feeds.into_iter().unzip();
         let evidences = data.iter().map(|data| Arc::clone(data.evidences()));
         let feeds = terms.into_iter().zip(evidences).collect();
-        let mut ledger = LedgerBuilder::new(self.combine, self.unknown, feeds, now)?;
+        let mut ledger = VerdictStoreBuilder::new(self.combine, self.unknown, feeds, now)?;
         let v4 = || Merge::new(data.iter().map(|data| data.tails_v4()));
         let v6 = || Merge::new(data.iter().map(|data| data.tails_v6()));
         let (v4, entries_v4) = ranges(v4, &mut ledger)?;
@@ -92,9 +92,9 @@ impl TableBuilder {
 
 /// The ranges of one family, and how many entries went into them. It sweeps twice, first to count:
 /// memory for ranges is taken once and exactly.
-fn ranges<A: Address, I: Iterator<Item = (A, Tail)>>(
+fn ranges<A: Address, I: Iterator<Item = (A, EntryMeta)>>(
     entries: impl Fn() -> Merge<A, I>,
-    ledger: &mut LedgerBuilder,
+    ledger: &mut VerdictStoreBuilder,
 ) -> Result<(Ranges<A>, usize), TableFull> {
     let mut count = 0_usize;
     sweep(entries(), ledger, |_| count += 1)?;
@@ -103,9 +103,9 @@ fn ranges<A: Address, I: Iterator<Item = (A, Tail)>>(
     Ok((ranges.finish()?, taken))
 }
 
-fn sweep<A: Address, I: Iterator<Item = (A, Tail)>>(
+fn sweep<A: Address, I: Iterator<Item = (A, EntryMeta)>>(
     entries: Merge<A, I>,
-    ledger: &mut LedgerBuilder,
+    ledger: &mut VerdictStoreBuilder,
     emit: impl FnMut(Span<A>),
 ) -> Result<usize, TableFull> {
     let mut taken = 0;

@@ -16,7 +16,7 @@
 //! spread ranges have one node, and ranges in clusters a node for each cluster.
 
 use super::address::Address;
-use super::records::Records;
+use super::huge_page_vec::HugePageVec;
 
 /// Buckets of a node for each of its ranges, at most; at least half as many.
 const BUCKETS: usize = 16;
@@ -32,7 +32,7 @@ pub(super) struct Index<A> {
     /// The node of all ranges; none if there are none.
     root: Option<Node<A>>,
     nodes: Vec<Node<A>>,
-    blocks: Records,
+    blocks: HugePageVec,
 }
 
 /// An index in the making.
@@ -221,7 +221,7 @@ impl<A: Address> Index<A> {
         }
         let Draft { mut nodes, blocks } = draft;
         nodes.shrink_to_fit();
-        let mut records = Records::with_capacity(blocks.len(), size_of::<Block>())?;
+        let mut records = HugePageVec::with_capacity(blocks.len(), size_of::<Block>())?;
         for block in blocks {
             records.push(block.record());
         }

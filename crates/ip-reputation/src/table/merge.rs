@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
 use super::address::Address;
-use crate::data::Tail;
+use crate::data::EntryMeta;
 
 /// An entry, and which feed it is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,7 +13,7 @@ pub(super) struct Item<A> {
     pub(super) network: A,
     pub(super) len: u8,
     pub(super) feed: u16,
-    pub(super) tail: Tail,
+    pub(super) tail: EntryMeta,
 }
 
 /// The next entry of one feed, and the feed's entries after it.
@@ -22,14 +22,14 @@ struct Head<A, I> {
     rest: I,
 }
 
-impl<A: Address, I: Iterator<Item = (A, Tail)>> Head<A, I> {
+impl<A: Address, I: Iterator<Item = (A, EntryMeta)>> Head<A, I> {
     fn new(feed: u16, mut rest: I) -> Option<Self> {
         let item = item(feed, rest.next()?);
         Some(Self { item, rest })
     }
 }
 
-const fn item<A: Copy>(feed: u16, (network, tail): (A, Tail)) -> Item<A> {
+const fn item<A: Copy>(feed: u16, (network, tail): (A, EntryMeta)) -> Item<A> {
     Item {
         network,
         len: tail.len(),
@@ -63,7 +63,7 @@ pub(super) struct Merge<A, I> {
     heads: BinaryHeap<Reverse<Head<A, I>>>,
 }
 
-impl<A: Address, I: Iterator<Item = (A, Tail)>> Merge<A, I> {
+impl<A: Address, I: Iterator<Item = (A, EntryMeta)>> Merge<A, I> {
     pub(super) fn new(feeds: impl Iterator<Item = I>) -> Self {
         let heads = (0_u16..).zip(feeds);
         Self {
@@ -75,7 +75,7 @@ impl<A: Address, I: Iterator<Item = (A, Tail)>> Merge<A, I> {
     }
 }
 
-impl<A: Address, I: Iterator<Item = (A, Tail)>> Iterator for Merge<A, I> {
+impl<A: Address, I: Iterator<Item = (A, EntryMeta)>> Iterator for Merge<A, I> {
     type Item = Item<A>;
 
     fn next(&mut self) -> Option<Item<A>> {

@@ -14,16 +14,16 @@
 
 mod address;
 mod builder;
+mod huge_page_vec;
 mod index;
 mod labels;
-mod ledger;
 mod merge;
 mod outcome;
 mod range;
-mod records;
 mod sweep;
 mod terms;
 mod verdict;
+mod verdict_store;
 
 use core::net::IpAddr;
 use std::sync::Arc;
@@ -31,17 +31,17 @@ use std::sync::Arc;
 pub use builder::{TableBuilder, TableFull};
 pub use labels::Label;
 pub use terms::{Combine, FeedTerms, Role};
-pub use verdict::{Contribution, Part, Verdict};
+pub use verdict::{Contribution, ContributionStatus, Verdict};
 
-use ledger::Ledger;
 use range::Ranges;
+use verdict_store::VerdictStore;
 
 /// Verdicts on every address that a feed covers. Immutable, shared by the workers.
 #[derive(Debug)]
 pub struct Table {
     v4: Ranges<u32>,
     v6: Ranges<u128>,
-    ledger: Ledger,
+    ledger: VerdictStore,
     entries: usize,
 }
 

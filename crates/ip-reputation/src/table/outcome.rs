@@ -3,9 +3,9 @@
 use core::cmp::Reverse;
 
 use super::labels::Label;
-use super::ledger::{Ledger, Node, VerdictId};
 use super::terms::{Combine, Role};
-use super::verdict::Part;
+use super::verdict::ContributionStatus;
+use super::verdict_store::{Node, VerdictId, VerdictStore};
 use crate::Score;
 
 /// Whose entries are looked at.
@@ -29,7 +29,7 @@ pub(super) struct Outcome {
     pub(super) label: Label,
 }
 
-impl Ledger {
+impl VerdictStore {
     /// What a verdict's entries come to at a time. It walks all of them once for each feed, and
     /// allocates nothing: a worker does this when an entry has expired since the table was built.
     pub(super) fn outcome(&self, id: VerdictId, now: u32, view: View) -> Outcome {
@@ -122,13 +122,13 @@ impl Ledger {
 
 /// What became of each entry of a verdict at a time.
 pub(super) struct Parts<'a> {
-    ledger: &'a Ledger,
+    ledger: &'a VerdictStore,
     verdict: VerdictId,
     now: u32,
     outcome: Outcome,
 }
 
-impl Ledger {
+impl VerdictStore {
     pub(super) fn parts(&self, verdict: VerdictId, now: u32) -> Parts<'_> {
         Parts {
             ledger: self,
@@ -140,23 +140,23 @@ impl Ledger {
 }
 
 impl Parts<'_> {
-    pub(super) fn of(&self, id: VerdictId, node: &Node) -> Part {
+    pub(super) fn of(&self, id: VerdictId, node: &Node) -> ContributionStatus {
         let Some(feed) = self.ledger.feed(node) else {
-            return Part::Expired;
+            return ContributionStatus::Expired;
         };
         let expires = feed.evidence(node.tail.evidence()).expires();
         if expires.is_some_and(|expires| expires <= self.now) {
-            Part::Expired
+            ContributionStatus::Expired
         } else if feed.terms.shadow {
-            Part::Shadow
+            ContributionStatus::Shadow
         } else if id == self.outcome.leading {
-            Part::Leads
+            ContributionStatus::Leads
         } else if self.outcome.role != Some(feed.terms.role) {
-            Part::Overruled
+            ContributionStatus::Overruled
         } else if feed.terms.role == Role::Feed && !self.is_strongest(id, node.feed) {
-            Part::Outdone
+            ContributionStatus::Outdone
         } else {
-            Part::Counts
+            ContributionStatus::Counts
         }
     }
 

@@ -13,10 +13,10 @@ use std::collections::HashMap;
 
 use super::address::Address;
 use super::builder::TableFull;
+use super::huge_page_vec::HugePageVec;
 use super::index::{Index, PLACES_MAX};
-use super::ledger::VerdictId;
-use super::records::Records;
 use super::sweep::Span;
+use super::verdict_store::VerdictId;
 
 /// How many addresses a range has besides its first, and the verdict on them.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,7 @@ struct Shape<A> {
 pub(super) struct Ranges<A: Copy> {
     index: Index<A>,
     /// The first address of each, and its shape.
-    all: Records,
+    all: HugePageVec,
     shapes: Vec<Shape<A>>,
 }
 
@@ -78,7 +78,7 @@ impl<A: Address> Ranges<A> {
 /// Takes ranges in order.
 #[derive(Debug)]
 pub(super) struct RangesBuilder<A: Copy> {
-    all: Records,
+    all: HugePageVec,
     shapes: Vec<Shape<A>>,
     ids: HashMap<(A, VerdictId), u32>,
     last: Option<((A, VerdictId), u32)>,
@@ -94,7 +94,7 @@ impl<A: Address> RangesBuilder<A> {
             return Err(TableFull::Ranges);
         }
         Ok(Self {
-            all: Records::with_capacity(len, A::RANGE_LEN).ok_or(TableFull::Memory)?,
+            all: HugePageVec::with_capacity(len, A::RANGE_LEN).ok_or(TableFull::Memory)?,
             shapes: Vec::new(),
             ids: HashMap::new(),
             last: None,

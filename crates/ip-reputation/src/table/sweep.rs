@@ -8,8 +8,8 @@
 //! ```
 
 use super::address::Address;
-use super::ledger::VerdictId;
 use super::merge::Item;
+use super::verdict_store::VerdictId;
 
 /// All addresses from the first to the last, and the verdict on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -110,8 +110,8 @@ fn an_entry_counts_until_it_expires_and_what_has_expired_is_not_taken() {
     );
     assert_eq!(verdict.feed(101), None);
     let parts = |now| verdict.contributions(now).map(|entry| entry.part);
-    assert!(parts(100).eq([Part::Leads]));
-    assert!(parts(101).eq([Part::Expired]));
+    assert!(parts(100).eq([ContributionStatus::Leads]));
+    assert!(parts(101).eq([ContributionStatus::Expired]));
 }
 
 #[test]
@@ -139,10 +139,10 @@ fn contributions_say_what_became_of_each_entry() {
     assert_eq!(
         told,
         [
-            ("weak", 28, Part::Counts),
-            ("dry", 26, Part::Shadow),
-            ("strong", 25, Part::Leads),
-            ("weak", 24, Part::Outdone),
+            ("weak", 28, ContributionStatus::Counts),
+            ("dry", 26, ContributionStatus::Shadow),
+            ("strong", 25, ContributionStatus::Leads),
+            ("weak", 24, ContributionStatus::Outdone),
         ]
     );
     assert_eq!(all[2].prefix([192, 0, 2, 1].into()), prefix("192.0.2.0/25"));

@@ -3,9 +3,9 @@
 use core::net::IpAddr;
 
 use super::labels::Label;
-use super::ledger::{Feed, Ledger, Node, VerdictId};
 use super::outcome::{Outcome, View};
 use super::terms::Role;
+use super::verdict_store::{Feed, Node, VerdictId, VerdictStore};
 use crate::{Confidence, Prefix, Score};
 
 /// What a table says of an address that something covers.
@@ -14,14 +14,14 @@ use crate::{Confidence, Prefix, Score};
 /// it, any number will do.
 #[derive(Debug, Clone, Copy)]
 pub struct Verdict<'a> {
-    ledger: &'a Ledger,
+    ledger: &'a VerdictStore,
     id: VerdictId,
     node: &'a Node,
 }
 
 /// What became of an entry in a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum ContributionStatus {
     /// It counted most.
     Leads,
     /// It counted.
@@ -57,7 +57,7 @@ pub struct Contribution<'a> {
     /// How bad it alone makes an address, 0 to 1: weight, confidence and age.
     pub badness: f64,
     /// What became of it.
-    pub part: Part,
+    pub part: ContributionStatus,
 }
 
 impl Contribution<'_> {
@@ -75,7 +75,7 @@ fn around(address: IpAddr, len: u8) -> Prefix {
 
 impl<'a> Verdict<'a> {
     #[inline]
-    pub(super) fn new(ledger: &'a Ledger, id: VerdictId) -> Option<Self> {
+    pub(super) fn new(ledger: &'a VerdictStore, id: VerdictId) -> Option<Self> {
         let node = ledger.node(id)?;
         Some(Self { ledger, id, node })
     }

@@ -4,9 +4,9 @@ use core::time::Duration;
 
 use super::super::note::Note;
 use super::super::status::Moment;
-use super::{Kept, Shelf};
+use super::{FeedSlot, FeedStore};
 
-impl Shelf {
+impl FeedStore {
     /// What people have to know of lists that have become stale, or are not any more.
     pub(in super::super) fn stale_notes(&mut self, now: u32) -> Vec<Note> {
         let kept = self.kept.iter_mut();
@@ -17,13 +17,13 @@ impl Shelf {
     pub(in super::super) fn until_stale(&self, now: u32) -> Option<Duration> {
         let good = self.kept.iter().filter(|kept| kept.good.is_some());
         let fresh = good.filter(|kept| !kept.is_known_stale);
-        let next = fresh.filter_map(Kept::stale_from).min()?;
+        let next = fresh.filter_map(FeedSlot::stale_from).min()?;
         // A second later it is so without a doubt.
         Some(Duration::from_secs(u64::from(next.saturating_sub(now)) + 1))
     }
 }
 
-impl Kept {
+impl FeedSlot {
     fn stale_note(&mut self, now: u32) -> Option<Note> {
         // Of a list that was never good another line tells.
         self.good.as_ref()?;

@@ -8,7 +8,7 @@ use crate::live::LiveOptions;
 
 /// What must stay open to an agent with this configuration.
 #[must_use]
-pub fn touches(config: &Config) -> Confinement {
+pub fn accessed_paths(config: &Config) -> Confinement {
     let mut files = Confinement::new();
     files.reads_file(&config.file);
     let reputation = &config.reputation;

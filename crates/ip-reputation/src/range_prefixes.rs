@@ -10,7 +10,7 @@ use super::Prefix;
 
 /// The fewest prefixes that hold a range of addresses and nothing else, in order.
 #[derive(Debug, Clone)]
-pub struct Cover {
+pub struct RangePrefixes {
     is_v6: bool,
     /// What is not covered yet; `None` once all is.
     rest: Option<(u128, u128)>,
@@ -29,7 +29,7 @@ impl Prefix {
     /// assert_eq!(cover, ["192.0.2.0/25", "192.0.2.128/31"]);
     /// ```
     #[must_use]
-    pub fn cover(first: IpAddr, last: IpAddr) -> Option<Cover> {
+    pub fn cover(first: IpAddr, last: IpAddr) -> Option<RangePrefixes> {
         let (first, last) = (first.to_canonical(), last.to_canonical());
         let rest = match (first, last) {
             (IpAddr::V4(first), IpAddr::V4(last)) => {
@@ -38,14 +38,14 @@ impl Prefix {
             (IpAddr::V6(first), IpAddr::V6(last)) => (first.to_bits(), last.to_bits()),
             _ => return None,
         };
-        (rest.0 <= rest.1).then_some(Cover {
+        (rest.0 <= rest.1).then_some(RangePrefixes {
             is_v6: first.is_ipv6(),
             rest: Some(rest),
         })
     }
 }
 
-impl Iterator for Cover {
+impl Iterator for RangePrefixes {
     type Item = Prefix;
 
     fn next(&mut self) -> Option<Prefix> {
@@ -64,7 +64,7 @@ impl Iterator for Cover {
     }
 }
 
-impl Cover {
+impl RangePrefixes {
     fn address(&self, bits: u128) -> Option<IpAddr> {
         if self.is_v6 {
             return Some(Ipv6Addr::from_bits(bits).into());

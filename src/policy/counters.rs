@@ -1,4 +1,4 @@
-//! What a [`Judge`](super::Judge) counts: messages and actions by name, verdicts by category.
+//! What a [`PolicyHandler`](super::PolicyHandler) counts: messages and actions by name, verdicts by category.
 //!
 //! In scope: counting without a lock, without memory and without comparing names for every message. Out
 //! of scope: who is told.
@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::prepared::Prepared;
+use super::compiled::CompiledMessage;
 use super::{ActionRule, Policy, Source};
 use crate::live::Kind;
 use ip_reputation::Label;
@@ -21,9 +21,9 @@ const NAMES_MAX: usize = 64;
 
 /// Counts of one worker.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct PolicyCounters {
     /// The policy whose places the counts below go by.
-    messages: Option<Arc<[Prepared]>>,
+    messages: Option<Arc<[CompiledMessage]>>,
     actions: Option<Arc<[ActionRule]>>,
     labels: Option<Arc<[Arc<str>]>>,
     of_messages: Vec<u64>,
@@ -42,7 +42,7 @@ type Counts = BTreeMap<(&'static str, String), u64>;
 
 const VERDICT: &str = "verdict";
 
-impl Tally {
+impl PolicyCounters {
     /// Goes by the places of this policy from now on. Costs a comparison if they are the same.
     #[inline]
     pub(super) fn follow(&mut self, policy: &Policy) {
@@ -169,7 +169,7 @@ fn add(counts: &mut Counts, kind: &'static str, name: &str, count: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PolicyTerms;
+    use super::super::PolicyConfig;
     use super::*;
     use ip_reputation::{
         Combine, Entry, FeedDataBuilder, FeedTerms, Prefix, Role, Score, TableBuilder,
@@ -184,10 +184,10 @@ mod tests {
             name: action.to_owned(),
             max_score: Score::WORST,
         };
-        Policy::new(PolicyTerms {
+        Policy::new(PolicyConfig {
             actions: vec![action],
             source,
-            ..PolicyTerms::default()
+            ..PolicyConfig::default()
         })
         .unwrap()
     }
@@ -218,7 +218,7 @@ mod tests {
         table.lookup(address.into()).unwrap().label(0)
     }
 
-    fn told(tally: &Tally) -> Vec<(&'static str, String, u64)> {
+    fn told(tally: &PolicyCounters) -> Vec<(&'static str, String, u64)> {
         let mut told = Vec::new();
         tally.tell(&mut |kind, name, count| told.push((kind, name.to_owned(), count)));
         told.retain(|(_, _, count)| *count > 0);
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn counts_outlive_the_policy_that_they_were_made_with() {
-        let mut tally = Tally::default();
+        let mut tally = PolicyCounters::default();
         let one = of("deny", table([(1, "scanner"), (2, "")]));
         // The same names have other numbers.
         let other = of("challenge", table([(1, "proxy"), (2, ""), (3, "scanner")]));
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn names_are_bounded() {
-        let mut tally = Tally::default();
+        let mut tally = PolicyCounters::default();
         for number in 0..200 {
             let category = format!("category {number}");
             let policy = of(
@@ -293,7 +293,7 @@ mod tests {
             "deny",
             table(names.iter().map(|(host, name)| (*host, &name[..]))),
         );
-        let mut tally = Tally::default();
+        let mut tally = PolicyCounters::default();
         tally.follow(&policy);
         let mut before = Vec::new();
         for host in (0..200).rev() {

@@ -8,13 +8,13 @@ const QUIET: Duration = Duration::from_secs(10);
 
 /// What has been told of it.
 #[derive(Debug, Default)]
-pub(super) struct Tale {
+pub(super) struct RateLimiter {
     /// How many of them.
     told: u64,
     last: Option<Instant>,
 }
 
-impl Tale {
+impl RateLimiter {
     /// How many there are to be told of now, if any: `total` is how many there have been.
     pub(super) fn due(&mut self, total: u64, now: Instant) -> Option<u64> {
         let is_quiet = |last: Instant| now.saturating_duration_since(last) < QUIET;
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn the_first_is_told_at_once_and_the_rest_together() {
-        let (mut tale, start) = (Tale::default(), Instant::now());
+        let (mut tale, start) = (RateLimiter::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(tale.due(0, at(0)), None);
         assert_eq!(tale.due(2, at(1)), Some(2));
@@ -48,7 +48,7 @@ mod tests {
     /// However many there are, the lines are few and the counts add up.
     #[test]
     fn a_flood_is_a_line_now_and_then() {
-        let (mut tale, start) = (Tale::default(), Instant::now());
+        let (mut tale, start) = (RateLimiter::default(), Instant::now());
         let told = (0..=100).filter_map(|second| {
             let total = if second < 90 {
                 second * 1_000_000

@@ -4,7 +4,7 @@ use core::fmt;
 
 /// Bytes that are not a frame of SPOE.txt section 3.2, or not a payload of its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Malformed {
+pub enum DecodeError {
     /// The length prefix announces more bytes than the negotiated max-frame-size.
     TooBig {
         /// What the length prefix says, in bytes.
@@ -38,7 +38,7 @@ pub enum Fault {
     Missing,
 }
 
-impl Malformed {
+impl DecodeError {
     /// A field that is wrong in this way.
     #[must_use]
     pub const fn field(name: &'static str, fault: Fault) -> Self {
@@ -46,7 +46,7 @@ impl Malformed {
     }
 }
 
-impl fmt::Display for Malformed {
+impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooBig { len, max } => {
@@ -70,4 +70,4 @@ impl fmt::Display for Fault {
     }
 }
 
-impl core::error::Error for Malformed {}
+impl core::error::Error for DecodeError {}

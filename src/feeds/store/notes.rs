@@ -1,13 +1,13 @@
 //! What people have to know of a list that is taken as it is.
 
-use super::super::load::Good;
+use super::super::load::LoadedFeed;
 use super::super::note::Note;
-use super::Kept;
+use super::FeedSlot;
 use ip_reputation::Role;
 
-impl Kept {
+impl FeedSlot {
     /// Says that nothing is left in a list of one's own, which may be so.
-    pub(super) fn emptied(&self, good: &Good) -> Option<Note> {
+    pub(super) fn emptied(&self, good: &LoadedFeed) -> Option<Note> {
         let had = self.good.as_ref().map_or(0, |good| good.data.len());
         let is_emptied = self.list.role != Role::Feed && had > 0 && good.data.is_empty();
         is_emptied.then(|| {
@@ -17,7 +17,7 @@ impl Kept {
     }
 
     /// Says that lines are wrong, if they were not before.
-    pub(super) fn wrong_lines(&self, good: &Good) -> Option<Note> {
+    pub(super) fn wrong_lines(&self, good: &LoadedFeed) -> Option<Note> {
         let before = self.good.as_ref().map_or(0, |good| good.report.wrong);
         let first = good.report.first_wrong.first()?;
         (good.report.wrong > before).then(|| {
@@ -31,7 +31,7 @@ impl Kept {
     }
 
     /// Says what is in it and may not be meant, if it was not before.
-    pub(super) fn remark(&self, good: &Good) -> Option<Note> {
+    pub(super) fn remark(&self, good: &LoadedFeed) -> Option<Note> {
         let notes = &good.report.notes;
         let before = self.good.as_ref().map(|good| &good.report.notes);
         if notes.is_empty() || before == Some(notes) {

@@ -2,7 +2,7 @@
 
 /// The terms of a connection. Every limit has a default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
+pub struct SessionConfig {
     /// The largest frame that we take or send, in bytes without the length prefix; the lower of
     /// this and `HAProxy`'s offer is agreed on. At least 256. Default 65,536: above the offer of an
     /// untuned `HAProxy` (16,380), because 3.1.0 does not hold its NOTIFY to a smaller answer.
@@ -16,7 +16,7 @@ pub struct Terms {
     pub output_high_water: usize,
 }
 
-impl Default for Terms {
+impl Default for SessionConfig {
     fn default() -> Self {
         Self {
             max_frame_size: 64 * 1024,

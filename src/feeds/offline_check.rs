@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::thread;
 
-use super::aside::Aside;
+use super::background::BackgroundExecutor;
 use super::databases::Databases;
 use super::fetch;
 use super::lists::{List, Selection, lists};
-use super::load::{Good, LoadError};
+use super::load::{LoadError, LoadedFeed};
 use super::outcome::Outcome;
-use super::shelf::Shelf;
 use super::snapshot::{self, MakeError};
+use super::store::FeedStore;
 use crate::config::{Config, Place};
 use crate::host::now;
 use crate::policy::Policy;
@@ -18,7 +18,7 @@ use ip_reputation::{Role, Table};
 
 /// Which URLs are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asking {
+pub enum FetchMode {
     /// All of them.
     All,
     /// Those of which there is no copy on disk.
@@ -29,7 +29,7 @@ pub enum Asking {
 
 /// What a configuration comes to now.
 #[derive(Debug)]
-pub struct Once {
+pub struct OfflineCheck {
     /// The policy.
     pub policy: Policy,
     /// The table, if the source is feeds.
@@ -48,7 +48,7 @@ pub struct Finding {
     /// What it is to the table.
     pub role: Role,
     /// What was read, if it is good.
-    pub good: Option<Good>,
+    pub good: Option<LoadedFeed>,
     /// Why it is not.
     pub error: Option<String>,
     /// Whether this is the copy on disk.
@@ -59,31 +59,31 @@ pub struct Finding {
     pub max_invalid_ratio: f64,
 }
 
-impl Once {
+impl OfflineCheck {
     /// Reads everything and makes a policy of it. Nothing is written, not even the cache.
     ///
     /// # Errors
     /// If no policy can be made of it.
-    pub fn read(config: &Config, asking: Asking) -> Result<Self, MakeError> {
-        let (mut shelf, here) = (Shelf::default(), Aside::default());
+    pub fn read(config: &Config, asking: FetchMode) -> Result<Self, MakeError> {
+        let (mut store, here) = (FeedStore::default(), BackgroundExecutor::default());
         let cache = config.reputation.cache_dir.clone();
-        shelf.adopt(lists(config), cache.filter(|_| asking != Asking::All));
-        shelf.read_copies(now(), &here);
-        shelf.forget_cache();
-        shelf.read_files(Selection::All, now(), &here);
-        if asking != Asking::Nothing {
-            ask_missing(&mut shelf);
+        store.adopt(lists(config), cache.filter(|_| asking != FetchMode::All));
+        store.read_copies(now(), &here);
+        store.forget_cache();
+        store.read_files(Selection::All, now(), &here);
+        if asking != FetchMode::Nothing {
+            ask_missing(&mut store);
         }
         let mut databases = Databases::default();
         let reputation = &config.reputation;
         databases.adopt(reputation.asn_db.as_ref(), reputation.country_db.as_ref());
         let notes = databases.read(Selection::All, &here);
-        let made = snapshot::make(config, &shelf, &databases, None, now(), &here)?;
+        let made = snapshot::make(config, &store, &databases, None, now(), &here)?;
         let is_asked = |list: &List| match list.feed.place {
             Place::Path(_) => true,
-            Place::Url(_) => asking != Asking::Nothing,
+            Place::Url(_) => asking != FetchMode::Nothing,
         };
-        let findings = shelf.kept.into_iter().map(|kept| Finding {
+        let findings = store.kept.into_iter().map(|kept| Finding {
             title: kept.list.title(),
             role: kept.list.role,
             stale: kept.stale_from().is_some_and(|from| from <= now()),
@@ -109,13 +109,13 @@ impl Once {
 }
 
 /// Asks every URL of which there is nothing, all at once, and waits. What came of each.
-pub(super) fn ask_missing(shelf: &mut Shelf) -> Vec<(List, Answered)> {
-    let missing = shelf.urls().filter(|kept| kept.good.is_none());
+pub(super) fn ask_missing(store: &mut FeedStore) -> Vec<(List, Answered)> {
+    let missing = store.urls().filter(|kept| kept.good.is_none());
     let missing: Vec<List> = missing.map(|kept| kept.list.clone()).collect();
     let results: Vec<_> = thread::scope(|scope| {
         let ask = |list: List| {
             scope.spawn(move || {
-                let result = fetch::fetch(&list.feed, None, now(), &Aside::default());
+                let result = fetch::fetch(&list.feed, None, now(), &BackgroundExecutor::default());
                 (list, result)
             })
         };
@@ -125,7 +125,7 @@ pub(super) fn ask_missing(shelf: &mut Shelf) -> Vec<(List, Answered)> {
     });
     let taken = results.into_iter().map(|(list, result)| {
         let retry_after = result.as_ref().err().and_then(LoadError::retry_after);
-        let outcome = shelf.fetched(&list, result, now(), &Aside::default());
+        let outcome = store.fetched(&list, result, now(), &BackgroundExecutor::default());
         let answered = Answered {
             outcome: outcome?,
             retry_after,

@@ -22,9 +22,9 @@ fn policy() -> String {
 }
 
 /// Does work until the thread is back at it.
-fn recovers(aside: &Aside) {
+fn recovers(background: &BackgroundExecutor) {
     let deadline = Instant::now() + Duration::from_secs(30);
-    while !aside.run(is_aside) {
+    while !background.run(is_aside) {
         assert!(Instant::now() < deadline, "the thread is not used again");
         thread::yield_now();
     }
@@ -32,23 +32,23 @@ fn recovers(aside: &Aside) {
 
 #[test]
 fn a_thread_that_makes_way_does_the_work() {
-    let aside = Aside::start();
+    let background = BackgroundExecutor::start();
     assert_eq!(
-        aside.run(|| (is_aside(), policy())),
+        background.run(|| (is_aside(), policy())),
         (true, IDLE.to_owned())
     );
     assert_ne!(policy(), IDLE);
-    let ran = || aside.0.as_ref().unwrap().ran();
+    let ran = || background.0.as_ref().unwrap().ran();
     let before = ran();
     assert!(before > Duration::ZERO);
-    aside.run(|| (0..100_000).map(core::hint::black_box).sum::<u64>());
+    background.run(|| (0..100_000).map(core::hint::black_box).sum::<u64>());
     assert!(ran() > before);
-    assert!(!Aside::default().run(is_aside));
+    assert!(!BackgroundExecutor::default().run(is_aside));
 }
 
 #[test]
 fn what_does_not_get_on_is_done_by_whoever_waits() {
-    let aside = Aside::start();
+    let background = BackgroundExecutor::start();
     let gate = Arc::new(Barrier::new(2));
     let theirs = Arc::clone(&gate);
     let stuck = move || {
@@ -57,16 +57,16 @@ fn what_does_not_get_on_is_done_by_whoever_waits() {
         }
         is_aside()
     };
-    assert!(!aside.run(stuck));
+    assert!(!background.run(stuck));
     // Nor is it waited for a second time.
-    assert!(!aside.run(is_aside));
+    assert!(!background.run(is_aside));
     gate.wait();
-    recovers(&aside);
+    recovers(&background);
 }
 
 #[test]
 fn what_gets_on_is_waited_for() {
-    let aside = Aside::start();
+    let background = BackgroundExecutor::start();
     let long = LOOK + LOOK / 4;
     let busy = move || {
         let begun = Instant::now();
@@ -77,20 +77,20 @@ fn what_gets_on_is_waited_for() {
     };
     // Where every core is busy it does not get on.
     let others = Instant::now();
-    let is_theirs = aside.run(busy);
+    let is_theirs = background.run(busy);
     assert!(is_theirs || others.elapsed() > long + LOOK);
-    recovers(&aside);
+    recovers(&background);
 }
 
 #[test]
 fn a_panic_is_met_by_whoever_waits_and_the_thread_goes_on() {
-    let aside = Aside::start();
+    let background = BackgroundExecutor::start();
     let fails = || {
         assert!(!is_aside(), "a bug");
         7
     };
-    assert_eq!(aside.run(fails), 7);
-    recovers(&aside);
+    assert_eq!(background.run(fails), 7);
+    recovers(&background);
 }
 
 #[test]
@@ -102,8 +102,8 @@ fn what_is_over_is_freed_there() {
         }
     }
     let (sender, freed) = mpsc::channel();
-    Aside::start().free(Waste(sender.clone()));
+    BackgroundExecutor::start().free(Waste(sender.clone()));
     assert!(freed.recv().unwrap());
-    Aside::default().free(Waste(sender));
+    BackgroundExecutor::default().free(Waste(sender));
     assert!(!freed.recv().unwrap());
 }

@@ -15,7 +15,7 @@ use super::trace::Trace;
 
 /// One input and one output buffer, the handler, the counts and the clock's next appointment.
 #[derive(Debug)]
-pub(super) struct Desk<H> {
+pub(super) struct WorkerContext<H> {
     /// Room for what a connection has left over, and behind it for one read.
     pub(super) input: Vec<u8>,
     /// The answers of one connection's turn.
@@ -40,7 +40,7 @@ pub(super) struct Desk<H> {
     pub(super) trace: Option<Trace>,
 }
 
-impl<H> Desk<H> {
+impl<H> WorkerContext<H> {
     pub(super) fn new(handler: H, replies: Replies, mut limits: Limits) -> Self {
         // A turn that may read nothing would not see that there is something.
         limits.turn_bytes = limits.turn_bytes.max(1);

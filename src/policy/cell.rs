@@ -14,7 +14,7 @@ use arc_swap::cache::Cache;
 use super::Policy;
 
 /// The policy in force. A clone is the same one: the control plane has one to publish with, and each
-/// worker's [`Judge`](super::Judge) one to look at.
+/// worker's [`PolicyHandler`](super::PolicyHandler) one to look at.
 ///
 /// A judge keeps the policy that it looked at last until it looks again: at its next NOTIFY, or when
 /// [`WorkerHooks::refresh`](haproxy_spoa::WorkerHooks::refresh) is called because there is none. So at most one per
@@ -22,11 +22,11 @@ use super::Policy;
 /// policy keeps the old one and drops it when [`Arc::strong_count`] says that it is the last to have
 /// it: what a worker drops is then never the last one.
 #[derive(Debug, Clone)]
-pub struct Published {
+pub struct PolicyCell {
     current: Arc<ArcSwap<Policy>>,
 }
 
-impl Published {
+impl PolicyCell {
     /// The first policy.
     #[must_use]
     pub fn new(policy: Policy) -> Self {

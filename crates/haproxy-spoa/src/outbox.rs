@@ -3,8 +3,8 @@
 use std::io::{self, Write as _};
 use std::time::Instant;
 
-use super::connection::{Connection, Gone};
-use super::desk::Desk;
+use super::connection::{Connection, ConnectionEnd};
+use super::context::WorkerContext;
 use super::stream::Stream;
 
 /// Answers that the socket did not take.
@@ -23,24 +23,27 @@ impl Connection {
         &mut self,
         acks: u32,
         read_at: Instant,
-        desk: &mut Desk<H>,
-    ) -> Result<(), Gone> {
+        context: &mut WorkerContext<H>,
+    ) -> Result<(), ConnectionEnd> {
         #[cfg(feature = "tls")]
-        self.seal(desk)?;
-        self.send_raw(acks, read_at, desk)
+        self.seal(context)?;
+        self.send_raw(acks, read_at, context)
     }
 
     /// Sends the output, or appends it to what is unsent already.
-    pub(super) fn send_behind<H>(&mut self, desk: &mut Desk<H>) -> Result<(), Gone> {
+    pub(super) fn send_behind<H>(
+        &mut self,
+        context: &mut WorkerContext<H>,
+    ) -> Result<(), ConnectionEnd> {
         if self.backlog.is_some() {
             #[cfg(feature = "tls")]
-            self.seal(desk)?;
+            self.seal(context)?;
         }
         if let Some(backlog) = &mut self.backlog {
-            backlog.bytes.extend_from_slice(&desk.output);
+            backlog.bytes.extend_from_slice(&context.output);
             return Ok(());
         }
-        self.send(0, Instant::now(), desk)
+        self.send(0, Instant::now(), context)
     }
 
     /// Sends the output as it is.
@@ -48,22 +51,22 @@ impl Connection {
         &mut self,
         acks: u32,
         read_at: Instant,
-        desk: &mut Desk<H>,
-    ) -> Result<(), Gone> {
-        if desk.output.is_empty() {
+        context: &mut WorkerContext<H>,
+    ) -> Result<(), ConnectionEnd> {
+        if context.output.is_empty() {
             return Ok(());
         }
-        let sent = write(&mut self.stream, &desk.output)?;
-        desk.counters.bytes_out += sent as u64;
-        if sent == desk.output.len() {
-            record(acks, read_at, desk);
+        let sent = write(&mut self.stream, &context.output)?;
+        context.counters.bytes_out += sent as u64;
+        if sent == context.output.len() {
+            record(acks, read_at, context);
             return Ok(());
         }
-        desk.counters.paused += 1;
+        context.counters.paused += 1;
         if self.ending.is_some() {
-            self.deadline = desk.deadline_in(desk.limits.linger_timeout);
+            self.deadline = context.deadline_in(context.limits.linger_timeout);
         }
-        let bytes = desk.output.get(sent..).unwrap_or_default().to_vec();
+        let bytes = context.output.get(sent..).unwrap_or_default().to_vec();
         self.backlog = Some(Box::new(Backlog {
             bytes,
             sent: 0,
@@ -74,42 +77,45 @@ impl Connection {
     }
 
     /// Sends unsent answers. Whether none is left.
-    pub(super) fn send_backlog<H>(&mut self, desk: &mut Desk<H>) -> Result<bool, Gone> {
+    pub(super) fn send_backlog<H>(
+        &mut self,
+        context: &mut WorkerContext<H>,
+    ) -> Result<bool, ConnectionEnd> {
         let Some(mut backlog) = self.backlog.take() else {
             return Ok(true);
         };
         let unsent = backlog.bytes.get(backlog.sent..).unwrap_or_default();
         let sent = write(&mut self.stream, unsent)?;
-        desk.counters.bytes_out += sent as u64;
+        context.counters.bytes_out += sent as u64;
         if sent == unsent.len() {
-            record(backlog.acks, backlog.read_at, desk);
+            record(backlog.acks, backlog.read_at, context);
             return Ok(true);
         }
         backlog.sent += sent;
         self.backlog = Some(backlog);
         if sent > 0 && self.ending.is_some() {
             // A peer that still fetches its answers gets the time for it.
-            self.deadline = desk.deadline_in(desk.limits.linger_timeout);
+            self.deadline = context.deadline_in(context.limits.linger_timeout);
         }
         Ok(false)
     }
 }
 
 /// One write, which may take part of the bytes or none.
-fn write(stream: &mut Stream, bytes: &[u8]) -> Result<usize, Gone> {
+fn write(stream: &mut Stream, bytes: &[u8]) -> Result<usize, ConnectionEnd> {
     loop {
         match stream.write(bytes) {
             Ok(sent) => return Ok(sent),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-            Err(_) => return Err(Gone::Reset),
+            Err(_) => return Err(ConnectionEnd::Reset),
         }
     }
 }
 
 /// All answers of a batch are with the kernel.
-fn record<H>(acks: u32, read_at: Instant, desk: &mut Desk<H>) {
+fn record<H>(acks: u32, read_at: Instant, context: &mut WorkerContext<H>) {
     if acks > 0 {
-        desk.latency.record(read_at.elapsed(), acks);
+        context.latency.record(read_at.elapsed(), acks);
     }
 }

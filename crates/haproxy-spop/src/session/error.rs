@@ -2,13 +2,13 @@
 
 use core::fmt;
 
-use crate::{FrameType, MAX_FRAME_SIZE_LEAST, Malformed, Status};
+use crate::{DecodeError, FrameType, MAX_FRAME_SIZE_LEAST, Status};
 
 /// Why a connection is refused. [`status`](Self::status) is what the peer is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ProtocolError {
     /// The bytes are no valid frame.
-    Malformed(Malformed),
+    DecodeError(DecodeError),
     /// A HELLO whose stream-id or frame-id is not 0.
     HelloIds,
     /// A HELLO without `supported-versions`.
@@ -37,16 +37,16 @@ pub enum Refusal {
     HelloFull,
 }
 
-impl Refusal {
+impl ProtocolError {
     /// The status code (SPOE.txt 3.5).
     #[must_use]
     pub const fn status(self) -> Status {
         match self {
             Self::BadMaxFrameSize(_) | Self::HelloFull => Status::BAD_MAX_FRAME_SIZE,
-            Self::Malformed(Malformed::TooBig { .. }) | Self::ReassemblyTooBig(_) => {
+            Self::DecodeError(DecodeError::TooBig { .. }) | Self::ReassemblyTooBig(_) => {
                 Status::TOO_BIG
             }
-            Self::Malformed(Malformed::Field { .. })
+            Self::DecodeError(DecodeError::Field { .. })
             | Self::HelloIds
             | Self::BeforeHello(_)
             | Self::SecondHello => Status::INVALID,
@@ -61,10 +61,10 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed(malformed) => malformed.fmt(f),
+            Self::DecodeError(malformed) => malformed.fmt(f),
             Self::HelloIds => f.write_str("HELLO with a stream-id or frame-id that is not 0"),
             Self::NoVersion => f.write_str("HELLO without supported-versions"),
             Self::NoMaxFrameSize => f.write_str("HELLO without max-frame-size"),
@@ -92,11 +92,11 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl core::error::Error for Refusal {}
+impl core::error::Error for ProtocolError {}
 
-impl From<Malformed> for Refusal {
+impl From<DecodeError> for ProtocolError {
     #[inline]
-    fn from(malformed: Malformed) -> Self {
-        Self::Malformed(malformed)
+    fn from(malformed: DecodeError) -> Self {
+        Self::DecodeError(malformed)
     }
 }

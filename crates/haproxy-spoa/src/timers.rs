@@ -19,7 +19,7 @@ impl<H: Handler + WorkerHooks> Worker<H> {
         {
             return Some(Duration::ZERO);
         }
-        let earliest = self.desk.earliest?;
+        let earliest = self.context.earliest?;
         Some(earliest.saturating_duration_since(Instant::now()))
     }
 
@@ -30,7 +30,7 @@ impl<H: Handler + WorkerHooks> Worker<H> {
     /// process or by other ones. What peers have said by the moment that is seen here counts: it is
     /// acted on after another poll.
     pub(super) fn due(&mut self) {
-        let Some(earliest) = self.desk.earliest else {
+        let Some(earliest) = self.context.earliest else {
             return;
         };
         let Some(now) = self.overdue.take() else {
@@ -38,23 +38,23 @@ impl<H: Handler + WorkerHooks> Worker<H> {
             self.overdue = (earliest <= now).then_some(now);
             return;
         };
-        self.desk.earliest = None;
+        self.context.earliest = None;
         self.due_listeners(now);
-        let mut next: Option<Instant> = self.desk.drain;
+        let mut next: Option<Instant> = self.context.drain;
         for place in self.due_connections(now, &mut next) {
             if let Some(connection) = self.connections.get_mut(place) {
-                let expired = connection.expire(&mut self.desk);
+                let expired = connection.expire(&mut self.context);
                 self.settle(place, expired);
             }
         }
         self.give_up(now);
         let waiting = next
             .into_iter()
-            .chain(self.desk.replies.deadline())
-            .chain(self.desk.earliest)
+            .chain(self.context.replies.deadline())
+            .chain(self.context.earliest)
             .min();
         // However close together the deadlines are, a look at all of them is paid for only so often.
-        self.desk.earliest = waiting.map(|at| at.max(now + SWEEP_INTERVAL));
+        self.context.earliest = waiting.map(|at| at.max(now + SWEEP_INTERVAL));
     }
 
     /// The connections whose deadline has passed; `next` learns of the others'.
@@ -72,8 +72,8 @@ impl<H: Handler + WorkerHooks> Worker<H> {
 
     /// Answers the deferred NOTIFYs whose time is over without an action.
     fn give_up(&mut self, now: Instant) {
-        let expired = self.desk.replies.expire(now);
-        self.desk.counters.expired += expired.len() as u64;
+        let expired = self.context.replies.expire(now);
+        self.context.counters.expired += expired.len() as u64;
         let empty = expired.into_iter().map(|it| (it, BytesMut::new(), 0));
         self.answers.extend(empty);
         self.deliver();
@@ -89,7 +89,7 @@ impl<H: Handler + WorkerHooks> Worker<H> {
                     listener.retry_at = None;
                     self.accept(index);
                 }
-                Some(at) => self.desk.watch(at),
+                Some(at) => self.context.watch(at),
                 None => {}
             }
         }

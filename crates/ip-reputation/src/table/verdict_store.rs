@@ -20,7 +20,7 @@ use super::merge::Item;
 use super::outcome::{Outcome, View};
 use super::terms::{Combine, FeedTerms};
 use crate::Score;
-use crate::data::{Evidence, EvidenceId, Evidences, Tail};
+use crate::data::{EntryMeta, Evidence, EvidenceId, Evidences};
 
 /// Which verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,7 +40,7 @@ impl VerdictId {
 pub(super) struct Node {
     pub(super) around: VerdictId,
     pub(super) feed: u16,
-    pub(super) tail: Tail,
+    pub(super) tail: EntryMeta,
     /// How bad the entry alone makes an address.
     pub(super) badness: f64,
     /// The next moment at which one of the entries expires; `u32::MAX`: never.
@@ -93,7 +93,7 @@ impl Feed {
 
 /// All verdicts of a table.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct VerdictStore {
     nodes: Vec<Node>,
     pub(super) feeds: Vec<Feed>,
     pub(super) combine: Combine,
@@ -102,7 +102,7 @@ pub(super) struct Ledger {
     pub(super) labels: Arc<[Arc<str>]>,
 }
 
-impl Ledger {
+impl VerdictStore {
     pub(super) fn node(&self, id: VerdictId) -> Option<&Node> {
         self.nodes.get(id.place())
     }
@@ -140,17 +140,17 @@ impl Ledger {
 
 /// Verdicts while the feeds are swept.
 #[derive(Debug)]
-pub(super) struct LedgerBuilder {
-    ledger: Ledger,
+pub(super) struct VerdictStoreBuilder {
+    ledger: VerdictStore,
     ids: HashMap<Key, VerdictId>,
     /// What was asked last: entries that are side by side often make the same verdict.
     last: Option<(Key, VerdictId)>,
     now: u32,
 }
 
-type Key = (VerdictId, u16, Tail);
+type Key = (VerdictId, u16, EntryMeta);
 
-impl LedgerBuilder {
+impl VerdictStoreBuilder {
     pub(super) fn new(
         combine: Combine,
         unknown: Score,
@@ -164,7 +164,7 @@ impl LedgerBuilder {
         let feeds = feeds.into_iter();
         let feeds = feeds.map(|(terms, evidences)| Feed::new(terms, evidences, &mut labels));
         Ok(Self {
-            ledger: Ledger {
+            ledger: VerdictStore {
                 nodes: Vec::new(),
                 feeds: feeds.collect(),
                 combine,
@@ -241,7 +241,7 @@ impl LedgerBuilder {
         Ok(id)
     }
 
-    pub(super) fn finish(self) -> Ledger {
+    pub(super) fn finish(self) -> VerdictStore {
         let mut ledger = self.ledger;
         ledger.nodes.shrink_to_fit();
         ledger

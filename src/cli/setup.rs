@@ -8,7 +8,7 @@
 //!  become the user                             before any worker runs
 //! ```
 
-use haproxy_spoa::{Bind, BindAddress, Builder, Listening, PassedSocket};
+use haproxy_spoa::{Bind, BindAddress, BoundAgent, Builder, PassedSocket};
 use iprep_spoa::config::values::When;
 use iprep_spoa::host::confine::{Confined, Confinement};
 use iprep_spoa::host::identity::Identity;
@@ -19,7 +19,7 @@ use super::args::Args;
 use super::failure::Failure;
 
 /// What the process has been given, and has still to give up.
-pub(crate) struct Surroundings {
+pub(crate) struct ProcessSetup {
     identity: Option<Identity>,
     passed: Vec<PassedSocket>,
     files: Confinement,
@@ -27,7 +27,7 @@ pub(crate) struct Surroundings {
     confined: Option<Confined>,
 }
 
-impl Surroundings {
+impl ProcessSetup {
     /// Finds out what has been given.
     pub(crate) fn find(args: &Args) -> Result<Self, Failure> {
         let identity = args.user.as_deref().map(Identity::find).transpose();
@@ -86,7 +86,7 @@ impl Surroundings {
     }
 
     /// Takes the addresses, and becomes the user that was asked for.
-    pub(crate) fn listen(&self, builder: Builder, args: &Args) -> Result<Listening, Failure> {
+    pub(crate) fn listen(&self, builder: Builder, args: &Args) -> Result<BoundAgent, Failure> {
         let listening = builder.listen();
         let listening = listening.map_err(|error| Failure::start(&error, args))?;
         if let Some(identity) = &self.identity {

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 const LINKS_MAX: usize = 40;
 
 /// The names, symbolic links followed. It ends where something does not exist.
-pub(super) fn trail(file: &Path) -> Vec<(PathBuf, OsString)> {
+pub(super) fn resolve_chain(file: &Path) -> Vec<(PathBuf, OsString)> {
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let mut left: VecDeque<Step> = steps(&file).collect();
     let mut here = PathBuf::from("/");
@@ -69,7 +69,7 @@ mod tests {
         symlink("one", folder.join("..data")).unwrap();
         symlink("..data/list", folder.join("list")).unwrap();
         fs::write(folder.join("one/list"), "").unwrap();
-        let found = trail(&folder.join("list"));
+        let found = resolve_chain(&folder.join("list"));
         let real = fs::canonicalize(&folder).unwrap();
         for (place, name) in [
             (real.clone(), "list"),
@@ -80,7 +80,7 @@ mod tests {
             assert!(found.contains(&(place, name.into())), "{name}: {found:?}");
         }
         symlink("loop", folder.join("loop")).unwrap();
-        assert!(trail(&folder.join("loop")).len() < 100);
+        assert!(resolve_chain(&folder.join("loop")).len() < 100);
         fs::remove_dir_all(&folder).unwrap();
     }
 }

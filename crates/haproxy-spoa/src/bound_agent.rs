@@ -11,7 +11,7 @@ use mio::{Poll, Waker};
 use slab::Slab;
 
 use super::builder::Builder;
-use super::desk::Desk;
+use super::context::WorkerContext;
 use super::listener::{Bound, Listener};
 use super::mailbox::Mailbox;
 #[cfg(feature = "tls")]
@@ -29,7 +29,7 @@ use super::trace::Trace;
 
 /// An agent that has its addresses, and no thread yet: the moment to give up rights that nothing but
 /// taking an address needs.
-pub struct Listening {
+pub struct BoundAgent {
     pub(super) builder: Builder,
     pub(super) workers: usize,
     pub(super) cores: Vec<CoreId>,
@@ -40,16 +40,16 @@ pub struct Listening {
     pub(super) renewed: Renewed,
 }
 
-impl core::fmt::Debug for Listening {
+impl core::fmt::Debug for BoundAgent {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Listening")
+        f.debug_struct("BoundAgent")
             .field("builder", &self.builder)
             .field("bound", &self.bound)
             .finish_non_exhaustive()
     }
 }
 
-impl Listening {
+impl BoundAgent {
     /// The addresses, with the ports that the kernel gave.
     pub fn addresses(&self) -> impl Iterator<Item = &BindAddress> {
         self.bound.iter().map(|bound| &bound.address)
@@ -119,19 +119,19 @@ impl Listening {
                 not(any(feature = "trace", feature = "tls")),
                 expect(unused_mut, reason = "only features set a field")
             )]
-            let mut desk = {
+            let mut context = {
                 let limits = builder.limits.clone();
                 let mailbox = workers.get(number).cloned();
                 let replies = Replies::new(&limits, builder.filler.clone(), sink(mailbox));
-                Desk::new(handler(number), replies, limits)
+                WorkerContext::new(handler(number), replies, limits)
             };
             #[cfg(feature = "tls")]
             if renewed.iter().any(Option::is_some) {
-                desk.expect_tls();
+                context.expect_tls();
             }
             #[cfg(feature = "trace")]
             {
-                desk.trace = builder.trace.clone().map(|sink| Trace::new(number, sink));
+                context.trace = builder.trace.clone().map(|sink| Trace::new(number, sink));
             }
             let worker = Worker {
                 number,
@@ -142,10 +142,10 @@ impl Listening {
                 workers: Arc::clone(&workers),
                 listeners: listeners.next().unwrap_or_default(),
                 connections: Slab::new(),
-                desk,
+                context,
                 pending: VecDeque::new(),
                 serial: 0,
-                may_leave: false,
+                listeners_closed: false,
                 answers: Vec::new(),
                 overdue: None,
             };
@@ -227,7 +227,7 @@ where
     let number = worker.number;
     let (ready, started) = mpsc::channel();
     let run = move || {
-        let mut alarm = Alarm {
+        let mut alarm = ExitGuard {
             number,
             exit,
             error: None,
@@ -258,14 +258,14 @@ where
 }
 
 /// Says how a worker's thread ended, whichever way it ends.
-struct Alarm {
+struct ExitGuard {
     number: usize,
     exit: Sender<Exit>,
     /// The error that ended the worker.
     error: Option<io::Error>,
 }
 
-impl Drop for Alarm {
+impl Drop for ExitGuard {
     fn drop(&mut self) {
         let worker = self.number;
         let exit = match self.error.take() {

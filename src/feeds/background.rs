@@ -34,7 +34,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// The thread, for one who waits for it. Without it he does everything himself.
 #[derive(Debug, Default)]
-pub(super) struct Aside(Option<Helper>);
+pub(super) struct BackgroundExecutor(Option<Helper>);
 
 struct Helper {
     jobs: Sender<Job>,
@@ -52,7 +52,7 @@ impl fmt::Debug for Helper {
     }
 }
 
-impl Aside {
+impl BackgroundExecutor {
     /// Starts the thread, which ends with this. If there is none to be had, all goes on without.
     pub(super) fn start() -> Self {
         let (jobs, taken) = mpsc::channel::<Job>();

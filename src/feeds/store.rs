@@ -9,10 +9,10 @@ mod notes;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::aside::Aside;
+use super::background::BackgroundExecutor;
 use super::fetch::Fetch;
 use super::lists::{List, Selection};
-use super::load::{self, Good, LoadError};
+use super::load::{self, LoadError, LoadedFeed};
 use super::note::Note;
 use super::outcome::Outcome;
 use super::source::Stamp;
@@ -23,9 +23,9 @@ use ip_reputation::Role;
 
 /// One list.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct FeedSlot {
     pub(super) list: List,
-    pub(super) good: Option<Good>,
+    pub(super) good: Option<LoadedFeed>,
     /// What to ask a URL with.
     pub(super) meta: Option<Meta>,
     /// When it was last read or confirmed, in seconds since 1970.
@@ -47,24 +47,24 @@ pub(super) struct Kept {
 
 /// All lists, in the order of the configuration.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
-    pub(super) kept: Vec<Kept>,
+pub(super) struct FeedStore {
+    pub(super) kept: Vec<FeedSlot>,
     cache: Option<PathBuf>,
 }
 
-impl Shelf {
+impl FeedStore {
     /// Takes the lists of a configuration. Those that it had before keep their last good ones; one that
     /// is read in another way from now on has to be read again.
     pub(super) fn adopt(&mut self, lists: Vec<List>, cache: Option<PathBuf>) {
         self.cache = cache;
-        let mut old: HashMap<String, Kept> = self
+        let mut old: HashMap<String, FeedSlot> = self
             .kept
             .drain(..)
             .map(|kept| (kept.list.key(), kept))
             .collect();
         // One that comes from elsewhere now keeps what it had until that is good.
         let lists = lists.into_iter().map(|list| match old.remove(&list.key()) {
-            None => Kept::new(list),
+            None => FeedSlot::new(list),
             Some(kept) => kept.with(list),
         });
         self.kept = lists.collect();
@@ -77,7 +77,7 @@ impl Shelf {
 
     /// Whether it has a list that is good.
     pub(super) fn has(&self, list: &List) -> bool {
-        let is_good = |kept: &Kept| kept.good.is_some() && kept.list.key() == list.key();
+        let is_good = |kept: &FeedSlot| kept.good.is_some() && kept.list.key() == list.key();
         self.kept.iter().any(is_good)
     }
 
@@ -97,20 +97,20 @@ impl Shelf {
         &mut self,
         selection: Selection<'_>,
         now: u32,
-        aside: &Aside,
+        background: &BackgroundExecutor,
     ) -> Vec<Outcome> {
         let kept = self.kept.iter_mut();
-        kept.filter_map(|kept| kept.read_file(selection, now, aside))
+        kept.filter_map(|kept| kept.read_file(selection, now, background))
             .collect()
     }
 
     /// Takes the copies of URLs that an earlier process has left.
-    pub(super) fn read_copies(&mut self, now: u32, aside: &Aside) {
+    pub(super) fn read_copies(&mut self, now: u32, background: &BackgroundExecutor) {
         let Some(folder) = self.cache.clone() else {
             return;
         };
         for kept in self.kept.iter_mut().filter(|kept| kept.good.is_none()) {
-            kept.read_copy(&folder, now, aside);
+            kept.read_copy(&folder, now, background);
         }
     }
 
@@ -120,7 +120,7 @@ impl Shelf {
         list: &List,
         result: Result<Fetch, LoadError>,
         now: u32,
-        aside: &Aside,
+        background: &BackgroundExecutor,
     ) -> Option<Outcome> {
         let folder = self.cache.clone();
         // The configuration may be another one by now.
@@ -128,14 +128,14 @@ impl Shelf {
         Some(match result {
             Ok(Fetch::NotModified) => kept.confirm(folder.as_deref(), now),
             Ok(Fetch::New { good, bytes, meta }) => {
-                let outcome = kept.take(Ok(*good), now, aside);
+                let outcome = kept.take(Ok(*good), now, background);
                 if outcome.is_new {
                     kept.keep_copy(folder.as_deref(), &bytes, &meta, outcome)
                 } else {
                     outcome
                 }
             }
-            Err(error) => kept.take(Err(error), now, aside),
+            Err(error) => kept.take(Err(error), now, background),
         })
     }
 
@@ -149,18 +149,18 @@ impl Shelf {
     /// Whether a file could not be read for a reason that has nothing to do with it.
     pub(super) fn has_untried(&self) -> bool {
         let is_untried =
-            |kept: &Kept| matches!(kept.list.feed.place, Place::Path(_)) && kept.may_pass;
+            |kept: &FeedSlot| matches!(kept.list.feed.place, Place::Path(_)) && kept.may_pass;
         self.kept.iter().any(is_untried)
     }
 
     /// The lists that come from URLs.
-    pub(super) fn urls(&self) -> impl Iterator<Item = &Kept> {
-        let is_url = |kept: &&Kept| matches!(kept.list.feed.place, Place::Url(_));
+    pub(super) fn urls(&self) -> impl Iterator<Item = &FeedSlot> {
+        let is_url = |kept: &&FeedSlot| matches!(kept.list.feed.place, Place::Url(_));
         self.kept.iter().filter(is_url)
     }
 }
 
-impl Kept {
+impl FeedSlot {
     fn new(list: List) -> Self {
         Self {
             list,
@@ -193,7 +193,12 @@ impl Kept {
         self.list.feed.specifics.categories.as_ref()
     }
 
-    fn read_file(&mut self, selection: Selection<'_>, now: u32, aside: &Aside) -> Option<Outcome> {
+    fn read_file(
+        &mut self,
+        selection: Selection<'_>,
+        now: u32,
+        background: &BackgroundExecutor,
+    ) -> Option<Outcome> {
         let Place::Path(path) = self.list.feed.place.clone() else {
             return None;
         };
@@ -207,7 +212,7 @@ impl Kept {
         if is_known && !selection.is_all() {
             return None;
         }
-        let read = load::read_aside(aside, &self.list.feed, &path, now);
+        let read = load::read_aside(background, &self.list.feed, &path, now);
         self.may_pass = read.as_ref().is_err_and(LoadError::may_pass);
         self.tried = match &read {
             Ok((_, stamp)) => Some(*stamp),
@@ -215,13 +220,18 @@ impl Kept {
             Err(_) if self.may_pass => None,
             Err(_) => stamp,
         };
-        Some(self.take(read.map(|(good, _)| good), now, aside))
+        Some(self.take(read.map(|(good, _)| good), now, background))
     }
 
     /// Takes a list, if it is good.
-    fn take(&mut self, read: Result<Good, LoadError>, now: u32, aside: &Aside) -> Outcome {
+    fn take(
+        &mut self,
+        read: Result<LoadedFeed, LoadError>,
+        now: u32,
+        background: &BackgroundExecutor,
+    ) -> Outcome {
         let guarded = read.and_then(|good| {
-            load::guard(&self.list.feed, self.good.as_ref(), &good)?;
+            load::check_shrinkage(&self.list.feed, self.good.as_ref(), &good)?;
             Ok(good)
         });
         match guarded {
@@ -229,7 +239,7 @@ impl Kept {
                 let note = self.emptied(&good).or_else(|| self.wrong_lines(&good));
                 let remark = self.remark(&good);
                 if let Some(old) = self.good.replace(good) {
-                    aside.free(old);
+                    background.free(old);
                 }
                 self.from_cache = false;
                 let note = self.succeeded(now).or(note);
@@ -279,13 +289,13 @@ impl Kept {
         }
     }
 
-    fn read_copy(&mut self, folder: &Path, now: u32, aside: &Aside) {
+    fn read_copy(&mut self, folder: &Path, now: u32, background: &BackgroundExecutor) {
         let Some(copy) = self.copy(folder).filter(Copy::exists) else {
             return;
         };
         let meta = copy.meta();
         let fetched = meta.as_ref().map(|meta| meta.fetched);
-        let read = load::read_aside(aside, &self.list.feed, copy.data(), now);
+        let read = load::read_aside(background, &self.list.feed, copy.data(), now);
         // One that cannot be read is as good as none: the URL is asked.
         let Ok((mut good, _)) = read else {
             return;

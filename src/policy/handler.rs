@@ -7,11 +7,11 @@
 
 use core::net::IpAddr;
 
+use super::cell::Reader;
+use super::compiled::CompiledMessage;
+use super::counters::PolicyCounters;
 use super::precedence::{LiveDecision, decided};
-use super::prepared::Prepared;
-use super::published::Reader;
-use super::tally::Tally;
-use super::{LivePolicy, Policy, Published, Source, Value};
+use super::{Attribute, LivePolicy, Policy, PolicyCell, Source};
 use crate::live::{LiveReader, Snapshot};
 use haproxy_spoa::{Handler, Reply, WorkerHooks};
 use haproxy_spop::{Message, Notify, TypedData, Variable};
@@ -26,34 +26,34 @@ pub const REASON_LEN_MAX: usize = 128;
 /// atomic load and, once warm, no lock and no memory. The clock is read only if an answer depends on
 /// the time, and then once.
 #[derive(Debug)]
-pub struct Judge {
+pub struct PolicyHandler {
     policy: Reader,
     random: Random,
     clock: fn() -> u32,
     /// Where a string is put together.
     text: Vec<u8>,
-    tally: Tally,
+    tally: PolicyCounters,
     /// Of the policy's live table, since there is one.
     live: Option<LiveReader>,
 }
 
-impl Judge {
+impl PolicyHandler {
     /// A handler over what is published. `random` is asked if the policy's source is
     /// [`Source::Random`]; `clock` returns the seconds since 1970.
     #[must_use]
-    pub fn new(published: &Published, random: Random, clock: fn() -> u32) -> Self {
+    pub fn new(published: &PolicyCell, random: Random, clock: fn() -> u32) -> Self {
         Self {
             policy: published.reader(),
             random,
             clock,
             text: Vec::with_capacity(REASON_LEN_MAX),
-            tally: Tally::default(),
+            tally: PolicyCounters::default(),
             live: None,
         }
     }
 }
 
-impl Handler for Judge {
+impl Handler for PolicyHandler {
     #[inline]
     fn notify(&mut self, notify: &Notify<'_>, mut reply: Reply<'_>) {
         let policy: &Policy = self.policy.load();
@@ -63,7 +63,7 @@ impl Handler for Judge {
             let reader = self.live.get_or_insert_with(|| live.table.reader());
             (live, reader.load())
         });
-        let mut desk = Desk {
+        let mut desk = Evaluation {
             policy,
             live,
             tally: &mut self.tally,
@@ -106,7 +106,7 @@ impl Handler for Judge {
     }
 }
 
-impl WorkerHooks for Judge {
+impl WorkerHooks for PolicyHandler {
     /// Releases a policy and a live snapshot that are no longer in force.
     fn refresh(&mut self) {
         self.tally.follow(self.policy.load());
@@ -121,10 +121,10 @@ impl WorkerHooks for Judge {
 }
 
 /// What one NOTIFY is answered with.
-struct Desk<'a> {
+struct Evaluation<'a> {
     policy: &'a Policy,
     live: Option<(&'a LivePolicy, &'a Snapshot)>,
-    tally: &'a mut Tally,
+    tally: &'a mut PolicyCounters,
     random: &'a mut Random,
     clock: Clock,
     text: &'a mut Vec<u8>,
@@ -160,7 +160,7 @@ enum Outcome<'a> {
     Leave,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> Evaluation<'a> {
     /// Looks an address up, and counts what it finds.
     #[inline]
     fn look_up(&mut self, address: IpAddr) -> Looked<'a> {
@@ -199,7 +199,7 @@ impl<'a> Desk<'a> {
     }
 
     #[inline(never)]
-    fn answer(&mut self, prepared: &Prepared, message: &Message<'_>, reply: &mut Reply<'_>) {
+    fn answer(&mut self, prepared: &CompiledMessage, message: &Message<'_>, reply: &mut Reply<'_>) {
         let findings = self.look(prepared, message);
         for (variable, value) in &prepared.answers {
             match self.outcome(*value, &findings) {
@@ -211,7 +211,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Looks up once what the message asks about, and no more than its variables need.
-    fn look(&mut self, prepared: &Prepared, message: &Message<'_>) -> Findings<'a> {
+    fn look(&mut self, prepared: &CompiledMessage, message: &Message<'_>) -> Findings<'a> {
         let mut findings = Findings {
             address: None,
             score: None,
@@ -240,7 +240,7 @@ impl<'a> Desk<'a> {
         findings
     }
 
-    fn outcome<'b>(&'b mut self, value: Value, findings: &Findings<'b>) -> Outcome<'b>
+    fn outcome<'b>(&'b mut self, value: Attribute, findings: &Findings<'b>) -> Outcome<'b>
     where
         'a: 'b,
     {
@@ -251,38 +251,38 @@ impl<'a> Desk<'a> {
         let is_overruled = findings.live.is_some();
         let found = findings.found.filter(|_| !is_overruled);
         let set = match value {
-            Value::Score => findings.score.map(score),
-            Value::ShadowScore => {
+            Attribute::Score => findings.score.map(score),
+            Attribute::ShadowScore => {
                 let shadow = found.map(|it| it.verdict.shadow_score(it.now));
                 shadow.or(findings.score).map(score)
             }
-            Value::Listed => {
+            Attribute::Listed => {
                 let is_listed = found.is_some_and(|it| it.verdict.is_listed(it.now));
                 Some((is_listed || is_overruled).into())
             }
-            Value::Decision => findings.live.map(|(it, _)| it.kind.name().into()),
-            Value::Origin => findings.live.map(|(_, origin)| origin.into()),
-            Value::ExpiresIn => {
+            Attribute::Decision => findings.live.map(|(it, _)| it.kind.name().into()),
+            Attribute::Origin => findings.live.map(|(_, origin)| origin.into()),
+            Attribute::ExpiresIn => {
                 let until = findings.live.map(|(it, _)| it.hit.until);
                 until.map(|until| until.saturating_sub(self.clock.now()).into())
             }
-            Value::Reason if is_overruled => findings.live.map(|(it, origin)| {
+            Attribute::Reason if is_overruled => findings.live.map(|(it, origin)| {
                 let prefix = it.hit.prefix(address);
                 TypedData::String(reason(self.text, origin, prefix))
             }),
-            Value::Category => found
+            Attribute::Category => found
                 .and_then(|it| it.verdict.category(it.now))
                 .map(Into::into),
-            Value::Feed => found.and_then(|it| it.verdict.feed(it.now)).map(Into::into),
-            Value::Reason => match found.and_then(|it| it.verdict.reason(it.now, address)) {
+            Attribute::Feed => found.and_then(|it| it.verdict.feed(it.now)).map(Into::into),
+            Attribute::Reason => match found.and_then(|it| it.verdict.reason(it.now, address)) {
                 None => None,
                 Some((feed, prefix)) => Some(TypedData::String(reason(self.text, feed, prefix))),
             },
-            Value::Asn => {
+            Attribute::Asn => {
                 let asn = self.policy.asn.as_deref();
                 asn.and_then(|it| it.asn(address)).map(Into::into)
             }
-            Value::Country => {
+            Attribute::Country => {
                 let country = self.policy.country.as_deref();
                 let code = country.and_then(|it| it.country(address));
                 code.map(|code| TypedData::String(letters(self.text, code)))
@@ -293,13 +293,13 @@ impl<'a> Desk<'a> {
     }
 
     /// What does not depend on an address alone.
-    fn without_address<'b>(&'b mut self, value: Value, findings: &Findings<'b>) -> Outcome<'b>
+    fn without_address<'b>(&'b mut self, value: Attribute, findings: &Findings<'b>) -> Outcome<'b>
     where
         'a: 'b,
     {
         let rule = findings.payload.as_ref();
         let found = match value {
-            Value::Stale => {
+            Attribute::Stale => {
                 let stale_from = self.policy.stale_from;
                 Some(
                     stale_from
@@ -307,10 +307,14 @@ impl<'a> Desk<'a> {
                         .into(),
                 )
             }
-            Value::Payload if findings.is_payload_asked => rule.map(|rule| rule.name.into()),
-            Value::PayloadScore if findings.is_payload_asked => rule.map(|rule| score(rule.score)),
-            Value::CombinedScore if findings.is_anything_asked() => findings.combined().map(score),
-            Value::Action if findings.is_anything_asked() => {
+            Attribute::Payload if findings.is_payload_asked => rule.map(|rule| rule.name.into()),
+            Attribute::PayloadScore if findings.is_payload_asked => {
+                rule.map(|rule| score(rule.score))
+            }
+            Attribute::CombinedScore if findings.is_anything_asked() => {
+                findings.combined().map(score)
+            }
+            Attribute::Action if findings.is_anything_asked() => {
                 let action = findings.combined().and_then(|it| self.policy.action_at(it));
                 action.map(|(place, name)| {
                     self.tally.action(place);

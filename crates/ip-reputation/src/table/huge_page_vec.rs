@@ -15,7 +15,7 @@ const UNUSED_MAX: usize = LARGE_PAGE / 4;
 
 /// Memory for records, which are added one after the other.
 #[derive(Debug)]
-pub(super) struct Records {
+pub(super) struct HugePageVec {
     /// None if there is no room for a record.
     memory: Option<MmapMut>,
     /// Where in the memory the first record begins.
@@ -27,7 +27,7 @@ pub(super) struct Records {
     room: usize,
 }
 
-impl Records {
+impl HugePageVec {
     /// Room for as many records of this length. None if the system has no memory for them.
     pub(super) fn with_capacity(count: usize, len: usize) -> Option<Self> {
         let mut records = Self {
@@ -73,7 +73,7 @@ impl Records {
         }
     }
 
-    /// The record in this place. All of one `Records` have the same length.
+    /// The record in this place. All of one `HugePageVec` have the same length.
     #[inline]
     pub(super) fn get<const LEN: usize>(&self, place: usize) -> Option<[u8; LEN]> {
         // Behind the last one there is memory, too.
@@ -103,7 +103,7 @@ mod tests {
     fn what_is_added_is_there_and_nothing_else() {
         // More than a large page, and not a multiple of it.
         let count = 3 * LARGE_PAGE / 8 / 2 + 5;
-        let mut records = Records::with_capacity(count, 8).expect("memory");
+        let mut records = HugePageVec::with_capacity(count, 8).expect("memory");
         for number in 0..count {
             records.push(number.to_ne_bytes());
         }
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_first_record_begins_a_large_page() {
-        let records = Records::with_capacity(LARGE_PAGE - UNUSED_MAX, 1).expect("memory");
+        let records = HugePageVec::with_capacity(LARGE_PAGE - UNUSED_MAX, 1).expect("memory");
         let memory = records.memory.as_ref().expect("there is room");
         let first = memory[records.begin..].as_ptr().addr();
         assert_eq!(first % LARGE_PAGE, 0);
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn no_records_take_no_memory() {
-        let mut records = Records::with_capacity(0, 20).expect("nothing");
+        let mut records = HugePageVec::with_capacity(0, 20).expect("nothing");
         records.push([1; 20]);
         assert_eq!((records.count(), records.bytes()), (0, 0));
         assert_eq!(records.get::<20>(0), None);
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn more_than_there_can_be_is_refused() {
-        assert!(Records::with_capacity(usize::MAX, 8).is_none());
-        assert!(Records::with_capacity(1 << 57, 8).is_none());
+        assert!(HugePageVec::with_capacity(usize::MAX, 8).is_none());
+        assert!(HugePageVec::with_capacity(1 << 57, 8).is_none());
     }
 }

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{MessageRules, Value};
+use super::{Attribute, MessageRules};
 use haproxy_spop::{Scope, Variable};
 
 /// A message's rules, and what answering them takes.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each says one thing")]
-pub(super) struct Prepared {
+pub(super) struct CompiledMessage {
     pub(super) rules: MessageRules,
     /// The variables of its answers, and what each is set to.
-    pub(super) answers: Vec<(Variable, Value)>,
+    pub(super) answers: Vec<(Variable, Attribute)>,
     /// The variable, if the score of the address is all that is asked: what nearly every message is.
     pub(super) score_only: Option<Variable>,
     /// Unset where nothing else is answered. It is in another scope than the answers: a variable that
@@ -24,7 +24,7 @@ pub(super) struct Prepared {
     pub(super) needs_payload: bool,
 }
 
-impl Prepared {
+impl CompiledMessage {
     pub(super) fn all(messages: Vec<MessageRules>) -> Arc<[Self]> {
         let mut all: Vec<_> = messages.into_iter().map(Self::new).collect();
         let mut rest = &mut all[..];
@@ -40,7 +40,7 @@ impl Prepared {
         let answers = answers.map(|it| (Variable::new(rules.scope, &it.variable), it.value));
         let answers: Vec<_> = answers.collect();
         let score_only = match &answers[..] {
-            [(variable, Value::Score)] => Some(variable.clone()),
+            [(variable, Attribute::Score)] => Some(variable.clone()),
             _ => None,
         };
         Self {
@@ -48,9 +48,9 @@ impl Prepared {
             score_only,
             filler: filler(&rules),
             is_last: true,
-            needs_address: rules.needs(Value::needs_address),
-            needs_verdict: rules.needs(Value::needs_verdict),
-            needs_payload: rules.needs(Value::needs_payload),
+            needs_address: rules.needs(Attribute::needs_address),
+            needs_verdict: rules.needs(Attribute::needs_verdict),
+            needs_payload: rules.needs(Attribute::needs_payload),
             rules,
         }
     }

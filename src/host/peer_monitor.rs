@@ -10,7 +10,7 @@
 //! Whatever peers do, there is a bounded number of lines, and none of what they did is missing in the
 //! counts.
 
-mod tale;
+mod rate_limiter;
 
 use core::time::Duration;
 use std::io;
@@ -21,7 +21,7 @@ use tracing::warn;
 
 use haproxy_spoa::{Control, Counters, Refusals, Report};
 use haproxy_spop::Status;
-use tale::Tale;
+use rate_limiter::RateLimiter;
 
 /// How often workers are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -34,32 +34,34 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// If there is no thread to do it.
 pub fn start(control: Control) -> io::Result<()> {
     let look = move || {
-        let mut lookout = Lookout::default();
+        let mut peer_monitor = PeerMonitor::default();
         while !control.is_draining() {
-            lookout.tell(&control.report(PATIENCE), Instant::now());
+            peer_monitor.tell(&control.report(PATIENCE), Instant::now());
             // Being woken early does no harm.
             thread::park_timeout(LOOK_INTERVAL);
         }
     };
-    let started = thread::Builder::new().name("lookout".into()).spawn(look);
+    let started = thread::Builder::new()
+        .name("peer_monitor".into())
+        .spawn(look);
     started.map(drop)
 }
 
 /// What has been told.
 #[derive(Debug, Default)]
-struct Lookout {
-    refused: Vec<(Status, Tale)>,
-    over_cap: Tale,
-    starved: Tale,
-    accept_aborted: Tale,
-    register_failed: Tale,
-    not_allowed: Tale,
-    hello_timeouts: Tale,
-    tls_refused: Tale,
-    tls_faults: Tale,
+struct PeerMonitor {
+    refused: Vec<(Status, RateLimiter)>,
+    over_cap: RateLimiter,
+    starved: RateLimiter,
+    accept_aborted: RateLimiter,
+    register_failed: RateLimiter,
+    not_allowed: RateLimiter,
+    hello_timeouts: RateLimiter,
+    tls_refused: RateLimiter,
+    tls_faults: RateLimiter,
 }
 
-impl Lookout {
+impl PeerMonitor {
     /// Logs what is new and due.
     fn tell(&mut self, report: &Report, now: Instant) {
         if !report.silent.is_empty() {
@@ -123,7 +125,7 @@ impl Lookout {
 
     fn tell_refused(&mut self, refusals: &Refusals, now: Instant) {
         if self.refused.is_empty() {
-            let fresh = |(status, _)| (status, Tale::default());
+            let fresh = |(status, _)| (status, RateLimiter::default());
             self.refused = refusals.by_status().map(fresh).collect();
         }
         for ((status, tale), (_, total)) in self.refused.iter_mut().zip(refusals.by_status()) {

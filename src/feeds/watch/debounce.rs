@@ -41,7 +41,7 @@ impl Unsettled {
 
 /// The files that have changed and were not reported yet.
 #[derive(Debug)]
-pub(super) struct Settle<N>(HashMap<N, Unsettled>);
+pub(super) struct Debounce<N>(HashMap<N, Unsettled>);
 
 /// A file that is to be read.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,13 +51,13 @@ pub(super) struct Settled<N> {
     pub(super) is_written: bool,
 }
 
-impl<N> Default for Settle<N> {
+impl<N> Default for Debounce<N> {
     fn default() -> Self {
         Self(HashMap::new())
     }
 }
 
-impl<N: Eq + Hash + Clone> Settle<N> {
+impl<N: Eq + Hash + Clone> Debounce<N> {
     /// Records an event about a file.
     pub(super) fn note(&mut self, file: N, kind: Kind, now: Instant) {
         let unsettled = self.0.entry(file).or_insert(Unsettled {
@@ -98,7 +98,7 @@ mod tests {
     fn a_file_settles_when_its_writer_closes_it_and_at_the_latest_after_two_seconds() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut settle = Settle::default();
+        let mut settle = Debounce::default();
         assert_eq!(settle.due(), None);
         settle.note("a", Kind::Writing, at(0));
         assert_eq!(settle.due(), Some(at(2000)));
@@ -118,7 +118,7 @@ mod tests {
     fn a_file_that_keeps_changing_does_not_delay_another() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut settle = Settle::default();
+        let mut settle = Debounce::default();
         settle.note("busy", Kind::Writing, at(0));
         settle.note("good", Kind::Done, at(10));
         settle.note("busy", Kind::Writing, at(100));
