@@ -14,7 +14,7 @@ use super::failure::Failure;
 
 /// What the start says of any of these keys.
 pub(crate) fn faults(keys: &AdminKeys) -> Vec<String> {
-    let is_asked = keys.listen.is_some() || keys.token_file.is_some();
+    let is_asked = keys.bind.is_some() || keys.token_file.is_some();
     let why = "[admin]: WRONG: this binary was built without the feature admin";
     is_asked.then(|| why.to_owned()).into_iter().collect()
 }

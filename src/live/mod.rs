@@ -34,6 +34,10 @@ pub use table::{Hit, Hits, Snapshot};
 
 /// A change of the store.
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "live-store"),
+    expect(dead_code, reason = "only the store reads what has changed")
+)]
 enum Change {
     Put(Decision),
     Remove(Decision),

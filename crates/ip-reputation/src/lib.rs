@@ -1,7 +1,7 @@
 //! Scores: what an address is worth. Pure domain; it knows no SPOP and no socket.
 //!
 //! In scope: the score, and the sources that give one. Out of scope: which message asks, and in
-//! which variable the answer goes (that is [`iprep`](crate::iprep)).
+//! which variable the answer goes.
 
 #![forbid(unsafe_code)]
 
