@@ -5,7 +5,9 @@
 //! cargo run --example slow_lookup -- 127.0.0.1:9000
 //! ```
 
+use std::future::pending;
 use std::net::IpAddr;
+use std::thread;
 use std::time::Duration;
 
 use haproxy_spoa::{Agent, Scope};
@@ -20,11 +22,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args()
         .nth(1)
         .unwrap_or_else(|| "127.0.0.1:9000".into());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
     let tasks = runtime.handle().clone();
+    thread::spawn(move || runtime.block_on(pending::<()>()));
     Agent::bind(address)?
         .stop_on_signals()
         .run(move |notify, reply| {
