@@ -214,7 +214,10 @@ fn what_an_address_has_not_is_removed() {
             "sess.asn",
             "sess.category",
             "sess.country",
+            "sess.decision",
+            "sess.expires_in",
             "sess.feed",
+            "sess.origin",
             "sess.reason"
         ]
     );
