@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn a_score_is_found_among_other_actions() {
         let mut actions = vec![1, 3, 1];
-        string(b"known", &mut actions);
+        string(b"listed", &mut actions);
         actions.push(0x11);
         actions.extend_from_slice(&[1, 3, 1]);
         string(b"ip_score", &mut actions);

@@ -44,8 +44,8 @@ pub(crate) fn prepare(folder: &Path) -> io::Result<TcpListener> {
         "[reputation]\ncache-dir = \"cache\"\nactions = [{{ name = \"deny\", max-score = 19 }}]\n\
          [allow]\nprefixes = [\"{ALLOWED}.0.0.0/8\"]\n\
          [deny]\nfiles = [\"lists/deny.txt\"]\n\
-         [[feed]]\nname = \"list\"\npath = \"lists/list.txt\"\ncategory = \"worm\"\n\
-         [[feed]]\nname = \"url\"\nurl = \"{url}\"\nrefresh-interval = \"2s\"\ncategory = \"spam\"\n\
+         [[feed]]\nname = \"list\"\npath = \"lists/list.txt\"\ndefault-category = \"worm\"\n\
+         [[feed]]\nname = \"url\"\nurl = \"{url}\"\nrefresh-interval = \"2s\"\ndefault-category = \"spam\"\n\
          [[message]]\nname = \"check-client-ip\"\nvars = [\
          {{ name = \"listed\", value = \"listed\" }}, \
          {{ name = \"ip_score\", value = \"score\" }}, \
