@@ -119,7 +119,7 @@ fn a_check_looks_at_the_files_of_tls_too() {
     let old = folder.file("old.pem", &expired).display().to_string();
     let bad = format!("127.0.0.1:1 ssl crt {old} verify none");
     let check = |binds: &[&str]| {
-        let config = format!("[agent]\nlisten = {binds:?}\n");
+        let config = format!("[agent]\nbind = {binds:?}\n");
         let config = folder.write("spoa.toml", config);
         Program::run(&["check", "-f", config.to_str().unwrap()])
     };
@@ -135,7 +135,7 @@ fn a_check_looks_at_the_files_of_tls_too() {
     assert_eq!(wrong.len(), 2, "{ended:?}");
     assert!(wrong[0].contains("the certificate has expired") && wrong[0].contains("old.pem"));
     assert!(
-        wrong[1].starts_with("listen \"127.0.0.1:2 ssl\": WRONG: "),
+        wrong[1].starts_with("bind \"127.0.0.1:2 ssl\": WRONG: "),
         "{wrong:?}"
     );
     assert!(ended.stdout.ends_with("2 things are WRONG\n"), "{ended:?}");
