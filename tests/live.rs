@@ -311,6 +311,34 @@ fn a_confirmed_ban_survives_kill_9_and_a_damaged_store_is_set_aside() {
     agent.done(&["ban", "192.0.2.9"]);
 }
 
+/// An unban holds, although the store that has the ban could not be opened at the time.
+#[test]
+fn what_was_decided_before_the_store_opened_is_newer_than_its_rows() {
+    let agent = Agent::start(CONFIG);
+    for address in ["192.0.2.7", "192.0.2.9"] {
+        agent.done(&["ban", address, "--for", "1h"]);
+    }
+    let Agent {
+        scratch, program, ..
+    } = agent;
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.wait().code, Some(0));
+    let [store, away] = ["live.db", "away.db"].map(|name| scratch.path(name));
+    fs::rename(&store, &away).unwrap();
+    fs::create_dir(&store).unwrap();
+
+    let agent = Agent::again(scratch, CONFIG);
+    assert_eq!(agent.score("192.0.2.7"), "100");
+    agent.done(&["unban", "192.0.2.9"]);
+    let ended = agent.ctl(&["ban", "192.0.2.8"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    fs::remove_dir(&store).unwrap();
+    fs::rename(&away, &store).unwrap();
+    agent.program.says("written again");
+    let scores = ["192.0.2.7", "192.0.2.8", "192.0.2.9"].map(|address| agent.score(address));
+    assert_eq!(scores, ["0", "0", "100"]);
+}
+
 #[test]
 fn a_store_that_cannot_be_written_is_no_reason_not_to_ban() {
     // A folder where the database would be.

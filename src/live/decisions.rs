@@ -127,6 +127,15 @@ impl Decisions {
         Ok(())
     }
 
+    /// Whether there is a decision of the same identity.
+    pub(super) fn holds(&self, decision: &Decision) -> bool {
+        let origin = self.origin_number(&decision.origin);
+        origin.is_some_and(|origin| {
+            let key = key(decision.prefix, decision.kind, origin);
+            self.records.contains_key(&key)
+        })
+    }
+
     pub(super) fn put(&mut self, decision: &Decision) {
         let origin = self.origin_number(&decision.origin).unwrap_or_else(|| {
             self.origins.push(Arc::clone(&decision.origin));

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -211,6 +211,7 @@ impl Live {
             path: None,
             retry: None,
             is_ours: true,
+            removed: HashSet::new(),
             retired: Vec::new(),
             swept: Instant::now(),
             refresh: Box::new(refresh),
@@ -270,6 +271,8 @@ struct LiveThread {
     /// When the store is tried again: it lacks something that is in force.
     retry: Option<Instant>,
     is_ours: bool,
+    /// Prefixes that were unbanned while the store was not open: its rows about them are outdated.
+    removed: HashSet<Prefix>,
     retired: Vec<Arc<Snapshot>>,
     swept: Instant,
     refresh: Box<dyn Fn() + Send>,
@@ -317,7 +320,7 @@ impl LiveThread {
         }
     }
 
-    fn change(&self, request: Request, changes: &mut Vec<Change>) -> Result<usize, ApplyError> {
+    fn change(&mut self, request: Request, changes: &mut Vec<Change>) -> Result<usize, ApplyError> {
         if lock(&self.shared.options).is_none() {
             return Err(ApplyError::Disabled);
         }
@@ -340,6 +343,9 @@ impl LiveThread {
                 }
             }
             Request::Remove(prefix) => {
+                if self.store.is_none() && self.path.is_some() {
+                    self.removed.insert(prefix);
+                }
                 changes.extend(decisions.remove(prefix).into_iter().map(Change::Remove));
             }
         }
@@ -416,9 +422,13 @@ impl LiveThread {
                     }
                     info!(store = %shown, decisions = opened.decisions.len(), "store {shown} opened, {} decisions", opened.decisions.len());
                     let mut decisions = lock(&self.shared.decisions);
+                    // What was decided while the store was not open is newer than its rows.
                     for decision in &opened.decisions {
-                        decisions.put(decision);
+                        if !self.removed.contains(&decision.prefix) && !decisions.holds(decision) {
+                            decisions.put(decision);
+                        }
                     }
+                    self.removed.clear();
                     drop(decisions);
                     self.store = Some(opened.store);
                     self.publish();

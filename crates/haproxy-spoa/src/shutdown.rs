@@ -121,7 +121,7 @@ impl Connection {
                 let next = self.turn(context)?;
                 let open = self.has_pending() || next != WaitFor::Event;
                 if self.ending.is_some() || (open && Instant::now() < until) {
-                    // Looked at again and again: what it has_pending may end without an answer.
+                    // Checked again each time: what is pending may end without an answer.
                     self.drain(context);
                     return Ok(next);
                 }
