@@ -3,14 +3,13 @@
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use socket2::{Domain, SockAddr, Socket as Raw, Type};
 
 use super::{AdminError, AdminOptions};
-use haproxy_spoa::{BindAddress, OwnPath, is_live, temporary_name};
+use haproxy_spoa::{BindAddress, OwnPath, is_live, set_rights, temporary_name};
 
 /// Connections that the kernel may queue.
 const BACKLOG: i32 = 1024;
@@ -95,10 +94,7 @@ fn publish(
     path: &Path,
     options: &AdminOptions,
 ) -> io::Result<OwnPath> {
-    fs::set_permissions(temporary, fs::Permissions::from_mode(options.unix_mode))?;
-    if let Some((user, group)) = options.unix_owner {
-        chown(temporary, Some(user), Some(group))?;
-    }
+    set_rights(temporary, options.unix_mode, options.unix_owner)?;
     socket.listen(BACKLOG)?;
     let own = OwnPath::new(path, temporary)?;
     fs::rename(temporary, path)?;

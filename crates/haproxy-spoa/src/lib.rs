@@ -74,7 +74,7 @@ pub use limits::Limits;
 pub use network::{BadNetwork, Network};
 pub use passed::PassedSocket;
 #[doc(hidden)]
-pub use path::{OwnPath, is_live, temporary_name};
+pub use path::{OwnPath, is_live, set_rights, temporary_name};
 pub use refusals::{Refusals, Refused};
 pub use replies::{Replies, Served};
 pub use reply::{Deferred, Reply};

@@ -15,7 +15,6 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -29,7 +28,7 @@ use super::bind::allows;
 use super::closing::Group;
 use super::limits::{BACKLOG, KEEPALIVE};
 use super::passed::{Passed, PassedSocket};
-use super::path::{OwnPath, Unpublished, is_live, temporary_name};
+use super::path::{OwnPath, Unpublished, is_live, set_rights, temporary_name};
 use super::stream::Stream;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
@@ -251,10 +250,7 @@ fn bind_unix(path: &Path, takeover: bool, unix: &UnixRights) -> io::Result<Bound
         takeover,
     };
     let temporary = &unpublished.temporary;
-    fs::set_permissions(temporary, fs::Permissions::from_mode(unix.mode))?;
-    if let Some((user, group)) = unix.owner {
-        chown(temporary, Some(user), Some(group))?;
-    }
+    set_rights(temporary, unix.mode, unix.owner)?;
     socket.listen(BACKLOG)?;
     let own = OwnPath::new(path, temporary)?;
     let listeners = vec![Listener::unix(socket.into(), Some(own))];

@@ -4,9 +4,13 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{
+    FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
+};
 use std::path::{Path, PathBuf};
 
+use nix::libc::{O_NOFOLLOW, O_PATH};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{BindAddress, StartError};
@@ -19,6 +23,30 @@ pub fn temporary_name() -> String {
         std::process::id(),
         NEXT.fetch_add(1, Ordering::Relaxed)
     )
+}
+
+/// Sets mode and owner of a UNIX socket that this process has just bound. A user that can write its
+/// directory may have replaced it: anything but a socket with one name is an error, and is not changed.
+/// The file is opened once, without following links, and changed by its descriptor.
+///
+/// # Errors
+/// If there is something else at `path`, or the system refuses.
+pub fn set_rights(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(O_PATH | O_NOFOLLOW)
+        .open(path)?;
+    let found = file.metadata()?;
+    if !found.file_type().is_socket() || found.nlink() != 1 {
+        let what = format!("{} was replaced while it was bound", path.display());
+        return Err(io::Error::other(what));
+    }
+    let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+    fs::set_permissions(&descriptor, fs::Permissions::from_mode(mode))?;
+    if let Some((user, group)) = owner {
+        chown(&descriptor, Some(user), Some(group))?;
+    }
+    Ok(())
 }
 
 /// A UNIX socket that listens under its temporary name.
@@ -94,7 +122,7 @@ impl OwnPath {
     /// # Errors
     /// If the file cannot be examined.
     pub fn new(path: &Path, temporary: &Path) -> io::Result<Self> {
-        let found = fs::metadata(temporary)?;
+        let found = fs::symlink_metadata(temporary)?;
         Ok(Self {
             path: path.into(),
             device: found.dev(),
@@ -103,7 +131,7 @@ impl OwnPath {
     }
 
     pub(super) fn remove(&self) {
-        let found = fs::metadata(&self.path).map(|found| (found.dev(), found.ino()));
+        let found = fs::symlink_metadata(&self.path).map(|found| (found.dev(), found.ino()));
         if found.is_ok_and(|found| found == (self.device, self.inode)) {
             let _ = fs::remove_file(&self.path);
         }
@@ -113,5 +141,41 @@ impl OwnPath {
 impl Drop for OwnPath {
     fn drop(&mut self) {
         self.remove();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn rights_are_those_of_a_socket_and_of_nothing_that_took_its_place() {
+        let folder = std::env::temp_dir().join(temporary_name());
+        fs::create_dir(&folder).unwrap();
+        let [socket, file, link, second] =
+            ["socket", "file", "link", "second"].map(|name| folder.join(name));
+        let _listener = UnixListener::bind(&socket).unwrap();
+        set_rights(&socket, 0o600, None).unwrap();
+        assert_eq!(mode(&socket), 0o600);
+
+        fs::write(&file, "of another user").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        for target in [&file, &socket] {
+            symlink(target, &link).unwrap();
+            assert!(set_rights(&link, 0o666, None).is_err(), "{target:?}");
+            fs::remove_file(&link).unwrap();
+        }
+        assert!(set_rights(&file, 0o666, None).is_err());
+        fs::hard_link(&socket, &second).unwrap();
+        assert!(set_rights(&second, 0o666, None).is_err());
+        assert_eq!((mode(&file), mode(&socket)), (0o640, 0o600));
+        fs::remove_dir_all(&folder).unwrap();
     }
 }
