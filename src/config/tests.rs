@@ -452,7 +452,10 @@ fn behavior_has_defaults_and_needs_live() {
     assert_eq!(behavior, given);
     let error = parse("[behavior]\nban-at = 100\n").unwrap_err();
     assert_eq!(error.problems[0].line, Some(1), "{error}");
-    assert!(error.to_string().contains("needs a [live] section"), "{error}");
+    assert!(
+        error.to_string().contains("needs a [live] section"),
+        "{error}"
+    );
     for wrong in [
         "ban-at = 0",
         "half-life = 5",

@@ -158,7 +158,11 @@ impl<'a> Explanation<'a> {
             value: prefix.clone(),
             points: (points * 10.0).round() / 10.0,
             badness,
-            part: if with.is_some() { "counts" } else { "overruled" },
+            part: if with.is_some() {
+                "counts"
+            } else {
+                "overruled"
+            },
         });
         let Some(with) = with else {
             return;

@@ -78,7 +78,9 @@ impl Report {
         let (bits, family) = bits(address);
         let (high, low, len) = Network::of_points(bits, family).bits();
         let mut reason = [0; REPORT_REASON_LEN_MAX];
-        reason.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        reason
+            .get_mut(..text.len())?
+            .copy_from_slice(text.as_bytes());
         Some(Self {
             high,
             low,

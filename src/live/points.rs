@@ -243,7 +243,11 @@ impl Points {
         let slot = self.slot(network, now);
         let known = self.table.slots.meta(slot) >> 8;
         let sum = self.table.value_at(zero, now) + self.table.value_at(known, now);
-        let zero = if known == 0 { zero } else { self.table.zero(sum, now) };
+        let zero = if known == 0 {
+            zero
+        } else {
+            self.table.zero(sum, now)
+        };
         let (_, _, len) = network.bits();
         self.table.slots.set(slot, meta(len, zero));
         let reason = self.reason_number(reason);

@@ -410,7 +410,9 @@ impl Live {
     /// Requests a change; `done` is called once it is in force on every worker and in the store.
     pub fn apply(&self, request: Request, done: Done) {
         // Without the thread `done` is dropped, which tells as well.
-        let _ = self.sender.send(Event::Apply(Instant::now(), request, done));
+        let _ = self
+            .sender
+            .send(Event::Apply(Instant::now(), request, done));
     }
 
     /// What is in force and let through by the filter.
@@ -445,13 +447,18 @@ impl Live {
     #[must_use]
     pub fn counters(&self) -> Counters {
         let shared = &self.shared;
+        let points = lock(&shared.points);
+        let (addresses, evicted) = points
+            .as_ref()
+            .map_or((0, 0), |it| (it.len(), it.evicted()));
+        drop(points);
         Counters {
             changes: shared.changes.load(Ordering::Relaxed),
             refused: shared.refused.load(Ordering::Relaxed),
             store_errors: shared.store_errors.load(Ordering::Relaxed),
             stored: !shared.is_behind.load(Ordering::Relaxed),
-            addresses: count(lock(&shared.points).as_ref().map_or(0, Points::len)),
-            evicted: lock(&shared.points).as_ref().map_or(0, Points::evicted),
+            addresses: count(addresses),
+            evicted,
             behavior_bans: shared.behavior_bans.load(Ordering::Relaxed),
             private_reports: shared.private_reports.load(Ordering::Relaxed),
         }
@@ -740,8 +747,26 @@ impl LiveThread {
         self.retired.extend(self.shared.publish());
     }
 
+    /// A file that was removed or replaced has nothing of what is in force: it is begun again at once.
+    fn notice_replaced(&mut self) {
+        let (Some(store), Some(path)) = (&self.store, &self.path) else {
+            return;
+        };
+        if store.is_replaced(path) {
+            let shown = path.display();
+            warn!(store = %shown, "store {shown} was removed or replaced; it is written again");
+            self.store = None;
+            self.shared.is_behind.store(true, Ordering::Relaxed);
+            if let Some(points) = &mut *lock(&self.shared.points) {
+                points.track(false);
+            }
+            self.restore();
+        }
+    }
+
     /// Takes over what another process has written to the same store: during a takeover there are two.
     fn follow_store(&mut self) {
+        self.notice_replaced();
         let Some(store) = &mut self.store else {
             return;
         };
@@ -795,9 +820,14 @@ impl LiveThread {
         has_more
     }
 
+    /// Saves everything and closes the store.
     fn finish(&mut self) {
         self.take_reports();
         while self.save_some_points() {}
+        if self.store.take().is_some() {
+            // What somebody still requests ends with the process.
+            self.shared.is_behind.store(true, Ordering::Relaxed);
+        }
     }
 
     fn sweep(&mut self) {
@@ -864,8 +894,10 @@ impl LiveThread {
                         let aside = aside.display();
                         error!(store = %shown, "the store {shown} is damaged; moved to {aside}, a new one begun");
                     }
-                    let (decisions, points) =
-                        (opened.contents.decisions.len(), opened.contents.points.len());
+                    let (decisions, points) = (
+                        opened.contents.decisions.len(),
+                        opened.contents.points.len(),
+                    );
                     info!(store = %shown, decisions, points, "store {shown} opened, {decisions} decisions, points of {points} addresses");
                     self.take_contents(&opened.contents);
                     self.store = Some(opened.store);
@@ -925,6 +957,9 @@ impl LiveThread {
     fn write(&mut self, changes: &[Change]) -> bool {
         if self.shared.is_behind.load(Ordering::Relaxed) {
             return false;
+        }
+        if !changes.is_empty() {
+            self.notice_replaced();
         }
         let written = match &mut self.store {
             Some(store) if !changes.is_empty() => store.write(changes, now()),

@@ -86,7 +86,9 @@ impl Slots {
         let len = count + count / 3 + SPARE;
         let lines = (len * FILTER_BITS).div_ceil(WORDS * 64);
         Self {
-            slots: core::iter::repeat_with(Default::default).take(len).collect(),
+            slots: core::iter::repeat_with(Default::default)
+                .take(len)
+                .collect(),
             filter: core::iter::repeat_with(Line::default).take(lines).collect(),
             v4: Lengths::default(),
             v6: Lengths::default(),
@@ -154,7 +156,10 @@ impl Slots {
         let hash = network.hash(self.seed);
         let (high, low, len) = network.bits();
         let anchor = anchor(network.family(), len);
-        if self.line((high, low), anchor).is_some_and(|line| line.has(hash)) {
+        if self
+            .line((high, low), anchor)
+            .is_some_and(|line| line.has(hash))
+        {
             self.probe(network, hash, each);
         }
     }

@@ -58,6 +58,8 @@ const DELETE: &str = "DELETE FROM decisions WHERE value = ?1 AND type = ?2 AND o
 #[derive(Debug)]
 pub(super) struct Store {
     connection: Connection,
+    /// Device and inode of the file.
+    file: Option<(u64, u64)>,
     /// What `PRAGMA data_version` was: another one, and another process has written.
     data_version: i64,
     /// The last rows that are known.
@@ -171,6 +173,7 @@ impl Store {
         let mut store = Self {
             data_version: data_version(&connection)?,
             connection,
+            file: identity(path),
             last_decision: 0,
             last_removal: 0,
         };
@@ -179,6 +182,11 @@ impl Store {
         let decisions = decisions_after(&store.connection, now, &mut store.last_decision)?;
         let points = points(&store.connection)?;
         Ok((store, Contents { decisions, points }))
+    }
+
+    /// Whether the file was removed or replaced since: what is written to it is lost.
+    pub(super) fn is_replaced(&self, path: &Path) -> bool {
+        identity(path) != self.file
     }
 
     /// Makes changes, all or none.
@@ -257,7 +265,8 @@ impl Store {
                 delete.execute([prefix.to_string()])?;
             }
             // The process that is being replaced does not undo what its successor knows.
-            let save = "INSERT INTO behavior (value, points, updated, reason) VALUES (?1, ?2, ?3, ?4)
+            let save =
+                "INSERT INTO behavior (value, points, updated, reason) VALUES (?1, ?2, ?3, ?4)
                 ON CONFLICT (value) DO UPDATE SET points = excluded.points,
                 updated = excluded.updated, reason = excluded.reason
                 WHERE excluded.updated >= behavior.updated";
@@ -360,12 +369,7 @@ fn remove(transaction: &Transaction<'_>, decision: &Decision, now: u32) -> rusql
     delete.execute(params![value, kind, &*decision.origin])?;
     let note = "INSERT INTO removals (type, value, origin, at) VALUES (?1, ?2, ?3, ?4)";
     let mut note = transaction.prepare_cached(note)?;
-    note.execute(params![
-        kind,
-        value,
-        &*decision.origin,
-        time::rfc3339(now)
-    ])?;
+    note.execute(params![kind, value, &*decision.origin, time::rfc3339(now)])?;
     Ok(())
 }
 
@@ -460,6 +464,11 @@ impl Texts {
         }
         text
     }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// A file of another user is not opened: `SQLite` would write beside it.
