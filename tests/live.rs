@@ -6,6 +6,10 @@
 
 #[path = "live/behavior.rs"]
 mod behavior;
+#[path = "model/mmdb.rs"]
+mod mmdb;
+#[path = "live/places.rs"]
+mod places;
 #[path = "live/stores.rs"]
 mod stores;
 mod support;

@@ -12,9 +12,9 @@
 //!
 //! In scope: finding a slot. Out of scope: what `meta` means.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::network::{Family, Network};
+use super::network::{Family, LEN_ASN, LEN_COUNTRY, Network};
 
 /// Bits of the filter for each slot.
 const FILTER_BITS: usize = 12;
@@ -71,6 +71,9 @@ pub(super) struct Slots {
     v6: Lengths,
     /// Whether there is a network of length 0 of IPv6.
     has_default_route: AtomicU64,
+    /// Whether there are autonomous systems, and countries.
+    has_asn: AtomicBool,
+    has_country: AtomicBool,
     seed: u64,
 }
 
@@ -93,6 +96,8 @@ impl Slots {
             v4: Lengths::default(),
             v6: Lengths::default(),
             has_default_route: AtomicU64::new(0),
+            has_asn: AtomicBool::new(false),
+            has_country: AtomicBool::new(false),
             seed,
         }
     }
@@ -150,6 +155,13 @@ impl Slots {
         }
     }
 
+    /// Whether autonomous systems were inserted, and countries.
+    #[inline]
+    pub(super) fn places(&self) -> (bool, bool) {
+        let has = |it: &AtomicBool| it.load(Ordering::Acquire);
+        (has(&self.has_asn), has(&self.has_country))
+    }
+
     /// Calls `each` for every slot of exactly this network.
     #[inline]
     pub(super) fn exactly(&self, network: Network, each: impl FnMut(usize, u64)) {
@@ -185,6 +197,8 @@ impl Slots {
         }
         match network.family() {
             Family::V4 => self.v4.add(len),
+            Family::V6 if len == LEN_ASN => self.has_asn.store(true, Ordering::Release),
+            Family::V6 if len == LEN_COUNTRY => self.has_country.store(true, Ordering::Release),
             Family::V6 if len == 0 => self.has_default_route.store(1, Ordering::Release),
             Family::V6 => self.v6.add(len),
         }
