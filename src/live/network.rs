@@ -42,8 +42,8 @@ impl Network {
     pub(super) fn of_target(target: Target) -> Self {
         let (high, len) = match target {
             Target::Prefix(prefix) => return Self::of(prefix),
-            Target::Asn(number) => (u64::from(number), LEN_ASN),
-            Target::Country(letters) => (u16::from_be_bytes(letters).into(), LEN_COUNTRY),
+            Target::Asn(number) => (u64::from(number) << 32, LEN_ASN),
+            Target::Country(letters) => (u64::from(u16::from_be_bytes(letters)) << 48, LEN_COUNTRY),
         };
         Self { high, low: 0, len }
     }
@@ -101,19 +101,10 @@ impl Network {
     #[expect(clippy::cast_possible_truncation, reason = "as it was put in")]
     pub(super) fn target(self) -> Target {
         match self.len {
-            LEN_ASN => Target::Asn(self.high as u32),
-            LEN_COUNTRY => Target::Country((self.high as u16).to_be_bytes()),
+            LEN_ASN => Target::Asn((self.high >> 32) as u32),
+            LEN_COUNTRY => Target::Country(((self.high >> 48) as u16).to_be_bytes()),
             _ => self.prefix().into(),
         }
-    }
-
-    #[inline]
-    pub(super) const fn hash(self, seed: u64) -> u64 {
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        let one = self.low ^ seed ^ (self.len as u64).wrapping_mul(ODD);
-        let other = self.high ^ seed.rotate_left(32) ^ ODD;
-        let first = fold(one, ODD) ^ other;
-        fold(first, seed | 1)
     }
 }
 
@@ -124,12 +115,6 @@ const fn mapped(network: u32) -> u64 {
 #[expect(clippy::cast_possible_truncation, reason = "these are the halves")]
 const fn halves(network: u128) -> (u64, u64) {
     ((network >> 64) as u64, network as u64)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
-const fn fold(one: u64, other: u64) -> u64 {
-    let product = (one as u128) * (other as u128);
-    (product as u64) ^ ((product >> 64) as u64)
 }
 
 /// The bits of an address. A mapped IPv4 address is IPv4.

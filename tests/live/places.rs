@@ -30,6 +30,7 @@ fn scratch() -> Scratch {
     let both = Field::Map(vec![
         ("autonomous_system_number", Field::Number(64_496)),
         ("country", code),
+        ("is_anycast", Field::Flag(false)),
     ]);
     let bytes = Database::new(vec![([192, 0, 2, 0].into(), 24, both)]).bytes();
     fs::write(scratch.path("places.mmdb"), bytes).unwrap();
