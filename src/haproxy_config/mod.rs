@@ -1,0 +1,119 @@
+//! HAProxy's side of a deployment: haproxy.cfg and its SPOE files, read as far as `spoa check --haproxy`
+//! needs them, and what operators get wrong in them.
+//!
+//! In scope: findings that HAProxy itself does not report, each with file, line and remedy. Out of scope:
+//! whether HAProxy accepts the files (`haproxy -c` does that). What is unknown is passed over.
+
+mod checks;
+mod engine;
+mod sections;
+mod spoe;
+mod variables;
+mod words;
+
+use core::fmt;
+use core::time::Duration;
+use std::path::PathBuf;
+
+pub use sections::Location;
+
+use crate::config::Config;
+use crate::policy::MessageRules;
+
+/// The value of `slow-threshold` without a configuration.
+const SLOW_THRESHOLD: Duration = Duration::from_millis(10);
+/// The value of `max-frame-size` without a configuration.
+const MAX_FRAME_SIZE: u32 = 16_380;
+
+/// What the agent answers, as far as HAProxy's configuration has to agree with it.
+#[derive(Debug, Clone)]
+pub struct AgentSide {
+    messages: Vec<MessageRules>,
+    slow_threshold: Duration,
+    max_frame_size: u32,
+    /// The UNIX sockets that it listens on.
+    sockets: Vec<String>,
+}
+
+impl AgentSide {
+    /// Takes it from a configuration; without one the agent has its defaults.
+    #[must_use]
+    pub fn of(config: Option<&Config>) -> Self {
+        let has_payload_rules = config.is_some_and(|config| !config.payload.is_empty());
+        let messages = config.map(|config| config.messages.iter());
+        let messages: Vec<_> = messages
+            .into_iter()
+            .flatten()
+            .map(|it| it.rules.clone())
+            .collect();
+        let agent = config.map(|config| &config.agent);
+        let binds = agent
+            .and_then(|agent| agent.bind.as_deref())
+            .unwrap_or_default();
+        let socket = |bind: &String| {
+            let address = bind.split_whitespace().next()?;
+            let path = address.strip_prefix("unix:")?;
+            Some(path.strip_prefix('@').map_or(path, |_| "").to_owned())
+        };
+        Self {
+            messages: if messages.is_empty() {
+                MessageRules::defaults(has_payload_rules)
+            } else {
+                messages
+            },
+            slow_threshold: agent
+                .and_then(|agent| agent.slow_threshold)
+                .unwrap_or(SLOW_THRESHOLD),
+            max_frame_size: agent
+                .and_then(|agent| agent.max_frame_size)
+                .unwrap_or(MAX_FRAME_SIZE),
+            sockets: binds
+                .iter()
+                .filter_map(socket)
+                .filter(|path| !path.is_empty())
+                .collect(),
+        }
+    }
+
+    fn message(&self, name: &str) -> Option<&MessageRules> {
+        self.messages.iter().find(|message| message.name == name)
+    }
+}
+
+/// Something that an operator should change.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// Where.
+    pub location: Location,
+    /// What, and what to do about it.
+    pub text: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.location, self.text)
+    }
+}
+
+/// Checks the files that HAProxy is started with, and the SPOE files that they name.
+///
+/// # Errors
+/// If one of `files` cannot be read. A SPOE file that cannot be read is a finding.
+pub fn check(files: &[PathBuf], agent: &AgentSide) -> Result<Vec<Finding>, String> {
+    let sections = sections::Sections::read(files)
+        .map_err(|(file, error)| format!("cannot read {}: {error}", file.display()))?;
+    let mut findings = checks::all(&sections, agent);
+    if findings.is_empty() && !sections.has_engine() {
+        let names: Vec<_> = files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect();
+        return Err(format!(
+            "{} has no \"filter spoe\" line; give every file that HAProxy is started with",
+            names.join(", ")
+        ));
+    }
+    findings.sort();
+    findings.dedup();
+    Ok(findings)
+}
