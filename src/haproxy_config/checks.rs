@@ -469,10 +469,11 @@ impl Checker<'_> {
                 .filter(|it| it.access == Access::Set)
                 .map(|it| it.name.clone()),
         );
-        for read in found
-            .iter()
-            .filter(|it| it.access == Access::Read && !set.contains(&it.name))
-        {
+        let reads = found.iter().filter(|it| it.access == Access::Read);
+        for read in reads.filter(|it| !set.contains(&it.name)) {
+            if read.name.scope == "sess" && self.side.may_set(&read.name.name) {
+                continue;
+            }
             let text = self.nobody_sets(&read.name, &set);
             self.report(&read.line.location, text);
         }

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 pub use sections::Location;
 
 use crate::config::Config;
-use crate::policy::MessageRules;
+use crate::policy::{Attribute, MessageRules};
 
 /// The value of `slow-threshold` without a configuration.
 const SLOW_THRESHOLD: Duration = Duration::from_millis(10);
@@ -29,6 +29,8 @@ const MAX_FRAME_SIZE: u32 = 16_380;
 #[derive(Debug, Clone)]
 pub struct AgentSide {
     messages: Vec<MessageRules>,
+    /// Whether they come from a configuration. Without one, any attribute may be there under its name.
+    is_configured: bool,
     slow_threshold: Duration,
     max_frame_size: u32,
     /// The UNIX sockets that it listens on.
@@ -61,6 +63,7 @@ impl AgentSide {
             } else {
                 messages
             },
+            is_configured: config.is_some(),
             slow_threshold: agent
                 .and_then(|agent| agent.slow_threshold)
                 .unwrap_or(SLOW_THRESHOLD),
@@ -73,6 +76,11 @@ impl AgentSide {
                 .filter(|path| !path.is_empty())
                 .collect(),
         }
+    }
+
+    /// Whether the agent may set a variable of this name without a `[[message]]` that is known here.
+    fn may_set(&self, name: &str) -> bool {
+        !self.is_configured && name.parse::<Attribute>().is_ok()
     }
 
     fn message(&self, name: &str) -> Option<&MessageRules> {
