@@ -199,8 +199,8 @@ fn mistakes_in_haproxy_cfg_are_found_where_they_are() {
         },
         Case {
             name: "large buffers",
-            cfg: &[("global\n", "global\n    tune.bufsize 65536\n")],
-            findings: &[("haproxy.cfg:2: ", "set max-frame-size = 65532")],
+            cfg: &[("global\n", "global\n    tune.bufsize 131072\n")],
+            findings: &[("haproxy.cfg:2: ", "set max-frame-size = 131068")],
             ..Case::NONE
         },
         Case {
@@ -372,6 +372,21 @@ fn mistakes_in_a_spoe_file_are_found_where_they_are() {
                  vars = [{ name = \"ip_score\", value = \"score\" }]\n[deny]\nprefixes = [\"192.0.2.1\"]\n",
             ),
             findings: &[("iprep.spoe:9: ", "write \"args client=src\"")],
+            ..Case::NONE
+        },
+        Case {
+            name: "report without an address",
+            spoe: &[
+                (
+                    "messages check-client-ip",
+                    "messages check-client-ip report",
+                ),
+                (
+                    "spoe-message",
+                    "spoe-message report\n    args points=int(5)\n    event on-http-response\nspoe-message",
+                ),
+            ],
+            findings: &[("iprep.spoe:9: ", "reports without an address")],
             ..Case::NONE
         },
         Case {
@@ -639,7 +654,9 @@ fn the_samples_fit() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "cfg") {
             let path = path.strip_prefix(root).unwrap().to_str().unwrap();
-            for config in [None, Some("haproxy-conf/spoa.toml")] {
+            let own = Path::new(path).with_extension("toml");
+            let own = own.to_str().filter(|own| root.join(own).exists());
+            for config in [None, own.or(Some("haproxy-conf/spoa.toml"))] {
                 let mut args = vec!["check", "--offline", "--haproxy", path];
                 args.extend(config.into_iter().flat_map(|config| ["-f", config]));
                 let mut command = Program::command(&args);

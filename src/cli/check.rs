@@ -42,7 +42,7 @@ fn check_config(config: &Config, offline: bool) -> Result<usize, Failure> {
     } else {
         FetchMode::All
     };
-    let once = OfflineCheck::read(config, asking).map_err(Failure::engine)?;
+    let once = OfflineCheck::read(config, asking, None).map_err(Failure::engine)?;
     let addresses: Vec<_> = config.agent.bind.iter().flatten().collect();
     let mut faults: Vec<_> = addresses.into_iter().filter_map(|it| fault(it)).collect();
     faults.extend(admin::faults(&config.admin));

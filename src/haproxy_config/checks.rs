@@ -268,6 +268,7 @@ impl Checker<'_> {
             self.event(engine, message, grouped.contains(name));
             match self.side.message(name) {
                 Some(rules) => self.arguments(message, rules),
+                None if self.side.report.as_deref() == Some(name) => self.report_arguments(message),
                 None => self.unanswered(message),
             }
         }
@@ -327,6 +328,21 @@ impl Checker<'_> {
                 message.name
             );
             self.report(&line.location, text);
+        }
+    }
+
+    /// The message of `[behavior]` needs an address.
+    fn report_arguments(&mut self, message: &Part) {
+        let line = message.line(&["args"]);
+        let has_address =
+            line.is_some_and(|line| line.words.iter().any(|it| it.starts_with("ip=")));
+        if !has_address {
+            let at = line.map_or(&message.location, |line| &line.location);
+            let text = format!(
+                "message \"{}\" reports without an address; write \"args ip=src points=int(10)\"",
+                message.name
+            );
+            self.report(at, text);
         }
     }
 

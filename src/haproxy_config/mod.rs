@@ -17,20 +17,22 @@ use std::path::PathBuf;
 
 pub use sections::Location;
 
+use haproxy_spop::session::SessionConfig;
+
 use crate::config::Config;
+use crate::live::BehaviorOptions;
 use crate::policy::{Attribute, MessageRules};
 
 /// The value of `slow-threshold` without a configuration.
 const SLOW_THRESHOLD: Duration = Duration::from_millis(10);
-/// The value of `max-frame-size` without a configuration.
-const MAX_FRAME_SIZE: u32 = 16_380;
-
 /// What the agent answers, as far as HAProxy's configuration has to agree with it.
 #[derive(Debug, Clone)]
 pub struct AgentSide {
     messages: Vec<MessageRules>,
     /// Whether they come from a configuration. Without one, any attribute may be there under its name.
     is_configured: bool,
+    /// The message of `[behavior]`, which sets no variable.
+    report: Option<String>,
     slow_threshold: Duration,
     max_frame_size: u32,
     /// The UNIX sockets that it listens on.
@@ -64,12 +66,20 @@ impl AgentSide {
                 messages
             },
             is_configured: config.is_some(),
+            report: match config {
+                Some(config) => {
+                    let live = config.live.as_ref();
+                    let behavior = live.and_then(|live| live.behavior.as_ref());
+                    behavior.map(|behavior| behavior.message.clone())
+                }
+                None => Some(BehaviorOptions::default().message),
+            },
             slow_threshold: agent
                 .and_then(|agent| agent.slow_threshold)
                 .unwrap_or(SLOW_THRESHOLD),
             max_frame_size: agent
                 .and_then(|agent| agent.max_frame_size)
-                .unwrap_or(MAX_FRAME_SIZE),
+                .unwrap_or(SessionConfig::default().max_frame_size),
             sockets: binds
                 .iter()
                 .filter_map(socket)

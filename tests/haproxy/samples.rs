@@ -5,11 +5,12 @@ use std::process::Command;
 
 use crate::rig::{Oracle, Proxy, Setup, Version, agent, free_port, repository, sources};
 
-const SAMPLES: [&str; 4] = [
+const SAMPLES: [&str; 5] = [
     "ip-reputation",
     "check-buffer",
     "behind-proxy",
     "verdict-cache",
+    "behavior",
 ];
 /// The configurations of the C example and of a deployment, as they were given.
 const SEED: [&str; 2] = ["seed/ip-reputation", "seed/check-buffer"];
