@@ -79,7 +79,7 @@ impl AgentSide {
                 .unwrap_or(SLOW_THRESHOLD),
             max_frame_size: agent
                 .and_then(|agent| agent.max_frame_size)
-                .unwrap_or(SessionConfig::default().max_frame_size),
+                .unwrap_or_else(|| SessionConfig::default().max_frame_size),
             sockets: binds
                 .iter()
                 .filter_map(socket)

@@ -148,7 +148,9 @@ impl Sections {
             let files = expand(given).map_err(|error| (given.clone(), error))?;
             for file in files {
                 let lines = read_lines(&file).map_err(|error| (file.clone(), error))?;
-                lines.into_iter().for_each(|line| all.push(line));
+                for line in lines {
+                    all.push(line);
+                }
             }
         }
         Ok(all)
