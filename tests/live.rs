@@ -8,6 +8,8 @@
 mod behavior;
 #[path = "model/mmdb.rs"]
 mod mmdb;
+#[path = "live/page.rs"]
+mod page;
 #[path = "live/places.rs"]
 mod places;
 #[path = "live/stores.rs"]
