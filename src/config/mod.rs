@@ -29,6 +29,7 @@ use toml::Spanned;
 pub use accessed_paths::accessed_paths;
 pub use admin::AdminKeys;
 pub use agent::AgentOptions;
+pub(crate) use error::nearest;
 pub use error::{ConfigError, Problem};
 pub use feed::{Feed, Header, Place, Secret, Specifics};
 pub use policy::{Aggregation, MessageOption, OwnList, PayloadOption, ReputationOptions, Source};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::decision::is_foreign;
 use super::network::Network;
-use super::slots::{Slots, len_of};
+use super::slots::{Lengths, Slots, len_of};
 use super::table::Effect;
 use super::{Decision, Kind};
 use ip_reputation::Prefix;
@@ -65,8 +65,10 @@ pub(super) struct Decisions {
     origins: Vec<Arc<str>>,
     details: HashSet<Arc<Details>>,
     counts: BTreeMap<(Kind, u16), u64>,
+    /// The lengths that workers look up: IPv4, IPv6.
+    lengths: [Vec<u8>; 2],
     seed: u64,
-    /// Workers have another table, or fewer origins.
+    /// Workers have another table, or fewer lengths or origins.
     is_replaced: bool,
     max: usize,
     next_expiry: u32,
@@ -85,6 +87,7 @@ impl Decisions {
             origins: Vec::new(),
             details: HashSet::new(),
             counts: BTreeMap::new(),
+            lengths: Default::default(),
             seed,
             is_replaced: false,
             max: 0,
@@ -160,8 +163,9 @@ impl Decisions {
             }
             is_new = true;
             self.used += 1;
-            self.table
-                .insert(Network::of(decision.prefix), effect.meta())
+            let network = Network::of(decision.prefix);
+            self.note_length(network);
+            self.table.insert(network, effect.meta())
         };
         if let Some(record) = self.records.get_mut(slot) {
             record.details = Some(details);
@@ -219,13 +223,28 @@ impl Decisions {
         over.len()
     }
 
-    /// The table and the origins, if workers have others.
+    /// Whether workers have another table, or fewer lengths or origins.
     pub(super) fn take_replaced(&mut self) -> bool {
         core::mem::replace(&mut self.is_replaced, false)
     }
 
     pub(super) fn table(&self) -> Arc<Slots> {
         Arc::clone(&self.table)
+    }
+
+    pub(super) fn lengths(&self) -> Lengths {
+        let [v4, v6] = &self.lengths;
+        self.table.lengths(v4, v6)
+    }
+
+    fn note_length(&mut self, network: Network) {
+        let (_, _, len) = network.bits();
+        let [v4, v6] = &mut self.lengths;
+        let lengths = if network.is_v4() { v4 } else { v6 };
+        if !lengths.contains(&len) {
+            lengths.push(len);
+            self.is_replaced = true;
+        }
     }
 
     pub(super) fn origins(&self) -> Arc<[Arc<str>]> {
@@ -310,11 +329,15 @@ impl Decisions {
         let table = Slots::with_room(self.len + more, self.seed);
         let mut records = vec![Record::default(); table.len()];
         self.used = 0;
-        for (slot, bits, meta) in self.table.iter() {
+        self.lengths = Default::default();
+        let old = Arc::clone(&self.table);
+        for (slot, bits, meta) in old.iter() {
             if Effect::of(meta).is_none() {
                 continue;
             }
-            let at = table.insert(Network::from_bits(bits.0, bits.1, len_of(meta)), meta);
+            let network = Network::from_bits(bits.0, bits.1, len_of(meta));
+            self.note_length(network);
+            let at = table.insert(network, meta);
             self.used += 1;
             if let (Some(new), Some(old)) = (records.get_mut(at), self.records.get_mut(slot)) {
                 *new = core::mem::take(old);
@@ -401,7 +424,12 @@ mod tests {
     }
 
     fn snapshot(decisions: &Decisions) -> Snapshot {
-        Snapshot::new(decisions.table(), decisions.origins(), None)
+        Snapshot::new(
+            decisions.table(),
+            decisions.lengths(),
+            decisions.origins(),
+            None,
+        )
     }
 
     /// What covers an address, worked out one decision at a time.

@@ -83,15 +83,6 @@ impl Network {
         let address = IpAddr::V6(bits.into());
         Prefix::new(address, self.len).unwrap_or_else(|| Prefix::host(address))
     }
-
-    #[inline]
-    pub(super) const fn hash(self, seed: u64) -> u64 {
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        let one = self.low ^ seed ^ (self.len as u64).wrapping_mul(ODD);
-        let other = self.high ^ seed.rotate_left(32) ^ ODD;
-        let first = fold(one, ODD) ^ other;
-        fold(first, seed | 1)
-    }
 }
 
 const fn mapped(network: u32) -> u64 {
@@ -101,12 +92,6 @@ const fn mapped(network: u32) -> u64 {
 #[expect(clippy::cast_possible_truncation, reason = "these are the halves")]
 const fn halves(network: u128) -> (u64, u64) {
     ((network >> 64) as u64, network as u64)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
-const fn fold(one: u64, other: u64) -> u64 {
-    let product = (one as u128) * (other as u128);
-    (product as u64) ^ ((product >> 64) as u64)
 }
 
 /// The bits of an address. A mapped IPv4 address is IPv4.

@@ -478,7 +478,8 @@ impl Shared {
         }
         is_replaced.then(|| {
             let points = points.as_ref().map(Points::table);
-            let snapshot = Snapshot::new(decisions.table(), decisions.origins(), points);
+            let (table, lengths) = (decisions.table(), decisions.lengths());
+            let snapshot = Snapshot::new(table, lengths, decisions.origins(), points);
             self.table.swap(snapshot)
         })
     }
