@@ -129,10 +129,7 @@ fn whatever_a_server_does_the_last_good_list_stays() {
         (Answer::Raw(gzip.concat()), "not be read to its end"),
         (Answer::Raw(head), "cannot be understood"),
         (Answer::new("206 Partial Content", &[], GOOD), "status 206"),
-        (
-            Answer::ok("{\"error\":\"rate limit\"}\n"),
-            "read as json",
-        ),
+        (Answer::ok("{\"error\":\"rate limit\"}\n"), "read as json"),
         (Answer::Raw(huge), "max-size"),
         (Answer::Raw(b"SSH-2.0-x\r\n".to_vec()), ""),
         (Answer::Endless, "max-size"),
@@ -268,7 +265,9 @@ fn encodings_of_a_transfer_are_unpacked_or_refused_by_name() {
             "more than one encoding",
         ),
         (
-            Answer::Raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n192.0.2.2\n192.0.2.3".to_vec()),
+            Answer::Raw(
+                b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n192.0.2.2\n192.0.2.3".to_vec(),
+            ),
             "its last line has no end",
         ),
     ] {
@@ -312,9 +311,11 @@ fn all_fetches_together_hold_no_more_than_max_fetch_memory() {
     // Each takes 64 KiB at least, so that one waits for the other.
     until("both", || {
         agent.signal(Signal::SIGHUP);
-        ["one", "two"]
-            .iter()
-            .all(|name| agent.status(&format!("feed=\"{name}\"")).contains("state=good"))
+        ["one", "two"].iter().all(|name| {
+            agent
+                .status(&format!("feed=\"{name}\""))
+                .contains("state=good")
+        })
     });
 }
 
@@ -327,7 +328,10 @@ fn data_is_as_old_as_the_server_says_and_the_same_bytes_are_no_newer() {
     let agent = Program::configured(&config, &[]);
     agent.shows("feed=\"web\"", "as_of=1994-11-06T08:49:37Z");
     // The same bytes, by a server that touches its file.
-    let touched = ["Last-Modified: Mon, 07 Nov 1994 08:49:37 GMT", "ETag: \"x\""];
+    let touched = [
+        "Last-Modified: Mon, 07 Nov 1994 08:49:37 GMT",
+        "ETag: \"x\"",
+    ];
     server.answers(Answer::new("200 OK", &touched, BAD));
     agent.signal(Signal::SIGHUP);
     until("asked again", || server.requests().len() == 2);

@@ -328,10 +328,7 @@ fn numbers_of_systems_become_their_networks() {
         for (list, why) in [
             ("AS64499\n", "asn-db has no network of its 1 AS numbers"),
             ("404 page not found\n", "an AS number such as AS64496"),
-            (
-                "{\"asn\":64496,\"domain\":\"example.org\"}\n",
-                "cut short",
-            ),
+            ("{\"asn\":64496,\"domain\":\"example.org\"}\n", "cut short"),
             (
                 "{\"asn\":64496}\n{\"type\":\"metadata\",\"records\":2}\n",
                 "1 entries of the 2 that it declares",
@@ -342,7 +339,10 @@ fn numbers_of_systems_become_their_networks() {
         }
     }
     let error = entries(Format::Asn, b"AS64496\n", &Options::default()).unwrap_err();
-    assert!(error.to_string().contains("asn-db in [reputation]"), "{error}");
+    assert!(
+        error.to_string().contains("asn-db in [reputation]"),
+        "{error}"
+    );
 }
 
 fn tor() -> Options {

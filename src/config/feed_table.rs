@@ -307,7 +307,10 @@ fn check_header(
         (Some(value), None, None) => {
             let is_valid = |c: char| c == '\t' || !c.is_control();
             if value.trim().is_empty() || !value.chars().all(is_valid) {
-                let what = format!("header {}: its value is empty or not printable", table.name.0);
+                let what = format!(
+                    "header {}: its value is empty or not printable",
+                    table.name.0
+                );
                 problems.add(header.span(), what);
                 return None;
             }

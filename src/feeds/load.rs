@@ -181,7 +181,9 @@ fn name(place: &Place) -> &str {
         Place::Url(url) => url.split(['?', '#']).next().unwrap_or_default(),
     };
     let name = path.rsplit('/').next().unwrap_or_default();
-    let packed = [".gz", ".zip"].into_iter().find_map(|packed| name.strip_suffix(packed));
+    let packed = [".gz", ".zip"]
+        .into_iter()
+        .find_map(|packed| name.strip_suffix(packed));
     packed.unwrap_or(name)
 }
 

@@ -225,8 +225,7 @@ impl FeedSlot {
         }
         let stamp = Stamp::at(&path);
         let stamps = self.stamps();
-        let is_known =
-            self.tried.is_some() && self.tried == stamp && self.tried_with == stamps;
+        let is_known = self.tried.is_some() && self.tried == stamp && self.tried_with == stamps;
         if is_known && !selection.is_all() {
             return None;
         }

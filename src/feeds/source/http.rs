@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
-use ureq::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use ureq::Agent;
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use super::cache::{Meta, digest};
 use super::input::Bounded;

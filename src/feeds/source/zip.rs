@@ -76,7 +76,12 @@ fn only_file<R: ReaderAt>(
             names.push(name.clone());
         }
         let method = entry.compression_method();
-        found = Some((entry.wayfinder(), method, entry.flags().is_encrypted(), name));
+        found = Some((
+            entry.wayfinder(),
+            method,
+            entry.flags().is_encrypted(),
+            name,
+        ));
     }
     let (names, more) = (names.join(", "), if files > NAMES_MAX { ", …" } else { "" });
     match found {
@@ -85,7 +90,10 @@ fn only_file<R: ReaderAt>(
         }
         Some((wayfinder, method, ..))
             if files == 1
-                && matches!(method, CompressionMethod::STORE | CompressionMethod::DEFLATE) =>
+                && matches!(
+                    method,
+                    CompressionMethod::STORE | CompressionMethod::DEFLATE
+                ) =>
         {
             Ok((wayfinder, method))
         }

@@ -140,7 +140,8 @@ impl LineFormat for Systems {
 
 /// The first column of a line, whatever separates it from the next, without quotes.
 fn first_field(line: &[u8]) -> &[u8] {
-    let is_end = |byte: &u8| matches!(byte, b',' | b';' | b'|' | b'#') || byte.is_ascii_whitespace();
+    let is_end =
+        |byte: &u8| matches!(byte, b',' | b';' | b'|' | b'#') || byte.is_ascii_whitespace();
     let end = line.iter().position(is_end).unwrap_or(line.len());
     let field = line.get(..end).unwrap_or(line);
     let bare = field.strip_prefix(b"\"");
@@ -160,9 +161,14 @@ fn is_alone(line: &[u8], field: &[u8]) -> bool {
 /// `AS64496`, `ASN64496` or `64496`.
 pub(super) fn number(text: &[u8]) -> Option<u32> {
     let text = str::from_utf8(text).ok()?.trim();
-    let start = text.get(..2).filter(|start| start.eq_ignore_ascii_case("as"));
+    let start = text
+        .get(..2)
+        .filter(|start| start.eq_ignore_ascii_case("as"));
     let text = start.map_or(text, |start| text.get(start.len()..).unwrap_or_default());
-    let text = text.strip_prefix(['n', 'N']).filter(|_| start.is_some()).unwrap_or(text);
+    let text = text
+        .strip_prefix(['n', 'N'])
+        .filter(|_| start.is_some())
+        .unwrap_or(text);
     let is_decimal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| is_decimal)
 }

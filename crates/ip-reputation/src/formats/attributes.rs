@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use maxminddb::Reader;
 
-use super::{Refused, mmdb};
 use super::mmdb::values::{Odd, Values};
+use super::{Refused, mmdb};
 use crate::Prefix;
 
 /// The most values of a record that are looked at for an answer.

@@ -69,7 +69,10 @@ impl fmt::Display for Contents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Packed(how) => {
-                return write!(f, "packed with {how}; only gzip, and zip with one file, are unpacked");
+                return write!(
+                    f,
+                    "packed with {how}; only gzip, and zip with one file, are unpacked"
+                );
             }
             Self::Nothing => "an empty file",
             Self::Markup => "an HTML or XML page",

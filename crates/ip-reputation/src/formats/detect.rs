@@ -121,7 +121,9 @@ pub fn detect(head: &[u8], name: &str) -> Result<Format, Unrecognised> {
 /// What stands behind the last dot of a name, in lower case. A `.gz` or `.zip` behind it does not count.
 fn ending(name: &str) -> String {
     let name = name.to_ascii_lowercase();
-    let packed = [".gz", ".zip"].into_iter().find_map(|packed| name.strip_suffix(packed));
+    let packed = [".gz", ".zip"]
+        .into_iter()
+        .find_map(|packed| name.strip_suffix(packed));
     let name = packed.unwrap_or(&name);
     let ending = name.rsplit_once('.').map(|(_, ending)| ending);
     ending.unwrap_or_default().to_owned()
@@ -131,7 +133,9 @@ fn ending(name: &str) -> String {
 fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     let head = head.strip_prefix(BOM).unwrap_or(head);
     let whole = memchr::memrchr2(b'\n', b'\r', head).and_then(|end| head.get(..end));
-    let lines = whole.unwrap_or(head).split(|byte| matches!(byte, b'\n' | b'\r'));
+    let lines = whole
+        .unwrap_or(head)
+        .split(|byte| matches!(byte, b'\n' | b'\r'));
     let lines = lines.map(<[u8]>::trim_ascii);
     lines.filter(|line| !line.is_empty())
 }
@@ -200,7 +204,9 @@ fn is_pair(line: &[u8]) -> bool {
     let mut fields = line.split(|byte| *byte == b',');
     let mut is_address = || {
         let field = fields.next().unwrap_or_default().trim_ascii();
-        let bare = field.strip_prefix(b"\"").and_then(|field| field.strip_suffix(b"\""));
+        let bare = field
+            .strip_prefix(b"\"")
+            .and_then(|field| field.strip_suffix(b"\""));
         Item::parse(bare.unwrap_or(field)).is_ok()
     };
     is_address() && is_address()
@@ -308,14 +314,26 @@ mod tests {
     #[test]
     fn json_is_called_by_its_shape() {
         for (expected, head) in [
-            (Format::Json, "{\"prefixes\":[{\"ip_prefix\":\"192.0.2.0/24\"},\n"),
+            (
+                Format::Json,
+                "{\"prefixes\":[{\"ip_prefix\":\"192.0.2.0/24\"},\n",
+            ),
             (Format::Json, "{\"error\":\"rate limit\"}\n"),
             (Format::Json, "[\"192.0.2.0/24\",\n"),
             (Format::Json, "[\n  \"192.0.2.0/24\"\n"),
-            (Format::Json, "{\"items\":[{\"cidr\":\"192.0.2.0/24\"}],\"records\":7}\n"),
+            (
+                Format::Json,
+                "{\"items\":[{\"cidr\":\"192.0.2.0/24\"}],\"records\":7}\n",
+            ),
             (Format::Json, "{\n \"cidr\": \"192.0.2.0/24\"\n}\n"),
-            (Format::DropJson, "{\"cidr\":\"192.0.2.0/24\",\"sblid\":\"SBL1\"}\n"),
-            (Format::Asn, "{\"asn\":64496,\"rir\":\"arin\",\"domain\":\"example.org\"}\n"),
+            (
+                Format::DropJson,
+                "{\"cidr\":\"192.0.2.0/24\",\"sblid\":\"SBL1\"}\n",
+            ),
+            (
+                Format::Asn,
+                "{\"asn\":64496,\"rir\":\"arin\",\"domain\":\"example.org\"}\n",
+            ),
             (Format::Asn, "AS64496 # Example\n"),
             (Format::Plain, "192.0.2.1,192.0.2.2,192.0.2.3,192.0"),
             (Format::Plain, "192.0.2.1\r192.0.2.2\r"),

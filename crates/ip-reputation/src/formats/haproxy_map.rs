@@ -90,8 +90,8 @@ impl LineFormat for HaproxyMap<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formats::{Format, HigherIs};
     use crate::formats::tests::{parts, refusal};
+    use crate::formats::{Format, HigherIs};
 
     #[test]
     fn a_value_stands_behind_the_addresses() {

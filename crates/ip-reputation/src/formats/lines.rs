@@ -125,7 +125,9 @@ impl<'a> Lines<'a> {
         if self.ends_with_cr {
             return false;
         }
-        let held = len.map_or(self.held(), |len| self.held().get(..len).unwrap_or_default());
+        let held = len.map_or(self.held(), |len| {
+            self.held().get(..len).unwrap_or_default()
+        });
         let start = match held.get(..LONG) {
             Some(start) => start,
             None => held.strip_suffix(b"\r").unwrap_or(held),
@@ -319,7 +321,10 @@ mod tests {
                 numbers.push(line.number);
             }
             let joined = String::from_utf8(joined).unwrap();
-            let entries: Vec<_> = joined.split([',', ' ']).filter(|it| !it.is_empty()).collect();
+            let entries: Vec<_> = joined
+                .split([',', ' '])
+                .filter(|it| !it.is_empty())
+                .collect();
             assert_eq!(entries.len(), 1002);
             assert!(entries[..1000].iter().all(|entry| *entry == "192.0.2.1"));
             assert_eq!(numbers.last(), Some(&2));

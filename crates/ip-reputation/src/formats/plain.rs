@@ -143,7 +143,10 @@ mod tests {
     #[test]
     fn a_list_may_stand_on_one_line() {
         let (entries, wrong) = read("203.0.113.9, 203.0.113.0/25,2001:db8::1, # note, more\n");
-        assert_eq!(entries, ["203.0.113.9 1", "203.0.113.0/25 1", "2001:db8::1 1"]);
+        assert_eq!(
+            entries,
+            ["203.0.113.9 1", "203.0.113.0/25 1", "2001:db8::1 1"]
+        );
         assert_eq!(wrong, [""; 0]);
         let many = (0..=255).map(|low| format!("198.51.100.{low}"));
         let many: Vec<_> = many.cycle().take(5000).collect();

@@ -47,7 +47,9 @@ impl LineFormat for Suricata<'_> {
         if name.is_none() && !self.categories.is_empty() {
             return Err(CATEGORY);
         }
-        let score = number(score).filter(|score| *score <= SCORE_MAX).ok_or(SCORE)?;
+        let score = number(score)
+            .filter(|score| *score <= SCORE_MAX)
+            .ok_or(SCORE)?;
         if score == 0 {
             // The address has no reputation in this category.
             output.skip();
