@@ -6,6 +6,8 @@
 
 #[path = "live/behavior.rs"]
 mod behavior;
+#[path = "live/page.rs"]
+mod page;
 #[path = "live/stores.rs"]
 mod stores;
 mod support;

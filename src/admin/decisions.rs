@@ -225,7 +225,7 @@ where
         Ok(found) => found,
         Err(reply) => return *reply,
     };
-    let Some(body) = collect(body).await else {
+    let Some(body) = collect(body, BODY_MAX).await else {
         let why = format!("the body is incomplete or exceeds {BODY_MAX} bytes");
         return refused(StatusCode::PAYLOAD_TOO_LARGE, why);
     };
@@ -383,7 +383,7 @@ fn decision(
 }
 
 /// The whole body; none if it is too long or breaks off.
-async fn collect<B>(mut body: B) -> Option<Vec<u8>>
+pub(super) async fn collect<B>(mut body: B, max: usize) -> Option<Vec<u8>>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -394,7 +394,7 @@ where
             return Some(bytes);
         };
         if let Ok(data) = frame.ok()?.into_data() {
-            if bytes.len() + data.len() > BODY_MAX {
+            if bytes.len() + data.len() > max {
                 return None;
             }
             bytes.extend_from_slice(&data);

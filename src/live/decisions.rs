@@ -268,6 +268,26 @@ impl Decisions {
         all.into_iter().map(|(_, decision)| decision).collect()
     }
 
+    /// The decisions that were made last and are not over, the newest first.
+    pub(super) fn newest(&self, count: usize, now: u32) -> Vec<Decision> {
+        let all = self.table.iter().filter_map(|(slot, bits, meta)| {
+            let effect = Effect::of(meta).filter(|it| it.hit.until > now)?;
+            let created = self.records.get(slot)?.created;
+            Some((core::cmp::Reverse(created), effect.hit.until, slot, bits))
+        });
+        let mut all: Vec<_> = all.collect();
+        if count < all.len() {
+            all.select_nth_unstable(count);
+            all.truncate(count);
+        }
+        all.sort_unstable();
+        let newest = all.into_iter().filter_map(|(.., slot, bits)| {
+            let (_, meta) = self.table.get(slot)?;
+            self.decision(slot, Network::from_bits(bits.0, bits.1, len_of(meta)), meta)
+        });
+        newest.collect()
+    }
+
     /// The decisions whose prefix contains this one.
     pub(super) fn covering(&self, prefix: Prefix) -> Vec<Decision> {
         let inner = Network::of(prefix);

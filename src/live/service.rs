@@ -422,6 +422,12 @@ impl Live {
         lock(&self.shared.decisions).list(|it| it.until > time && is_wanted(it))
     }
 
+    /// What was made last and is in force, the newest first.
+    #[must_use]
+    pub fn newest(&self, count: usize) -> Vec<Decision> {
+        lock(&self.shared.decisions).newest(count, now())
+    }
+
     /// What is in force and covers this prefix.
     #[must_use]
     pub fn covering(&self, prefix: Prefix) -> Vec<Decision> {
