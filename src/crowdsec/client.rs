@@ -222,7 +222,7 @@ impl<'a> Client<'a> {
             (404, _) => format!(
                 "{url} has no /v1/decisions/stream (404); check that url is that of a CrowdSec LAPI"
             ),
-            (300..400, _) => format!(
+            (300..=399, _) => format!(
                 "{url} redirects ({status}), which is not followed; set url to where the LAPI is"
             ),
             (429, _) => format!("{url} answers 429: too many requests; raise interval"),
