@@ -106,7 +106,7 @@ fn an_address_that_others_reach_is_warned_of() {
         let agent = Program::started(Program::command(&["-p", "0", "-n", "1", "-b", address]));
         // What it says at the start it has said when it answers a signal.
         agent.report();
-        let warning = |line: &String| line.contains("WARNING") && line.contains("0.0.0.0:");
+        let warning = |line: &String| line.contains("WARN") && line.contains("0.0.0.0:");
         assert_eq!(
             agent.lines().iter().any(warning),
             warned,
@@ -135,7 +135,7 @@ fn it_says_nothing_on_stdout_and_little_on_stderr() {
     let said = ended
         .stderr
         .iter()
-        .filter(|line| !line.contains(" refused 1 connection"));
+        .filter(|line| !line.contains("WARN connections rejected "));
     assert_eq!(said.count(), 4, "{ended:?}");
 }
 

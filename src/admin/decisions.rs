@@ -286,7 +286,7 @@ pub(super) async fn delete(office: &AdminState, peer: &str, query: Option<&str>)
     };
     match apply(live, Request::Remove(prefix)).await {
         Ok(Applied { count, stored }) => {
-            info!(value = %prefix, peer, count, "decisions removed value={prefix} peer={peer} count={count}");
+            info!(value = %prefix, peer, count, "decisions removed");
             office.desk.forget();
             json(
                 StatusCode::OK,
@@ -332,15 +332,7 @@ fn log(decisions: &[Decision], applied: Applied, peer: &str) {
     };
     let Applied { count, stored } = applied;
     let (origin, kind, value) = (&*first.origin, first.kind.name(), first.prefix);
-    info!(
-        kind,
-        %value,
-        origin,
-        peer,
-        count,
-        stored,
-        "decisions made type={kind} value={value} origin={origin} peer={peer} count={count} stored={stored}"
-    );
+    info!(kind, %value, origin, peer, count, stored, "decisions added");
 }
 
 fn decision(

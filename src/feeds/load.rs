@@ -8,6 +8,7 @@ use std::io::BufRead;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::background::BackgroundExecutor;
 use super::source::{File, Input, SourceError, Stamp, TRIES_MAX};
@@ -29,6 +30,8 @@ pub struct LoadedFeed {
     /// When its data was made, in seconds since 1970: what it says itself, else when the file was
     /// written or the URL fetched.
     pub as_of: Option<u32>,
+    /// How long it took to parse.
+    pub took: Duration,
 }
 
 /// Why a list is not used.
@@ -192,6 +195,7 @@ fn read_entries(
     as_of: Option<u32>,
     now: u32,
 ) -> Result<LoadedFeed, LoadError> {
+    let begun = Instant::now();
     let options = options(feed, as_of.unwrap_or(now))?;
     let reader = input.reader();
     let format = match feed.format {
@@ -217,6 +221,7 @@ fn read_entries(
         format,
         as_of: report.as_of.or(as_of),
         report,
+        took: begun.elapsed(),
     })
 }
 

@@ -75,51 +75,35 @@ impl PeerMonitor {
         }
         self.tell_refused(&refusals, now);
         if let Some(count) = self.over_cap.due(counters.over_cap, now) {
-            warn!(
-                count,
-                "turned down {}: the most are open; raise --max-connections or LimitNOFILE=",
-                connections(count)
-            );
+            let hint = "raise --max-connections or LimitNOFILE=";
+            warn!(count, hint, "connection limit reached");
         }
         if let Some(count) = self.starved.due(counters.accept_starved, now) {
-            warn!(
-                count,
-                "no descriptors or memory to take connections with, {count} times; raise LimitNOFILE="
-            );
+            let hint = "raise LimitNOFILE= or free memory";
+            warn!(count, hint, "accept out of resources");
         }
         if let Some(count) = self.accept_aborted.due(counters.accept_aborted, now) {
             warn!(count, "accept failed");
         }
         if let Some(count) = self.register_failed.due(counters.register_failed, now) {
-            warn!(
-                count,
-                "connections closed: the kernel did not register them for events"
-            );
+            let hint = "raise fs.epoll.max_user_watches or free memory";
+            warn!(count, hint, "connections not registered");
         }
         if let Some(count) = self.not_allowed.due(counters.not_allowed, now) {
-            let connections = connections(count);
-            warn!(
-                count,
-                "closed {connections}: allow-from names other networks"
-            );
+            let hint = "allow-from does not list the client's network";
+            warn!(count, hint, "connections denied");
         }
         if let Some(count) = self.hello_timeouts.due(counters.hello_timeouts, now) {
-            let connections = connections(count);
-            warn!(count, "closed {connections} without a HELLO in time");
+            let hint = "a port scan, or a server line without option spop-check";
+            warn!(count, hint, "hello timed out");
         }
         if let Some(count) = self.tls_refused.due(counters.tls_refused, now) {
-            let connections = connections(count);
-            warn!(
-                count,
-                "refused {connections} for their certificate, or for having none"
-            );
+            let hint = "set crt and ca-file on HAProxy's server line";
+            warn!(count, hint, "client certificates rejected");
         }
         if let Some(count) = self.tls_faults.due(counters.tls_faults, now) {
-            let connections = connections(count);
-            warn!(
-                count,
-                "closed {connections} that broke TLS, or did not speak it"
-            );
+            let hint = "set ssl on HAProxy's server line";
+            warn!(count, hint, "tls handshakes failed");
         }
     }
 
@@ -134,33 +118,17 @@ impl PeerMonitor {
             };
             let mut last = refusals.last().rev();
             let last = last.find(|refused| refused.why.status() == *status);
-            let connections = connections(count);
-            let code = status.0;
-            match last {
-                Some(last) => {
-                    let why = last.why;
-                    let peer = last
-                        .peer
-                        .map_or_else(|| "a UNIX socket".into(), |peer| peer.to_string());
-                    warn!(
-                        status = code,
-                        count,
-                        address = peer,
-                        "refused {connections} with status {status}, the last one from {peer}: {why}"
-                    );
-                }
-                None => {
-                    warn!(
-                        status = code,
-                        count, "refused {connections} with status {status}"
-                    );
-                }
-            }
+            let peer = last.map(|last| {
+                last.peer
+                    .map_or_else(|| "unix".into(), |peer| peer.to_string())
+            });
+            warn!(
+                status = status.0,
+                count,
+                error = last.map(|last| last.why.to_string()),
+                peer,
+                "connections rejected"
+            );
         }
     }
-}
-
-fn connections(count: u64) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} connection{plural}")
 }

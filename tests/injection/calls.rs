@@ -85,7 +85,7 @@ fn a_connection_that_cannot_be_registered_is_counted_by_its_name() {
         return;
     };
     Peer::connect(agent.address()).ended();
-    agent.says("did not register them");
+    agent.says("connections not registered");
     let all = agent.report().all;
     assert_eq!((all.number("register_failed"), all.number("reset")), (1, 0));
 }
