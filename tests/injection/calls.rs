@@ -57,7 +57,7 @@ fn a_watch_that_ends_ends_the_agent() {
     scratch.replace("own.txt", GOOD);
     let ended = agent.wait();
     assert_eq!(ended.code, Some(70), "{ended:?}");
-    let line = "a thread ended; the agent ends: watch: ";
+    let line = "ERROR thread ended thread=watch error=";
     assert!(ended.stderr.iter().any(|it| it.contains(line)), "{ended:?}");
 }
 
