@@ -162,15 +162,26 @@ pub(crate) struct Args {
 /// What the program does other than to serve.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Check a configuration and every list in it, and say what was found; 1 if anything is wrong
+    /// Check a configuration and every list in it, HAProxy's files, or both, and report what was
+    /// found; 1 if anything is wrong
     Check {
-        /// The configuration
-        #[arg(short = 'f', long, value_name = "FILE")]
-        config: PathBuf,
+        /// The agent's configuration
+        #[arg(
+            short = 'f',
+            long,
+            value_name = "FILE",
+            required_unless_present = "haproxy"
+        )]
+        config: Option<PathBuf>,
 
-        /// Ask no URL: use the copies in the cache
+        /// Fetch no URL: use the copies in the cache
         #[arg(long)]
         offline: bool,
+
+        /// Files or directories that HAProxy is started with: report what in them, and in the SPOE
+        /// files that they name, does not fit the agent
+        #[arg(long, value_name = "FILE", num_args = 1..)]
+        haproxy: Vec<PathBuf>,
     },
     /// Explain the score of addresses: which entries cover it, what each contributes, what decides
     Lookup(Lookup),
