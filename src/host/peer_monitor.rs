@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use tracing::warn;
 
-use haproxy_spoa::{Control, Counters, Refusals, Report};
+use haproxy_spoa::{Control, Counters, LastPeer, Refusals, Report};
 use haproxy_spop::Status;
 use rate_limiter::RateLimiter;
 
@@ -36,7 +36,7 @@ pub fn start(control: Control) -> io::Result<()> {
     let look = move || {
         let mut peer_monitor = PeerMonitor::default();
         while !control.is_draining() {
-            peer_monitor.tell(&control.report(PATIENCE), Instant::now());
+            peer_monitor.report(&control.report(PATIENCE), Instant::now());
             // Being woken early does no harm.
             thread::park_timeout(LOOK_INTERVAL);
         }
@@ -52,6 +52,8 @@ pub fn start(control: Control) -> io::Result<()> {
 struct PeerMonitor {
     refused: Vec<(Status, RateLimiter)>,
     over_cap: RateLimiter,
+    over_source_limit: RateLimiter,
+    write_timeouts: RateLimiter,
     starved: RateLimiter,
     accept_aborted: RateLimiter,
     register_failed: RateLimiter,
@@ -63,7 +65,7 @@ struct PeerMonitor {
 
 impl PeerMonitor {
     /// Logs what is new and due.
-    fn tell(&mut self, report: &Report, now: Instant) {
+    fn report(&mut self, report: &Report, now: Instant) {
         if !report.silent.is_empty() {
             // Totals without one of them would count again what it has told before.
             return;
@@ -73,11 +75,12 @@ impl PeerMonitor {
             counters.add(&worker.counters);
             refusals.add(&worker.refusals);
         }
-        self.tell_refused(&refusals, now);
+        self.report_rejected(&refusals, now);
         if let Some(count) = self.over_cap.due(counters.over_cap, now) {
             let hint = "raise --max-connections or LimitNOFILE=";
             warn!(count, hint, "connection limit reached");
         }
+        self.report_limits(report, &counters, now);
         if let Some(count) = self.starved.due(counters.accept_starved, now) {
             let hint = "raise LimitNOFILE= or free memory";
             warn!(count, hint, "accept out of resources");
@@ -107,7 +110,21 @@ impl PeerMonitor {
         }
     }
 
-    fn tell_refused(&mut self, refusals: &Refusals, now: Instant) {
+    /// Logs peers that use more than their share.
+    fn report_limits(&mut self, report: &Report, counters: &Counters, now: Instant) {
+        if let Some(count) = self.over_source_limit.due(counters.over_source_limit, now) {
+            let peer = address(report.workers.iter().filter_map(|it| it.over_source_limit));
+            let hint = "if the peer is HAProxy, raise --max-connections-per-source";
+            warn!(count, peer, hint, "source limit reached");
+        }
+        if let Some(count) = self.write_timeouts.due(counters.write_timeouts, now) {
+            let peer = address(report.workers.iter().filter_map(|it| it.unread));
+            let hint = "the peer does not read its answers";
+            warn!(count, peer, hint, "write timed out");
+        }
+    }
+
+    fn report_rejected(&mut self, refusals: &Refusals, now: Instant) {
         if self.refused.is_empty() {
             let fresh = |(status, _)| (status, RateLimiter::default());
             self.refused = refusals.by_status().map(fresh).collect();
@@ -131,4 +148,10 @@ impl PeerMonitor {
             );
         }
     }
+}
+
+/// The address of the latest of these peers.
+fn address(peers: impl Iterator<Item = LastPeer>) -> String {
+    let latest = peers.max().and_then(|peer| peer.address);
+    latest.map_or_else(|| "unix".into(), |address| address.to_string())
 }
