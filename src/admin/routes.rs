@@ -225,7 +225,10 @@ fn ready(subject: Option<&Subject>) -> Reply {
 /// Not ready while a list was never read and its first fetch is in progress; what is missing after that
 /// is named.
 fn with_lists(status: &Status) -> Reply {
-    let absent = status.feeds.iter().filter(|feed| feed.last_success.is_none());
+    let absent = status
+        .feeds
+        .iter()
+        .filter(|feed| feed.last_success.is_none());
     let (failed, waiting): (Vec<_>, Vec<_>) = absent.partition(|feed| feed.error.is_some());
     let names = |feeds: &[&FeedStatus]| {
         let names: Vec<_> = feeds.iter().map(|feed| &*feed.name).collect();

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::background::BackgroundExecutor;
-use super::{databases, probe};
 use super::source::{File, Input, SourceError, Stamp, TRIES_MAX};
+use super::{databases, probe};
 use crate::config::{Feed, Place};
 use ip_reputation::formats::{
     self, Categories, Contents, Format, Options, Refused, Report, Unrecognised,

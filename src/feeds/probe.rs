@@ -166,7 +166,10 @@ fn start(
         // The receiver is gone if it took too long.
         let _ = sender.send((index, probed));
     };
-    thread::Builder::new().name("open".into()).spawn(run).is_ok()
+    thread::Builder::new()
+        .name("open".into())
+        .spawn(run)
+        .is_ok()
 }
 
 /// Counts a path as hung until the thread that opens it has returned.
@@ -234,7 +237,10 @@ mod tests {
             run_all(vec![named("/probe/hangs")], timeout, |_| Probed::Unchanged)[0],
             Probed::Unchanged
         ) {
-            assert!(start.elapsed() < Duration::from_secs(20), "it never returns");
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "it never returns"
+            );
             thread::yield_now();
         }
     }
@@ -252,7 +258,13 @@ mod tests {
         let results = open_all(vec![known, named("/probe/none"), named("/")]);
         fs::remove_file(&path).unwrap();
         assert!(matches!(results[0], Probed::Unchanged), "{results:?}");
-        assert!(matches!(&results[1], Probed::Failed(SourceError::Io { .. }, None)));
-        assert!(matches!(&results[2], Probed::Failed(SourceError::NotAFile { .. }, Some(_))));
+        assert!(matches!(
+            &results[1],
+            Probed::Failed(SourceError::Io { .. }, None)
+        ));
+        assert!(matches!(
+            &results[2],
+            Probed::Failed(SourceError::NotAFile { .. }, Some(_))
+        ));
     }
 }
