@@ -302,7 +302,7 @@ where
     json(StatusCode::OK, &shown)
 }
 
-/// Removes every decision of exactly one prefix.
+/// Removes every decision of exactly one value, or those of one origin.
 pub(super) async fn delete(office: &AdminState, peer: &str, query: Option<&str>) -> Reply {
     let (live, options) = match live(office) {
         Ok(found) => found,
@@ -320,9 +320,14 @@ pub(super) async fn delete(office: &AdminState, peer: &str, query: Option<&str>)
             );
         }
     };
-    match apply(live, Request::Remove(target)).await {
+    let origin = given("origin").filter(|it| !it.is_empty());
+    let request = match origin {
+        None => Request::Remove(target),
+        Some(origin) => Request::RemoveOf(target, origin.as_ref().into()),
+    };
+    match apply(live, request).await {
         Ok(Applied { count, stored }) => {
-            info!(value = %target, peer, count, "decisions removed value={target} peer={peer} count={count}");
+            info!(value = %target, peer, count, "decisions removed");
             office.desk.forget();
             json(
                 StatusCode::OK,
@@ -374,15 +379,7 @@ fn log(decisions: &[Decision], applied: Applied, peer: &str) {
     };
     let Applied { count, stored } = applied;
     let (origin, kind, value) = (&*first.origin, first.kind.name(), first.target);
-    info!(
-        kind,
-        %value,
-        origin,
-        peer,
-        count,
-        stored,
-        "decisions made type={kind} value={value} origin={origin} peer={peer} count={count} stored={stored}"
-    );
+    info!(kind, %value, origin, peer, count, stored, "decisions added");
 }
 
 fn decision(

@@ -46,6 +46,10 @@ pub(crate) struct Undecide {
     #[arg(value_name = "PREFIX", value_parser = prefix)]
     prefix: String,
 
+    /// Only what this origin made, such as fail2ban
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    origin: Option<String>,
+
     /// Exactly this IPv6 address
     #[arg(long)]
     exact: bool,
@@ -137,7 +141,9 @@ impl Endpoint<'_> {
 
     pub(super) fn undecide(&self, asked: &Undecide) -> Result<ExitCode, Failure> {
         let exact = if asked.exact { "&exact=1" } else { "" };
-        let path = format!("/decisions?value={}{exact}", asked.prefix);
+        let origin = asked.origin.as_deref();
+        let origin = origin.map(|it| format!("&origin={it}")).unwrap_or_default();
+        let path = format!("/decisions?value={}{exact}{origin}", asked.prefix);
         let answer = parse(&self.send("DELETE", &path, "")?)?;
         print(&format!("{}\n", shown(&answer, "removed")))
     }
