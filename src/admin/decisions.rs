@@ -323,7 +323,7 @@ pub(super) async fn delete(office: &AdminState, peer: &str, query: Option<&str>)
     let origin = given("origin").filter(|it| !it.is_empty());
     let request = match origin {
         None => Request::Remove(target),
-        Some(origin) => Request::RemoveOf(target, origin.as_ref().into()),
+        Some(origin) => Request::RemoveOf(target, Arc::from(&*origin)),
     };
     match apply(live, request).await {
         Ok(Applied { count, stored }) => {

@@ -12,7 +12,7 @@ struct Layer {
     standard: Option<&'static [&'static str]>,
 }
 
-const LAYERS: [Layer; 10] = [
+const LAYERS: [Layer; 11] = [
     Layer {
         directory: "crates/haproxy-spop/src/session",
         above: &[],
