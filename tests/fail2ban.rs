@@ -66,7 +66,7 @@ impl Fail2ban {
             "jail.conf",
             format!(
                 "[logins]\nenabled = true\nfilter = logins\nbackend = polling\nlogpath = {shown}/access.log\n\
-                 maxretry = 3\nfindtime = 600\nbantime = 900\n\
+                 ignoreself = false\nmaxretry = 3\nfindtime = 600\nbantime = 900\n\
                  action = iprep-spoa[spoa=\"{spoa}\", admin=\"{admin}\"]\n"
             ),
         );
