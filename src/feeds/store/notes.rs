@@ -3,13 +3,12 @@
 use super::super::load::LoadedFeed;
 use super::super::note::Note;
 use super::FeedSlot;
-use ip_reputation::Role;
 
 impl FeedSlot {
     /// Says that nothing is left in a list of one's own, which may be so.
     pub(super) fn emptied(&self, good: &LoadedFeed) -> Option<Note> {
         let had = self.good.as_ref().map_or(0, |good| good.data.len());
-        let is_emptied = self.list.role != Role::Feed && had > 0 && good.data.is_empty();
+        let is_emptied = self.list.feed.is_own() && had > 0 && good.data.is_empty();
         is_emptied.then(|| {
             let text = format!("{}: no entry is left of {had}", self.list.title());
             Note::warn(self.name(), text)

@@ -102,8 +102,8 @@ impl VerdictStore {
     pub(super) fn evidence(&self, id: VerdictId, now: u32, view: View) -> (VerdictId, f64, f64) {
         let (mut good, mut leading) = (1.0, None::<(VerdictId, f64)>);
         let mut after = None;
-        while let Some((feed, id, badness)) = self.strongest_of_next(id, now, view, after) {
-            after = Some(feed);
+        while let Some((group, id, badness)) = self.strongest_of_next(id, now, view, after) {
+            after = Some(group);
             good = self.add(good, badness);
             if leading.is_none_or(|(_, most)| badness > most) {
                 leading = Some((id, badness));
@@ -113,7 +113,8 @@ impl VerdictStore {
         (leading, worst, good)
     }
 
-    /// Of the first feed after another one the strongest entry; among equals the innermost.
+    /// Of the first group of feeds after another one the strongest entry; among equals that of the
+    /// earlier feed, and then the innermost. A feed without a group is a group of its own.
     fn strongest_of_next(
         &self,
         id: VerdictId,
@@ -122,17 +123,26 @@ impl VerdictStore {
         after: Option<u16>,
     ) -> Option<(u16, VerdictId, f64)> {
         let entries = self.counting(id, now, view);
-        let entries = entries.filter(|(_, node, role)| {
-            *role == Role::Feed && after.is_none_or(|after| node.feed > after)
-        });
-        entries.fold(None, |best, (id, node, _)| match best {
-            Some((feed, _, most))
-                if feed < node.feed || (feed == node.feed && most >= node.badness) =>
-            {
-                best
+        let feeds = entries.filter(|(.., role)| *role == Role::Feed);
+        let mut best: Option<(u16, VerdictId, &Node)> = None;
+        for (id, node, _) in feeds {
+            let Some(group) = self.feed(node).map(|feed| feed.group) else {
+                continue;
+            };
+            if after.is_some_and(|after| group <= after) {
+                continue;
             }
-            _ => Some((node.feed, id, node.badness)),
-        })
+            let is_better = best.is_none_or(|(best_group, _, most)| {
+                group < best_group
+                    || (group == best_group
+                        && (node.badness > most.badness
+                            || (node.badness >= most.badness && node.feed < most.feed)))
+            });
+            if is_better {
+                best = Some((group, id, node));
+            }
+        }
+        best.map(|(group, id, node)| (group, id, node.badness))
     }
 }
 
@@ -169,16 +179,16 @@ impl Parts<'_> {
             ContributionStatus::Leads
         } else if self.outcome.role != Some(feed.terms.role) {
             ContributionStatus::Overruled
-        } else if feed.terms.role == Role::Feed && !self.is_strongest(id, node.feed) {
+        } else if feed.terms.role == Role::Feed && !self.is_strongest(id, feed.group) {
             ContributionStatus::Outdone
         } else {
             ContributionStatus::Counts
         }
     }
 
-    fn is_strongest(&self, id: VerdictId, feed: u16) -> bool {
+    fn is_strongest(&self, id: VerdictId, group: u16) -> bool {
         let (verdict, now) = (self.verdict, self.now);
-        let before = feed.checked_sub(1);
+        let before = group.checked_sub(1);
         let strongest = self
             .ledger
             .strongest_of_next(verdict, now, View::Live, before);
