@@ -18,6 +18,7 @@ mod decisions;
 mod error;
 mod exposition;
 mod figures;
+mod form;
 mod history;
 mod json;
 mod metrics;
@@ -164,6 +165,7 @@ impl Admin {
             desk: Arc::new(desk),
             token: self.token,
             is_unix,
+            form_key: page::nonce(),
         };
         let runtime = serve::runtime()?;
         thread::Builder::new()

@@ -77,6 +77,17 @@ pub(super) struct FeedTable {
     rules: Option<Vec<Spanned<RuleTable>>>,
 }
 
+/// What a feed takes from the rest of the configuration.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'a> {
+    /// The directory of the configuration.
+    pub(super) dir: &'a Path,
+    /// The CAs of feeds that name none.
+    pub(super) ca_file: Option<&'a Path>,
+    /// The database of autonomous systems.
+    pub(super) asn_db: Option<&'a Path>,
+}
+
 /// The names of roles.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -127,7 +138,12 @@ impl FeedTable {
             return (self, None);
         };
         if let Some(preset) = presets::find(name) {
-            return (self.over(preset.table()), Some(preset));
+            let mut table = preset.table();
+            // A problem with it is one of the line that names the preset.
+            let span = self.preset.as_ref().map_or(0..0, Spanned::span);
+            let format = table.format.map(Spanned::into_inner);
+            table.format = format.map(|format| Spanned::new(span, format));
+            return (self.over(table), Some(preset));
         }
         let names: Vec<_> = presets::all().keys().map(String::as_str).collect();
         let what = match nearest(name, &names) {
@@ -144,17 +160,16 @@ impl FeedTable {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct HeaderTable {
     name: Name,
+    value: Option<String>,
     file: Option<PathBuf>,
     env: Option<Name>,
 }
 
 impl FeedTable {
-    /// `ca_file` is the one of feeds that name none.
     pub(super) fn check(
         self,
         span: Range<usize>,
-        folder: &Path,
-        ca_file: Option<&Path>,
+        context: Context<'_>,
         problems: &mut Problems<'_>,
     ) -> Option<Feed> {
         // What a preset has stands in another file: problems with it are those of the line that names it.
@@ -177,7 +192,7 @@ impl FeedTable {
         if let Some(preset) = preset.filter(|_| !has_own_place) {
             table.check_manners(preset, &span, problems);
         }
-        table.check_named(&name, line, &span, folder, ca_file, problems)
+        table.check_named(&name, line, &span, context, problems)
     }
 
     /// A publisher's own terms: how often its list is fetched at most, and its key.
@@ -212,10 +227,10 @@ impl FeedTable {
         name: &Arc<str>,
         line: usize,
         span: &Range<usize>,
-        folder: &Path,
-        ca_file: Option<&Path>,
+        context: Context<'_>,
         problems: &mut Problems<'_>,
     ) -> Option<Feed> {
+        let (folder, ca_file) = (context.dir, context.ca_file);
         if OWN_NAMES.contains(&&**name) {
             let what = format!(
                 "a feed cannot be called \"{name}\": your own lists and private space answer under {}",
@@ -224,7 +239,7 @@ impl FeedTable {
             problems.add(span.clone(), what);
         }
         let place = self.place(name, span, folder, problems);
-        let format = self.format(problems);
+        let format = self.format(context.asn_db, problems);
         if let Some(interval) = self
             .refresh_interval
             .as_ref()
@@ -261,6 +276,9 @@ impl FeedTable {
                 categories: self.categories.map(|path| folder.join(path)),
                 sets: self.sets.unwrap_or_default(),
                 rules: self.rules.unwrap_or_default(),
+                asn_db: context
+                    .asn_db
+                    .filter(|_| matches!(format, None | Some(Format::Asn))),
             },
             problems,
         );
@@ -337,7 +355,7 @@ impl FeedTable {
         }
     }
 
-    fn format(&self, problems: &mut Problems<'_>) -> Option<Format> {
+    fn format(&self, asn_db: Option<&Path>, problems: &mut Problems<'_>) -> Option<Format> {
         let Some(format) = self.format.as_ref() else {
             // What is around an address hides what the list is.
             let strips = self.strip.is_some() || self.strip_prefix.is_some();
@@ -364,6 +382,11 @@ impl FeedTable {
             let what = "format \"mmdb\" needs rules that say which networks are bad";
             problems.add(format.span(), what);
         }
+        if known == Format::Asn && asn_db.is_none() {
+            let what = "format \"asn\" needs asn-db in [reputation]: the database that knows the \
+                        networks of AS numbers";
+            problems.add(format.span(), what);
+        }
         if known == Format::Lines && self.regex.is_none() {
             let what = "format \"lines\" needs a regex with the group prefix, such as \
                         '^deny (?<prefix>[^;]+);'";
@@ -375,7 +398,6 @@ impl FeedTable {
     /// Whether its entries have numbers, which mean nothing without a direction.
     fn reads_value(&self, format: Format) -> bool {
         match format {
-            Format::HaproxyMap => true,
             Format::Csv => {
                 let columns = self.columns.as_ref().map(Spanned::get_ref);
                 columns.is_some_and(|columns| columns.value.is_some())
@@ -422,11 +444,23 @@ fn check_header(
         );
         return None;
     }
-    let value = match (&table.file, &table.env) {
-        (Some(file), None) => Secret::File(folder.join(file)),
-        (None, Some(variable)) => Secret::Env(variable.0.clone()),
+    let value = match (&table.value, &table.file, &table.env) {
+        (Some(value), None, None) => {
+            let is_valid = |c: char| c == '\t' || !c.is_control();
+            if value.trim().is_empty() || !value.chars().all(is_valid) {
+                let what = format!(
+                    "header {}: its value is empty or not printable",
+                    table.name.0
+                );
+                problems.add(header.span(), what);
+                return None;
+            }
+            Secret::Literal(value.trim().to_owned())
+        }
+        (None, Some(file), None) => Secret::File(folder.join(file)),
+        (None, None, Some(variable)) => Secret::Env(variable.0.clone()),
         _ => {
-            let what = "a header has its value in a file or in env; give one of them";
+            let what = "a header has its value in value, in a file or in env; give one of them";
             problems.add(header.span(), what);
             return None;
         }

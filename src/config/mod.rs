@@ -178,12 +178,18 @@ impl Config {
 impl Document {
     fn check(self, file: &Path, folder: &Path, problems: &mut Problems<'_>) -> Config {
         let ca_file = self.reputation.ca_file(folder, problems);
+        let asn_db = self.reputation.asn_db(folder);
+        let context = feed_table::Context {
+            dir: folder,
+            ca_file: ca_file.as_deref(),
+            asn_db: asn_db.as_deref(),
+        };
         let feeds = self.feed.into_iter();
         let feeds = feeds
             .filter_map(|feed| {
                 let span = feed.span();
                 let table = feed.into_inner();
-                table.check(span, folder, ca_file.as_deref(), problems)
+                table.check(span, context, problems)
             })
             .collect();
         let messages = self.message.into_iter();

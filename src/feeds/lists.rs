@@ -116,6 +116,7 @@ fn own_file(role: Role, name: &Arc<str>, path: &Path) -> Feed {
             categories: None,
             sets: Vec::new(),
             rules: Vec::new(),
+            asn_db: None,
         },
     }
 }

@@ -292,7 +292,12 @@ mod tests {
         assert_eq!(defaults.len(), QUESTIONS.len());
         for (rules, question) in defaults.iter().zip(QUESTIONS) {
             assert_eq!(rules.name, question.message);
-            let [VariableRule { variable, value, .. }] = &rules.answers[..] else {
+            let [
+                VariableRule {
+                    variable, value, ..
+                },
+            ] = &rules.answers[..]
+            else {
                 panic!("{rules:?}")
             };
             assert_eq!(
