@@ -145,8 +145,7 @@ impl FeedTable {
             table.format = format.map(|format| Spanned::new(span, format));
             return (self.over(table), Some(preset));
         }
-        let names: Vec<_> = presets::all().keys().map(String::as_str).collect();
-        let what = match nearest(name, &names) {
+        let what = match presets::nearest(name) {
             Some(near) => format!("unknown preset \"{name}\"; did you mean \"{near}\"?"),
             None => format!("unknown preset \"{name}\"; spoa feeds list shows them all"),
         };

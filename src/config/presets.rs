@@ -54,6 +54,13 @@ pub fn find(name: &str) -> Option<&'static Preset> {
     ALL.get(name)
 }
 
+/// The preset whose name is nearest, if one is near.
+#[must_use]
+pub fn nearest(name: &str) -> Option<&'static str> {
+    let names: Vec<_> = ALL.keys().map(String::as_str).collect();
+    super::error::nearest(name, &names)
+}
+
 impl Preset {
     /// The keys of its `[[feed]]`, as written, with the name.
     fn text(&self) -> String {
@@ -173,7 +180,8 @@ mod tests {
     use crate::config::Config;
 
     fn read(text: &str) -> Config {
-        Config::parse(Path::new("/spoa.toml"), text)
+        let text = format!("{text}[reputation]\nasn-db = \"asn.mmdb\"\n");
+        Config::parse(Path::new("/spoa.toml"), &text)
             .unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
