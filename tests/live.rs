@@ -6,6 +6,8 @@
 
 #[path = "live/behavior.rs"]
 mod behavior;
+#[path = "live/load.rs"]
+mod load;
 #[path = "live/page.rs"]
 mod page;
 #[path = "live/stores.rs"]
