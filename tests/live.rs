@@ -8,8 +8,12 @@
 mod behavior;
 #[path = "live/load.rs"]
 mod load;
+#[path = "model/mmdb.rs"]
+mod mmdb;
 #[path = "live/page.rs"]
 mod page;
+#[path = "live/places.rs"]
+mod places;
 #[path = "live/stores.rs"]
 mod stores;
 mod support;
