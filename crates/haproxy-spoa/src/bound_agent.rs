@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 
 use core_affinity::CoreId;
@@ -17,6 +17,7 @@ use super::mailbox::Mailbox;
 #[cfg(feature = "tls")]
 use super::mailbox::Renewed;
 use super::placement::Placement;
+use super::takeover::HandoverService;
 use super::worker::{WAKER, Worker};
 use super::{Agent, BindAddress, Control, Exit, Replies, StartError, WorkerError};
 use crate::handler::Plain;
@@ -87,15 +88,14 @@ impl BoundAgent {
             #[cfg(feature = "tls")]
             renewed,
         } = self;
-        let unpublished: Vec<_> = bound
+        let publications: Vec<_> = bound
             .iter_mut()
-            .filter_map(|bound| bound.unpublished.take())
+            .filter_map(|bound| bound.publication.take())
             .collect();
-        let groups = bound
-            .iter_mut()
-            .filter_map(|bound| bound.group.take())
-            .collect();
+        let shared: Arc<[_]> = bound.iter().map(|bound| Arc::clone(&bound.shared)).collect();
         let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
+        let taken_over = bound.iter().filter(|bound| bound.is_taken_over);
+        let taken_over = taken_over.map(|bound| bound.address.clone()).collect();
 
         let placement = Arc::new(Placement::new(count, connections_max));
         let (polls, workers, mails) = mailboxes(count).map_err(StartError::Worker)?;
@@ -107,7 +107,8 @@ impl BoundAgent {
             placement: Arc::clone(&placement),
             drain_timeout: builder.limits.drain_timeout,
             drain_grace: builder.limits.drain_grace,
-            groups: Arc::new(Mutex::new(groups)),
+            shared: Arc::clone(&shared),
+            handover: Arc::default(),
             #[cfg(feature = "tls")]
             tls: builder.binds.iter().map(|bind| bind.tls.clone()).collect(),
         };
@@ -154,13 +155,24 @@ impl BoundAgent {
                 return Err(error);
             }
         }
-        for socket in unpublished {
-            socket.publish().inspect_err(|_| control.drain())?;
+        for publication in publications {
+            publication.publish().inspect_err(|_| control.drain())?;
         }
+        let events = builder.takeover_events.clone();
+        let events = events.unwrap_or_else(|| Arc::new(|_| {}));
+        match HandoverService::start(shared.to_vec(), events) {
+            Ok(service) => control.set_handover(service),
+            Err(error) => {
+                control.drain();
+                return Err(StartError::Worker(error));
+            }
+        }
+        shared.iter().for_each(|shared| shared.serve());
         Ok(Agent {
             control,
             exits,
             addresses,
+            taken_over,
             exposed,
             cores: pinned,
             connections_max,
@@ -194,23 +206,16 @@ fn sink(mailbox: Option<Mailbox>) -> Sink {
     })
 }
 
-/// Gives each worker its listeners: one of every TCP address, and each UNIX socket to one of them.
+/// Gives each worker its listeners, all in turn: one of every TCP address that was bound for them, each
+/// UNIX socket to one of them, and those that were taken over as they come. A worker may get several or
+/// none; placement gives it its connections.
 fn deal(bound: Vec<Bound>, workers: usize) -> Vec<Vec<Listener>> {
     let mut hands: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut single = 0;
-    for bound in bound {
-        let alone = bound.listeners.len() == 1;
-        for (number, listener) in bound.listeners.into_iter().enumerate() {
-            let to = if alone {
-                single % workers.max(1)
-            } else {
-                number
-            };
-            if let Some(hand) = hands.get_mut(to) {
-                hand.push(listener);
-            }
+    let listeners = bound.into_iter().flat_map(|bound| bound.listeners);
+    for (number, listener) in listeners.enumerate() {
+        if let Some(hand) = hands.get_mut(number % workers.max(1)) {
+            hand.push(listener);
         }
-        single += usize::from(alone);
     }
     hands
 }
