@@ -45,9 +45,7 @@ use crate::host::log::LogDial;
 use crate::live::Live;
 use crate::policy::PolicyCell;
 use figures::Snapshotter;
-use haproxy_spoa::{
-    Agent, BindAddress, Control, HandoverService, SharedAddress, TakeoverEvent,
-};
+use haproxy_spoa::{Agent, BindAddress, Control, HandoverService, SharedAddress, TakeoverEvent};
 use socket::Socket;
 use tokio::sync::watch;
 

@@ -94,11 +94,7 @@ impl Listener {
     }
 }
 
-async fn accept(
-    listener: &Listener,
-    mut gate: watch::Receiver<bool>,
-    office: &Arc<AdminState>,
-) {
+async fn accept(listener: &Listener, mut gate: watch::Receiver<bool>, office: &Arc<AdminState>) {
     let mut places = Places::default();
     // Ends with the process.
     while gate.wait_for(|open| *open).await.is_ok() {

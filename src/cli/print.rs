@@ -4,7 +4,7 @@ use core::fmt::{Display, Write as _};
 use core::time::Duration;
 use std::io::{self, Write as _};
 
-use haproxy_spoa::Agent;
+use haproxy_spoa::{Agent, TakeoverEvent};
 use haproxy_spoa::{Latency, Report, WorkerReport};
 use iprep_spoa::feeds::status::Status;
 use iprep_spoa::host::log::Printable;
@@ -52,6 +52,15 @@ pub(crate) fn started(agent: &Agent) {
         joined(&numbers, " "),
         agent.connections_max(),
     );
+    for address in agent.taken_over() {
+        info!(%address, "taken over {address}");
+    }
+    for (address, error) in agent.not_offered() {
+        warn!(
+            %address,
+            "{address} cannot be taken over from this process: another one has its abstract socket ({error})"
+        );
+    }
     for open in agent.exposed() {
         warn!(
             address = %open,
@@ -193,5 +202,35 @@ mod tests {
         );
         assert!(lines[3].contains(" over_10ms=2 notifies=20 "), "{text}");
         assert_eq!(lines[4], "worker=2 did not answer");
+    }
+}
+
+/// Logs what happens to the agent's addresses in a takeover.
+pub(crate) fn takeover(event: TakeoverEvent) {
+    match event {
+        TakeoverEvent::HandedOver { address, pid, uid } => {
+            info!(%address, pid, uid, "{address} handed over to process {pid}");
+        }
+        TakeoverEvent::Serving { address, pid } => {
+            info!(%address, pid, "process {pid} serves {address} as well");
+        }
+        TakeoverEvent::Ended {
+            address,
+            pid,
+            had_served: true,
+        } => info!(%address, pid, "process {pid} no longer serves {address}"),
+        TakeoverEvent::Ended { address, pid, .. } => {
+            warn!(%address, pid, "process {pid}, which took over {address}, did not start");
+        }
+        TakeoverEvent::Refused { address, pid, uid } => {
+            warn!(%address, pid, uid, "takeover of {address} refused to process {pid} of user {uid}");
+        }
+        TakeoverEvent::Declined { address, pid, uid } => {
+            warn!(%address, pid, uid, "process {pid} of user {uid} does not take over {address} from this user");
+        }
+        TakeoverEvent::Failed { address, pid, why } => {
+            warn!(%address, pid, "takeover of {address} by process {pid} failed: {why}");
+        }
+        _ => {}
     }
 }

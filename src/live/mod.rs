@@ -26,6 +26,7 @@ mod store;
 #[path = "no_store.rs"]
 mod store;
 mod table;
+mod target;
 pub mod time;
 
 pub use behavior::{
@@ -33,8 +34,8 @@ pub use behavior::{
     ReportSender,
 };
 pub use decision::{
-    Decision, Kind, ORIGIN_BEHAVIOR, ORIGIN_LEN_MAX, ParseKindError, ParseTargetError,
-    REASON_LEN_MAX, is_foreign, origin_error, parse_target, reason_error,
+    Decision, Kind, ORIGIN_BEHAVIOR, ORIGIN_LEN_MAX, ParseKindError, REASON_LEN_MAX, is_foreign,
+    origin_error, reason_error,
 };
 pub use options::LiveOptions;
 pub use points::{Offender, points_prefix};
@@ -43,6 +44,7 @@ pub use service::{
     Applied, ApplyError, Counters, Done, IN_FORCE_BOUNDS, Live, OnReports, Request, TimesToForce,
 };
 pub use table::{Hit, Hits, Snapshot};
+pub use target::{ParseTargetError, Target, parse_target};
 
 /// A change of the store.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use super::decisions::Decisions;
 use super::network::Network;
 use super::points::Points;
 use super::store::{self, Contents, Store, StoreError};
-use super::{Change, Decision, Kind, LiveOptions, LiveTable, Offender, Snapshot};
+use super::{Change, Decision, Kind, LiveOptions, LiveTable, Offender, Snapshot, Target};
 use crate::host::{now, now_micros};
 
 /// How often expired decisions, old tables and changes of another process are looked for.
@@ -47,8 +47,8 @@ const GROUP_MAX: usize = 1024;
 pub enum Request {
     /// Makes these decisions, all or none.
     Put(Vec<Decision>),
-    /// Removes every decision of exactly this prefix, and sets the points of its addresses to 0.
-    Remove(Prefix),
+    /// Removes every decision of exactly this value, and sets the points of its addresses to 0.
+    Remove(Target),
     /// Adds points that another node was told of.
     Report(Vec<PointsReport>),
 }
@@ -428,13 +428,19 @@ impl Live {
         lock(&self.shared.decisions).newest(count, now())
     }
 
-    /// What is in force and covers this prefix.
+    /// What is in force and covers this prefix, or is of exactly this AS or country.
     #[must_use]
-    pub fn covering(&self, prefix: Prefix) -> Vec<Decision> {
+    pub fn covering(&self, target: Target) -> Vec<Decision> {
         let time = now();
-        let mut found = lock(&self.shared.decisions).covering(prefix);
+        let mut found = lock(&self.shared.decisions).covering(target);
         found.retain(|it| it.until > time);
         found
+    }
+
+    /// What is in force and covers any of these.
+    #[must_use]
+    pub fn covering_any(&self, targets: impl Iterator<Item = Target>) -> Vec<Decision> {
+        targets.flat_map(|target| self.covering(target)).collect()
     }
 
     /// How many decisions there are of each kind and origin.
@@ -502,8 +508,8 @@ struct LiveThread {
     /// When the store is tried again: it lacks something that is in force.
     retry: Option<Instant>,
     is_ours: bool,
-    /// Prefixes that were unbanned while the store could not be written: its rows about them are outdated.
-    removed: HashSet<Prefix>,
+    /// What was unbanned while the store could not be written: its rows about them are outdated.
+    removed: HashSet<Target>,
     retired: Vec<Arc<Snapshot>>,
     swept: Instant,
     refresh: Box<dyn Fn() + Send>,
@@ -595,11 +601,14 @@ impl LiveThread {
         let before = changes.len();
         match request {
             Request::Put(batch) => self.put(batch, changes)?,
-            Request::Remove(prefix) => {
-                let removed = lock(&self.shared.decisions).remove(prefix);
-                self.forget_points(prefix);
+            Request::Remove(target) => {
+                let removed = lock(&self.shared.decisions).remove(target);
+                target
+                    .prefix()
+                    .into_iter()
+                    .for_each(|it| self.forget_points(it));
                 if self.path.is_some() {
-                    self.removed.insert(prefix);
+                    self.removed.insert(target);
                 }
                 changes.extend(removed.into_iter().map(Change::Remove));
             }
@@ -730,7 +739,7 @@ impl LiveThread {
         let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
         Decision {
             kind: Kind::Ban,
-            prefix: report.prefix,
+            target: report.prefix.into(),
             origin: ORIGIN_BEHAVIOR.into(),
             reason: reason.into(),
             node: Arc::clone(&self.shared.node),
@@ -742,7 +751,7 @@ impl LiveThread {
     /// Bans one at a time: at the limit the others still are.
     fn ban(&self, bans: Vec<Decision>, changes: &mut Vec<Change>) {
         for ban in bans {
-            let (value, reason) = (ban.prefix, Arc::clone(&ban.reason));
+            let (value, reason) = (ban.target, Arc::clone(&ban.reason));
             if self.put(vec![ban], changes).is_ok() {
                 self.shared.behavior_bans.fetch_add(1, Ordering::Relaxed);
                 info!(%value, reason = &*reason, "behavior ban value={value} reason=\"{reason}\"");
@@ -782,7 +791,7 @@ impl LiveThread {
             Ok(Some((removals, made))) => {
                 let mut decisions = lock(&self.shared.decisions);
                 for it in &removals {
-                    decisions.remove_one(it.prefix, it.kind, &it.origin);
+                    decisions.remove_one(it.target, it.kind, &it.origin);
                 }
                 for decision in &made {
                     decisions.put(decision);
@@ -944,7 +953,7 @@ impl LiveThread {
         let mut decisions = lock(&self.shared.decisions);
         decisions.reserve(contents.decisions.len());
         for decision in &contents.decisions {
-            if !self.removed.contains(&decision.prefix) && !decisions.holds(decision) {
+            if !self.removed.contains(&decision.target) && !decisions.holds(decision) {
                 decisions.put(decision);
             }
         }
@@ -953,7 +962,7 @@ impl LiveThread {
             points.track(true);
             let time = now_micros();
             for it in &contents.points {
-                if !self.removed.contains(&it.prefix) {
+                if !self.removed.contains(&it.prefix.into()) {
                     points.restore(it.prefix, it.points, &it.reason, it.updated, time);
                 }
             }

@@ -14,7 +14,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::network::{Family, Network};
+use super::network::{Family, LEN_ASN, LEN_COUNTRY, Network};
 
 /// Bits of the filter for each slot.
 const FILTER_BITS: usize = 12;
@@ -66,7 +66,8 @@ impl Keys {
 
     /// Networks of this length, or groups of networks that begin with it.
     const fn mask(self, len: u8, is_anchor: bool) -> Mask {
-        let (high, low, _) = Network::around((u64::MAX, u64::MAX), len).bits();
+        let (high, low, _) =
+            Network::around((u64::MAX, u64::MAX), if len > 128 { 128 } else { len }).bits();
         let number = len as u64 * 2 + is_anchor as u64;
         Mask {
             high,
@@ -104,6 +105,16 @@ struct Group {
 pub(super) struct Lengths {
     v4: Box<[Group]>,
     v6: Box<[Group]>,
+    /// Whether there are autonomous systems, and countries: no address leads to these.
+    has_asn: bool,
+    has_country: bool,
+}
+
+impl Lengths {
+    #[inline]
+    pub(super) const fn places(&self) -> (bool, bool) {
+        (self.has_asn, self.has_country)
+    }
 }
 
 /// The table.
@@ -152,11 +163,14 @@ impl Slots {
         Lengths {
             v4: self.groups(Family::V4, v4),
             v6: self.groups(Family::V6, v6),
+            has_asn: v6.contains(&LEN_ASN),
+            has_country: v6.contains(&LEN_COUNTRY),
         }
     }
 
     fn groups(&self, family: Family, lens: &[u8]) -> Box<[Group]> {
         let mut lens = lens.to_vec();
+        lens.retain(|len| *len <= 128);
         lens.sort_unstable_by(|one, other| other.cmp(one));
         let mut groups: Vec<Group> = Vec::new();
         for len in lens {

@@ -30,11 +30,10 @@
 use core::net::IpAddr;
 use std::sync::Arc;
 
-use super::Kind;
-use super::network::{Network, bits};
+use super::network::{LEN_ASN, LEN_COUNTRY, Network, bits};
 use super::points::PointsTable;
 use super::slots::{Lengths, Slots, len_byte, len_of};
-use ip_reputation::Prefix;
+use super::{Kind, Target};
 
 /// What covers an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,15 +42,31 @@ pub struct Hit {
     pub until: u32,
     /// The number of its origin in the snapshot.
     pub(super) origin: u16,
-    /// The length of its prefix; IPv4 from 96.
+    /// The length of its prefix; IPv4 from 96. Or what stands for it of an AS or a country.
     len: u8,
+    /// The AS, or the letters of the country.
+    place: u32,
 }
 
 impl Hit {
-    /// The prefix of the decision. The address is the one that was looked up.
+    /// The value of the decision. The address is the one that was looked up.
     #[must_use]
-    pub fn prefix(self, address: IpAddr) -> Prefix {
-        Network::around(bits(address).0, self.len).prefix()
+    pub fn target(self, address: IpAddr) -> Target {
+        match self.len {
+            LEN_ASN | LEN_COUNTRY => {
+                Network::from_bits(u64::from(self.place) << 32, 0, self.len).target()
+            }
+            len => Network::around(bits(address).0, len).target(),
+        }
+    }
+
+    /// The more specific, the higher: prefixes by length, then an AS, then a country.
+    const fn rank(self) -> u8 {
+        match self.len {
+            LEN_COUNTRY => 0,
+            LEN_ASN => 1,
+            len => len + 2,
+        }
     }
 }
 
@@ -72,7 +87,7 @@ impl Hits {
         let foreign = foreign.filter(|_| with_foreign);
         own.into_iter()
             .chain(foreign)
-            .max_by_key(|hit| (hit.len, hit.until))
+            .max_by_key(|hit| (hit.rank(), hit.until))
     }
 
     #[cold]
@@ -83,7 +98,7 @@ impl Hits {
             &mut self.own
         };
         if let Some(hit) = hits.get_mut(effect.kind as usize) {
-            // Longer prefixes come first; of two origins that of the later end counts.
+            // What is more specific comes first; of two origins that of the later end counts.
             let hit = hit.get_or_insert(effect.hit);
             if hit.len == effect.hit.len && hit.until < effect.hit.until {
                 *hit = effect.hit;
@@ -116,7 +131,12 @@ impl Effect {
         len: u8,
         until: u32,
     ) -> Self {
-        let hit = Hit { until, origin, len };
+        let hit = Hit {
+            until,
+            origin,
+            len,
+            place: 0,
+        };
         Self {
             kind,
             is_foreign,
@@ -197,6 +217,36 @@ impl Snapshot {
                     hits.get_or_insert_default().note(effect);
                 }
             });
+        hits
+    }
+
+    /// Whether there are decisions about autonomous systems, and about countries.
+    #[must_use]
+    #[inline]
+    pub const fn places(&self) -> (bool, bool) {
+        self.lengths.places()
+    }
+
+    /// Adds what covers the AS and the country of an address, behind what covers the address itself.
+    #[must_use]
+    pub fn with_places(
+        &self,
+        mut hits: Option<Hits>,
+        asn: Option<u32>,
+        country: Option<[u8; 2]>,
+        mut now: impl FnMut() -> u32,
+    ) -> Option<Hits> {
+        let places = [asn.map(Target::Asn), country.map(Target::Country)];
+        for target in places.into_iter().flatten() {
+            let network = Network::of_target(target);
+            let place = u32::try_from(network.bits().0 >> 32).unwrap_or_default();
+            self.decisions.exactly(network, |_, meta| {
+                if let Some(mut effect) = Effect::of(meta).filter(|it| it.hit.until > now()) {
+                    effect.hit.place = place;
+                    hits.get_or_insert_default().note(effect);
+                }
+            });
+        }
         hits
     }
 

@@ -38,7 +38,7 @@ pub(crate) fn prefix(number: u32) -> Prefix {
 fn decision(number: u32, until: u32) -> Decision {
     Decision {
         kind: Kind::Ban,
-        prefix: prefix(number),
+        target: prefix(number).into(),
         origin: "api".into(),
         reason: "bench".into(),
         node: "here".into(),

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use core_affinity::CoreId;
@@ -92,7 +92,10 @@ impl BoundAgent {
             .iter_mut()
             .filter_map(|bound| bound.publication.take())
             .collect();
-        let shared: Arc<[_]> = bound.iter().map(|bound| Arc::clone(&bound.shared)).collect();
+        let shared: Arc<[_]> = bound
+            .iter()
+            .map(|bound| Arc::clone(&bound.shared))
+            .collect();
         let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
         let taken_over = bound.iter().filter(|bound| bound.is_taken_over);
         let taken_over = taken_over.map(|bound| bound.address.clone()).collect();

@@ -71,9 +71,9 @@ pub use handler::{Handler, WorkerHooks, handler};
 pub use haproxy_spop::{Message, Notify, Scope, TypedData, Variable};
 pub use latency::Latency;
 pub use limits::Limits;
-pub use network::{BadNetwork, Network};
 #[doc(hidden)]
 pub use listener::{TakenAddress, Taking, take};
+pub use network::{BadNetwork, Network};
 pub use passed::PassedSocket;
 pub use refusals::{Refusals, Refused};
 pub use replies::{Replies, Served};

@@ -101,7 +101,9 @@ pub(super) fn connections_possible(
 ) -> (usize, usize) {
     // Without a limit the kernel's own is far away.
     let soft = getrlimit(Resource::Nofile).current;
-    let limit = soft.map_or(usize::MAX, |soft| usize::try_from(soft).unwrap_or(usize::MAX));
+    let limit = soft.map_or(usize::MAX, |soft| {
+        usize::try_from(soft).unwrap_or(usize::MAX)
+    });
     let reserved = descriptors_reserved(workers, addresses, sockets);
     (limit.saturating_sub(reserved), limit)
 }

@@ -8,7 +8,7 @@ use super::sections::{table, tile as a_tile};
 use super::show;
 use crate::admin::figures::Figures;
 use crate::admin::form::Forms;
-use crate::live::{Decision, Live, parse_target};
+use crate::live::{Decision, Live, Target, parse_target};
 use ip_reputation::Prefix;
 
 /// Decisions among the figures that move.
@@ -101,10 +101,14 @@ fn found(live: &Live, search: &str) -> Result<Vec<Decision>, String> {
     if search.is_empty() {
         return Ok(live.newest(FOUND_MAX));
     }
-    let prefix = parse_target(search, EXACT).map_err(|error| error.to_string())?;
-    let mut found = live.covering(prefix);
-    if !is_host(prefix) {
-        found.extend(live.list(|it| it.prefix != prefix && prefix.contains(it.prefix.network())));
+    let target = parse_target(search, EXACT).map_err(|error| error.to_string())?;
+    let mut found = live.covering(target);
+    if let Some(prefix) = target.prefix().filter(|it| !is_host(*it)) {
+        let is_within = |it: &Decision| {
+            let inner = it.target.prefix();
+            it.target != target && inner.is_some_and(|inner| prefix.contains(inner.network()))
+        };
+        found.extend(live.list(is_within));
     }
     found.sort_by_key(|it| core::cmp::Reverse(it.created));
     found.truncate(FOUND_MAX);
@@ -142,12 +146,11 @@ fn rows(html: &mut String, decisions: &[Decision], now: u32, forms: Option<Forms
                 let _ = write!(
                     html,
                     "<tr><td class=\"t\"><span class=\"badge {class}\">{}</span></td>\
-                 <th scope=\"row\" class=\"t\"><a href=\"/?address={}\">{}</a></th>\
+                 <th scope=\"row\" class=\"t\">{}</th>\
                  <td class=\"t\">{}</td><td class=\"t\">{}</td><td class=\"t wide\">{}</td>\
                  <td>{}</td><td>{}</td>",
                     it.kind,
-                    it.prefix.network(),
-                    it.prefix,
+                    Linked(it.target),
                     Text(&it.origin),
                     Text(&it.node),
                     Text(&it.reason),
@@ -157,19 +160,34 @@ fn rows(html: &mut String, decisions: &[Decision], now: u32, forms: Option<Forms
                 if let Some(forms) = forms {
                     html.push_str("<td class=\"t\"><form method=\"post\" action=\"/form\">");
                     hidden(html, "do", "unban");
-                    hidden(html, "value", &it.prefix.to_string());
+                    hidden(html, "value", &it.target.to_string());
                     hidden(html, "exact", "1");
                     key(html, forms);
                     let _ = write!(
                         html,
                         "<button aria-label=\"Unban {}\">Unban</button></form></td>",
-                        it.prefix
+                        it.target
                     );
                 }
                 html.push_str("</tr>");
             }
         },
     );
+}
+
+/// The value of a decision; a prefix leads to the explanation of its first address.
+struct Linked(Target);
+
+impl core::fmt::Display for Linked {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            Target::Prefix(prefix) => {
+                let address = prefix.network();
+                write!(f, "<a href=\"/?address={address}\">{prefix}</a>")
+            }
+            place => place.fmt(f),
+        }
+    }
 }
 
 fn hidden(html: &mut String, name: &str, value: &str) {

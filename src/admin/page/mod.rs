@@ -19,7 +19,6 @@ use super::form::Forms;
 use super::history::Sample;
 use crate::feeds::explain::Explanation;
 use html::Text;
-use ip_reputation::Prefix;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -135,7 +134,7 @@ pub(super) fn explained(figures: &Figures, asked: &str) -> Result<String, String
     let policy = published.current();
     let mut explanation = Explanation::of(&policy, address, figures.now).ok_or_else(random)?;
     if let Some(live) = &figures.subject.live {
-        let covering = live.covering(Prefix::host(address));
+        let covering = live.covering_any(policy.targets(address));
         explanation = explanation.with_live(&policy, &covering, figures.now);
     }
     let mut text = Vec::new();

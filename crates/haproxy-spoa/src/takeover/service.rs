@@ -103,7 +103,11 @@ impl HandoverService {
         let stopped = stop.try_clone()?;
         let mut entries = Vec::with_capacity(addresses.len());
         for shared in addresses {
-            let name = match shared.offer().as_ref().and_then(|offer| offer.name.as_ref()) {
+            let name = match shared
+                .offer()
+                .as_ref()
+                .and_then(|offer| offer.name.as_ref())
+            {
                 Some(name) => name.try_clone()?,
                 None => continue,
             };

@@ -67,10 +67,7 @@ pub(super) fn name_of(purpose: Purpose, address: &BindAddress) -> Option<String>
 pub(super) fn name_of_file(purpose: Purpose, path: &Path) -> Option<String> {
     let file = fs::symlink_metadata(path).ok()?;
     let (device, inode) = (file.dev(), file.ino());
-    Some(prefixed(
-        purpose,
-        format_args!("unix/{device:x}:{inode:x}"),
-    ))
+    Some(prefixed(purpose, format_args!("unix/{device:x}:{inode:x}")))
 }
 
 /// The number is that of the protocol.
@@ -183,8 +180,7 @@ fn receive_all(connection: &Socket) -> io::Result<Reply> {
 /// One message; empty at the end of the connection. Its descriptors are appended.
 fn receive(connection: &impl AsFd, descriptors: &mut Vec<OwnedFd>) -> io::Result<Vec<u8>> {
     let mut bytes = [0; MAX_MESSAGE];
-    let mut space =
-        [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_PER_MESSAGE))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_PER_MESSAGE))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received = retry(|| {
         recvmsg(
@@ -207,8 +203,7 @@ fn receive(connection: &impl AsFd, descriptors: &mut Vec<OwnedFd>) -> io::Result
 }
 
 fn send(connection: &impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut space =
-        [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_PER_MESSAGE))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_PER_MESSAGE))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() {
         let fits = ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
