@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use haproxy_spoa::Agent;
 use haproxy_spoa::{BindAddress, Limits};
@@ -45,6 +45,7 @@ fn taken_over_under_load(address: &str, workers: [&str; 2]) {
     load.add(2, Habit::PerQuestion, &bind);
     load.add(PERSISTENT, Habit::Persistent, &bind);
     load.runs_for(QUESTIONS);
+    let began = Instant::now();
     for round in 1..=ROUNDS {
         let successor = start(round, &["--takeover"]);
         load.runs_for(QUESTIONS);
@@ -55,8 +56,10 @@ fn taken_over_under_load(address: &str, workers: [&str; 2]) {
     let tally = load.end();
     assert_eq!(tally.lost, [""; 0], "of {} questions", tally.answered);
     println!(
-        "{} answered, {} crossed a goodbye",
-        tally.answered, tally.crossed
+        "{} answered in {:?}, {} crossed a goodbye",
+        tally.answered,
+        began.elapsed(),
+        tally.crossed
     );
     agent.stop();
 }
@@ -411,10 +414,7 @@ fn another_user_gets_nothing_and_both_sides_say_so() {
     }
     let scratch = Scratch::new();
     let [tcp, unix] = two(&scratch);
-    let old = starts(
-        &[&tcp, &unix, "--unix-mode", "666"][..2],
-        &["--unix-mode", "666"],
-    );
+    let old = starts(&[&tcp, &unix], &["--unix-mode", "666"]);
     for address in [&tcp, &unix] {
         let args = ["-n", "1", "--takeover", "-b", address];
         let ended = Program::spawn(as_nobody(&scratch, &args)).wait();
@@ -477,4 +477,41 @@ fn a_name_that_is_taken_is_reported_and_stops_nobody() {
     agent.says("cannot be taken over from this process");
     serves(&address);
     agent.stop();
+}
+
+/// The commands of README.md, as a script that is run again and again.
+#[test]
+fn the_documented_commands_replace_an_agent_again_and_again() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let mut blocks = readme.split("```sh\n").skip(1);
+    let block = blocks
+        .find(|block| block.contains("spoa --takeover "))
+        .unwrap();
+    let (commands, _) = block.split_once("```").unwrap();
+    let scratch = Scratch::new();
+    let address = format!("{}:12345", own_loopback());
+    let spoa = env!("CARGO_BIN_EXE_spoa");
+    let own = format!("{spoa} -n 1 -b {address} --takeover ");
+    let script = scratch.write("restart", commands.replace("spoa --takeover ", &own));
+    let pid = || {
+        let text = fs::read_to_string(scratch.path("spoa.pid")).unwrap();
+        nix::unistd::Pid::from_raw(text.trim().parse().unwrap())
+    };
+    let mut before = None;
+    for _ in 0..3 {
+        let mut command = Command::new("sh");
+        command.arg(&script).current_dir(scratch.path(""));
+        // The agent that it starts keeps what it inherits.
+        command
+            .env("TMPDIR", scratch.path(""))
+            .stdout(std::process::Stdio::null());
+        assert!(command.status().unwrap().success());
+        serves(&address);
+        assert_ne!(before.replace(pid()), Some(pid()));
+    }
+    nix::sys::signal::kill(pid(), Signal::SIGTERM).unwrap();
+    let address = address.parse().unwrap();
+    until("the last one has ended", || {
+        Peer::try_connect(&address).is_err()
+    });
 }
