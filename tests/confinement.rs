@@ -239,6 +239,33 @@ fn a_user_that_cannot_read_a_list_is_found_out_at_the_start() {
     );
 }
 
+#[test]
+#[cfg(feature = "http")]
+fn copies_of_lists_belong_to_the_user_that_fetches_them() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    if !is_root() {
+        return;
+    }
+    let scratch = given_away();
+    let server = support::Server::start(support::Answer::ok("192.0.2.1\n"));
+    let url = server.url("/list.txt");
+    let config = scratch.write(
+        "spoa.toml",
+        format!("[reputation]\ncache-dir = \"cache\"\n[[feed]]\nname = \"web\"\nurl = \"{url}\"\n"),
+    );
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
+    let agent = Program::configured(&config, &["--user", "nobody"]);
+    assert_eq!(Peer::greeted(agent.address()).ask(), 0);
+    let copies = fs::read_dir(scratch.path("cache")).unwrap();
+    let owners: Vec<_> = copies
+        .map(|copy| copy.unwrap().metadata().unwrap().uid())
+        .collect();
+    assert_eq!(owners, [NOBODY; 2]);
+    assert_eq!(fs::metadata(scratch.path("cache")).unwrap().uid(), NOBODY);
+    agent.stop();
+}
+
 fn is_root() -> bool {
     let root = geteuid().is_root();
     if !root {

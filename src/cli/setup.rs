@@ -85,6 +85,11 @@ impl ProcessSetup {
         self.passed.drain(..).fold(builder, Builder::socket)
     }
 
+    /// Whether the process becomes another user once it listens.
+    pub(crate) fn changes_user(&self) -> bool {
+        self.identity.is_some()
+    }
+
     /// Takes the addresses, and becomes the user that was asked for.
     pub(crate) fn listen(&self, builder: Builder, args: &Args) -> Result<BoundAgent, Failure> {
         let listening = builder.listen();

@@ -7,7 +7,8 @@ use super::background::BackgroundExecutor;
 use super::lists::Selection;
 use super::note::Note;
 use super::outcome::Outcome;
-use super::source::{File, SourceError, Stamp, TRIES_MAX};
+use super::probe;
+use super::source::{SourceError, Stamp, TRIES_MAX};
 use ip_reputation::formats::Attributes;
 
 /// The largest database, in bytes.
@@ -111,7 +112,7 @@ impl Database {
 /// Reads a database.
 pub(super) fn read(path: &Path) -> Result<Attributes, String> {
     for _ in 0..TRIES_MAX {
-        let file = File::open(path, SIZE_MAX).map_err(|error| error.to_string())?;
+        let file = probe::open(path, SIZE_MAX).map_err(|error| error.to_string())?;
         let mut bytes = Vec::new();
         let mut input = file.input(SIZE_MAX).map_err(|error| error.to_string())?;
         let read = input.reader().read_to_end(&mut bytes);

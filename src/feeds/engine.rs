@@ -83,6 +83,8 @@ pub struct Engine {
     watch: Option<Watch>,
     due: HashMap<String, FetchTimer>,
     dice: Jitter,
+    /// Whether workers answer, to whom fetches give way.
+    is_serving: bool,
     /// When ages have to be counted again.
     ageing: Option<Instant>,
     /// When files are to be tried again that could not be read.
@@ -136,7 +138,7 @@ impl Remote {
 
 impl Engine {
     /// Reads everything once and publishes the first policy. A list that is not good is left out, and
-    /// said; URLs of which there is no copy are asked and waited for.
+    /// said; URLs of which there is no copy are asked, and waited for for a short time.
     ///
     /// # Errors
     /// If no policy can be made of the configuration.
@@ -167,6 +169,7 @@ impl Engine {
             watch,
             due: HashMap::new(),
             dice: Jitter::new(),
+            is_serving: false,
             ageing: None,
             retry: None,
             refusals: 0,
@@ -175,8 +178,8 @@ impl Engine {
         engine.follow();
         engine.store.read_copies(now(), &engine.background);
         engine.read_files(Selection::All);
-        engine.fetch_missing();
         engine.plan();
+        engine.fetch_missing();
         engine.publish()?;
         engine.update(|status| status.reloads = 0);
         Ok(engine)
@@ -223,6 +226,7 @@ impl Engine {
     }
 
     fn run(mut self) {
+        self.is_serving = true;
         self.background = BackgroundExecutor::start();
         // Workers come first where there are fewer cores than threads. It is this thread's alone, and
         // of those that it starts.

@@ -20,6 +20,7 @@ pub mod load;
 mod note;
 pub mod offline_check;
 mod outcome;
+mod probe;
 mod schedule;
 mod snapshot;
 pub mod source;

@@ -16,6 +16,7 @@ use super::lists::{List, Selection};
 use super::load::{self, LoadError, LoadedFeed};
 use super::note::Note;
 use super::outcome::Outcome;
+use super::probe::{self, Probe, Probed};
 use super::source::Stamp;
 use super::source::cache::{Copy, Meta};
 use super::status::FeedStatus;
@@ -103,12 +104,20 @@ impl FeedStore {
         now: u32,
         background: &BackgroundExecutor,
     ) -> Vec<Outcome> {
-        let kept = self.kept.iter_mut();
-        let read = |kept: &mut FeedSlot| match kept.list.feed.place {
-            Place::Path(_) => kept.read_file(selection, now, background),
-            Place::Url(_) => kept.expand_again(selection, now, background),
+        let slots = self.kept.iter();
+        let probes = slots.map(|slot| slot.probe(selection));
+        let (wanted, probes): (Vec<_>, Vec<_>) = probes
+            .enumerate()
+            .filter_map(|(index, probe)| Some((index, probe?)))
+            .unzip();
+        let mut opened: HashMap<usize, Probed> =
+            wanted.into_iter().zip(probe::open_all(probes)).collect();
+        let slots = self.kept.iter_mut().enumerate();
+        let read = |(index, slot): (usize, &mut FeedSlot)| match opened.remove(&index) {
+            Some(probed) => slot.read_file(probed, now, background),
+            None => slot.expand_again(selection, now, background),
         };
-        kept.filter_map(read).collect()
+        slots.filter_map(read).collect()
     }
 
     /// Takes the copies of URLs that an earlier process has left.
@@ -210,27 +219,43 @@ impl FeedSlot {
         feed.specifics.categories.iter().chain(asn_db)
     }
 
+    /// What is to be looked at, if it is a file that is selected.
+    fn probe(&self, selection: Selection<'_>) -> Option<Probe> {
+        let Place::Path(path) = &self.list.feed.place else {
+            return None;
+        };
+        let is_left_out = self.dependencies().any(|file| selection.leaves_out(file));
+        if selection.leaves_out(path) || is_left_out {
+            return None;
+        }
+        let is_same = || !selection.is_all() && self.tried_with == self.stamps();
+        Some(Probe {
+            path: path.clone(),
+            max_size: self.list.feed.max_size,
+            known: self.tried.filter(|_| is_same()),
+        })
+    }
+
     fn read_file(
         &mut self,
-        selection: Selection<'_>,
+        probed: Probed,
         now: u32,
         background: &BackgroundExecutor,
     ) -> Option<Outcome> {
         let Place::Path(path) = self.list.feed.place.clone() else {
             return None;
         };
-        let is_left_out = self.dependencies().any(|file| selection.leaves_out(file));
-        if selection.leaves_out(&path) || is_left_out {
-            return None;
-        }
-        let stamp = Stamp::at(&path);
-        let stamps = self.stamps();
-        let is_known = self.tried.is_some() && self.tried == stamp && self.tried_with == stamps;
-        if is_known && !selection.is_all() {
-            return None;
-        }
-        self.tried_with = stamps;
-        let read = load::read_aside(background, &self.list.feed, &path, now);
+        self.tried_with = self.stamps();
+        let (read, stamp) = match probed {
+            Probed::Unchanged => return None,
+            Probed::Failed(error, stamp) => (Err(error.into()), stamp),
+            Probed::Open(file) => {
+                let stamp = Some(file.stamp());
+                let feed = &self.list.feed;
+                let read = load::read_open_aside(background, feed, &path, file, now);
+                (read, stamp)
+            }
+        };
         self.may_pass = read.as_ref().is_err_and(LoadError::may_pass);
         self.tried = match &read {
             Ok((_, stamp)) => Some(*stamp),

@@ -156,7 +156,7 @@ fn ten_takeovers_in_a_row_lose_no_short_connection() {
     let again = bind.replace(&line, &address.to_string());
     let (stop, answered) = (AtomicBool::new(false), AtomicU64::new(0));
     let client = stage.client();
-    let lost = thread::scope(|scope| {
+    let (lost, agent) = thread::scope(|scope| {
         let ask = || {
             let mut lost = Vec::new();
             while !stop.load(Ordering::Relaxed) {
@@ -183,7 +183,8 @@ fn ten_takeovers_in_a_row_lose_no_short_connection() {
             agent = new;
         }
         stop.store(true, Ordering::Relaxed);
-        threads.map(|thread| thread.join().unwrap()).concat()
+        let lost = threads.map(|thread| thread.join().unwrap()).concat();
+        (lost, agent)
     });
     assert_eq!(lost, [""; 0], "of {}", answered.into_inner());
     agent.stop();

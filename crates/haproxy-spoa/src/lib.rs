@@ -27,7 +27,9 @@ mod context;
 mod counters;
 mod error;
 mod handler;
+mod inbox;
 mod latency;
+mod lifecycle;
 mod limits;
 mod listener;
 mod mailbox;
@@ -40,16 +42,14 @@ mod refusals;
 mod replies;
 mod reply;
 mod report;
-mod shutdown;
-mod stream;
+mod sources;
 mod takeover;
-mod timers;
+mod timer;
 #[cfg(feature = "tls")]
 mod tls;
-#[cfg(feature = "tls")]
-mod tls_io;
 #[cfg(feature = "trace")]
 mod trace;
+mod transport;
 mod worker;
 
 use core::convert::Infallible;
@@ -78,7 +78,7 @@ pub use passed::PassedSocket;
 pub use refusals::{Refusals, Refused};
 pub use replies::{Replies, Served};
 pub use reply::{Deferred, Reply};
-pub use report::{Report, States, Tally, WorkerReport};
+pub use report::{LastPeer, Report, States, Tally, WorkerReport};
 #[doc(hidden)]
 pub use takeover::{HandoverService, Purpose, SharedAddress};
 pub use takeover::{TakeoverError, TakeoverEvent};

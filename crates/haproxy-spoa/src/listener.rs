@@ -25,13 +25,13 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 
 use super::bind::allows;
-use super::limits::{BACKLOG, KEEPALIVE};
+use super::limits::{BACKLOG, KEEPALIVE, RECEIVE_BUFFER, SEND_BUFFER};
 use super::passed::{Passed, PassedSocket};
 use super::path::{OwnPath, Unpublished, is_live, set_rights, temporary_name};
-use super::stream::Stream;
 use super::takeover::{self, Purpose, SharedAddress};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
+use super::transport::Transport;
 use super::{Bind, BindAddress, Network, StartError};
 
 /// How long an address that is in use is tried again: a process that was refused it, or that hands it
@@ -187,7 +187,7 @@ pub fn take(address: &BindAddress, taking: &Taking) -> Result<TakenAddress, Star
         match taken {
             // A process that has it may have been about to stop, or about to hand it over.
             Err(error) if taking.takeover && is_taken(&error) && Instant::now() < until => {
-                thread::sleep(RETRY_INTERVAL);
+                thread::park_timeout(RETRY_INTERVAL);
             }
             done => {
                 return done
@@ -331,8 +331,11 @@ fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 }
 
 /// Accepted sockets inherit these: no system call for each. A host that has vanished would otherwise
-/// keep its connections, and their places, for ever.
+/// keep its connections, and their places, for ever. A peer that does not read, or whose requests are not
+/// read, would have the kernel grow its buffers to megabytes.
 fn inherited(socket: &Socket) -> io::Result<()> {
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.set_tcp_nodelay(true)?;
     let interval = Duration::from_secs(10);
     socket.set_tcp_keepalive(
@@ -419,7 +422,7 @@ impl Listener {
     }
 
     /// Takes one connection off the kernel's queue; nothing of one that may not come in.
-    pub(super) fn accept(&self) -> io::Result<Option<Stream>> {
+    pub(super) fn accept(&self) -> io::Result<Option<Transport>> {
         match &self.socket {
             Accepting::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
@@ -429,13 +432,13 @@ impl Listener {
                 #[cfg(feature = "tls")]
                 if let Some(config) = &self.door.tls {
                     let tls = Tls::new(config).map_err(io::Error::other)?;
-                    return Ok(Some(Stream::Tls(stream, tls)));
+                    return Ok(Some(Transport::tls(stream, tls)));
                 }
-                Ok(Some(Stream::Tcp(stream)))
+                Ok(Some(Transport::tcp(stream)))
             }
             Accepting::Unix(listener) => listener
                 .accept()
-                .map(|(stream, _)| Some(Stream::Unix(stream))),
+                .map(|(stream, _)| Some(Transport::unix(stream))),
             Accepting::Closed => Err(io::ErrorKind::WouldBlock.into()),
         }
     }

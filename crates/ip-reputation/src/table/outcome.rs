@@ -8,6 +8,9 @@ use super::verdict::ContributionStatus;
 use super::verdict_store::{Node, VerdictId, VerdictStore};
 use crate::Score;
 
+/// A feed, its strongest entry, and how bad that makes an address.
+pub(super) type Strongest = (u16, VerdictId, f64);
+
 /// Whose entries are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum View {
@@ -49,6 +52,37 @@ impl VerdictStore {
         Outcome {
             leading,
             score,
+            role,
+            label: self.label(leading),
+        }
+    }
+
+    /// The same, with room for what it has to remember: in time that is nearly linear in the entries.
+    pub(super) fn outcome_with(
+        &self,
+        id: VerdictId,
+        now: u32,
+        view: View,
+        scratch: &mut Vec<Strongest>,
+    ) -> Outcome {
+        let role = self.counting(id, now, view).map(|(.., role)| role).min();
+        if role != Some(Role::Feed) {
+            return self.outcome(id, now, view);
+        }
+        scratch.clear();
+        let entries = self.counting(id, now, view);
+        scratch.extend(entries.map(|(id, node, _)| (node.feed, id, node.badness)));
+        // Stable: among equals of a feed the innermost stays in front.
+        scratch.sort_by_key(|(feed, ..)| *feed);
+        let feeds = scratch.chunk_by(|(one, ..), (other, ..)| one == other);
+        let strongest = feeds.filter_map(|entries| {
+            let entries = entries.iter().copied();
+            entries.reduce(|best, next| if next.2 > best.2 { next } else { best })
+        });
+        let (leading, _, good) = self.together(strongest);
+        Outcome {
+            leading,
+            score: Score::ratio(good),
             role,
             label: self.label(leading),
         }
@@ -100,10 +134,16 @@ impl VerdictStore {
 
     /// The worst entry of feeds, its badness, and how good the address is with all of them.
     pub(super) fn evidence(&self, id: VerdictId, now: u32, view: View) -> (VerdictId, f64, f64) {
+        let first = self.strongest_of_next(id, now, view, None);
+        self.together(core::iter::successors(first, |(feed, ..)| {
+            self.strongest_of_next(id, now, view, Some(*feed))
+        }))
+    }
+
+    /// The same of the strongest entries of feeds.
+    fn together(&self, strongest: impl Iterator<Item = Strongest>) -> (VerdictId, f64, f64) {
         let (mut good, mut leading) = (1.0, None::<(VerdictId, f64)>);
-        let mut after = None;
-        while let Some((feed, id, badness)) = self.strongest_of_next(id, now, view, after) {
-            after = Some(feed);
+        for (_, id, badness) in strongest {
             good = self.add(good, badness);
             if leading.is_none_or(|(_, most)| badness > most) {
                 leading = Some((id, badness));
@@ -120,7 +160,7 @@ impl VerdictStore {
         now: u32,
         view: View,
         after: Option<u16>,
-    ) -> Option<(u16, VerdictId, f64)> {
+    ) -> Option<Strongest> {
         let entries = self.counting(id, now, view);
         let entries = entries.filter(|(_, node, role)| {
             *role == Role::Feed && after.is_none_or(|after| node.feed > after)

@@ -143,6 +143,8 @@ impl VerdictStore {
 pub(super) struct VerdictStoreBuilder {
     ledger: VerdictStore,
     ids: HashMap<Key, VerdictId>,
+    /// Which verdicts a range has.
+    used: Vec<bool>,
     /// What was asked last: entries that are side by side often make the same verdict.
     last: Option<(Key, VerdictId)>,
     now: u32,
@@ -172,6 +174,7 @@ impl VerdictStoreBuilder {
                 labels: labels.finish(),
             },
             ids: HashMap::new(),
+            used: Vec::new(),
             last: None,
             now,
         })
@@ -218,6 +221,11 @@ impl VerdictStoreBuilder {
         let until = evidence.expires().unwrap_or(u32::MAX);
         let until_around = ledger.node(around).map_or(u32::MAX, |node| node.expires);
         let badness = terms.terms.badness(evidence, self.now);
+        let is_short = ledger.nodes.try_reserve(1).is_err() || self.used.try_reserve(1).is_err();
+        if is_short || self.ids.try_reserve(1).is_err() {
+            return Err(TableFull::Memory);
+        }
+        self.used.push(false);
         ledger.nodes.push(Node {
             around,
             feed,
@@ -232,18 +240,38 @@ impl VerdictStoreBuilder {
             },
             shadow: ledger.unknown,
         });
-        let outcome = ledger.outcome(id, self.now, View::Live);
-        let shadow = ledger.outcome(id, self.now, View::Shadow).score;
-        if let Some(node) = ledger.nodes.last_mut() {
-            (node.outcome, node.shadow) = (outcome, shadow);
-        }
         self.ids.insert(key, id);
         Ok(id)
     }
 
+    /// Notes that a range has this verdict. Only of these it is worked out what they come to: where many
+    /// feeds have one address, most verdicts are but steps on the way to the last.
+    pub(super) fn use_verdict(&mut self, id: VerdictId) {
+        if let Some(is_used) = self.used.get_mut(id.place()) {
+            *is_used = true;
+        }
+    }
+
+    /// Works out what the verdicts in use come to.
     pub(super) fn finish(self) -> VerdictStore {
         let mut ledger = self.ledger;
         ledger.nodes.shrink_to_fit();
+        let has_shadow = ledger.feeds.iter().any(|feed| feed.terms.shadow);
+        let mut scratch = Vec::new();
+        let places = (0_u32..).zip(&self.used);
+        for (place, _) in places.filter(|(_, is_used)| **is_used) {
+            let id = VerdictId(place);
+            let outcome = ledger.outcome_with(id, self.now, View::Live, &mut scratch);
+            let shadow = if has_shadow {
+                let shadow = ledger.outcome_with(id, self.now, View::Shadow, &mut scratch);
+                shadow.score
+            } else {
+                outcome.score
+            };
+            if let Some(node) = ledger.nodes.get_mut(id.place()) {
+                (node.outcome, node.shadow) = (outcome, shadow);
+            }
+        }
         ledger
     }
 }
