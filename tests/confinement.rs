@@ -18,7 +18,7 @@ use std::thread;
 
 use haproxy_spoa::BindAddress;
 use haproxy_spoa::{Agent, handler};
-use iprep_spoa::host::confine::Confinement;
+use iprep_spoa::host::confine::{Confinement, Extent};
 use nix::unistd::{geteuid, getuid};
 
 use support::{Habit, Load, Peer, Program, Scratch, Signal, own_loopback, until};
@@ -31,9 +31,9 @@ fn confined<T: Send>(folders: Confinement, inside: impl FnOnce() -> T + Send) ->
     thread::scope(|scope| {
         let run = || {
             let confined = folders.apply().unwrap();
-            let complete = confined.is_complete();
+            let complete = confined.extent() == Extent::Full;
             if !complete {
-                println!("SKIPPED: {confined}");
+                println!("SKIPPED: {}", confined.extent());
             }
             complete.then(inside)
         };
@@ -167,8 +167,8 @@ fn the_program_says_what_it_may_touch() {
     if line.contains("not confined") {
         println!("SKIPPED: {line}");
     } else {
-        let writes = format!("; writes {}", folder.display());
-        assert!(line.contains(": reads nothing"), "{line}");
+        let writes = format!(" writes={}", folder.display());
+        assert!(line.contains(" reads=\"\""), "{line}");
         assert!(line.ends_with(&writes), "{line}");
         for privileges in agent.process().of_threads("NoNewPrivs:") {
             assert_eq!(privileges, ["1"]);
@@ -210,7 +210,7 @@ fn a_reload_reads_what_is_new_in_its_folders_and_says_what_is_shut_off() {
     {
         println!("SKIPPED: no Landlock");
     } else {
-        agent.says("was shut off at the start; start the agent again");
+        agent.says("directory not accessible");
         assert_eq!(peer.ask(), 100, "the last good list stays");
     }
     drop(peer);
@@ -381,7 +381,7 @@ fn a_user_that_swaps_links_changes_no_file_of_another() {
         let mut agent = Program::spawn(Program::command(&args));
         // It ends with an error if the name was swapped in time.
         until("it serves or ends", || {
-            agent.has_ended() || agent.count("listening on") > 0
+            agent.has_ended() || agent.count("INFO listening ") > 0
         });
         drop(agent);
         for name in ["socket", "admin"] {

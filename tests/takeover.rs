@@ -221,8 +221,8 @@ fn fewer_and_more_addresses_are_taken_over_closed_and_bound() {
     for address in [&tcp, &unix, &third] {
         serves(address);
     }
-    new.says(&format!("taken over {unix}"));
-    old.says(&format!("serves {unix} as well"));
+    new.says(&format!("address taken over address={unix}"));
+    old.says(&format!("takeover complete address={unix}"));
     old.stop();
     // Nobody took it, so it has gone with the old one.
     let gone = Peer::try_connect(&tcp.parse().unwrap()).unwrap_err();
@@ -266,7 +266,7 @@ fn one_that_fails_half_way_leaves_the_old_one_and_its_path_as_they_were() {
         load.runs_for(50);
     }
     assert_eq!(scratch.names(), ["socket"]);
-    old.says("did not start");
+    old.says("takeover abandoned");
     let tally = load.end();
     assert_eq!((tally.lost, tally.crossed), (vec![], 0));
 
@@ -288,10 +288,12 @@ fn after_a_rollback_the_old_one_serves_its_path_and_is_taken_over_again() {
     let old = starts(&[&tcp, &unix], &[]);
     for end in [Signal::SIGTERM, Signal::SIGKILL] {
         let new = starts(&[&tcp, &unix], &["--takeover"]);
-        old.says("as well");
+        old.says("takeover complete");
         new.signal(end);
         new.wait();
-        until("the old one sees it", || old.count("no longer serves") >= 2);
+        until("the old one sees it", || {
+            old.count("takeover reverted") >= 2
+        });
         serves(&tcp);
         serves(&unix);
         assert_eq!(scratch.names(), ["socket"]);
@@ -423,7 +425,7 @@ fn another_user_gets_nothing_and_both_sides_say_so() {
             line.contains("user 0") && line.contains("user 65534"),
             "{line}"
         );
-        old.says(&format!("takeover of {address} refused"));
+        old.says(&format!("takeover refused address={address}"));
     }
     serves(&tcp);
     serves(&unix);
@@ -438,7 +440,7 @@ fn another_user_gets_nothing_and_both_sides_say_so() {
         line.contains("user 65534") && line.contains("--takeover"),
         "{line}"
     );
-    old.says("does not take over");
+    old.says("takeover declined");
     let new = starts(&[&tcp, &unix], &["--takeover", "--user", "nobody"]);
     old.stop();
     serves(&tcp);
@@ -474,7 +476,7 @@ fn a_name_that_is_taken_is_reported_and_stops_nobody() {
     squatter.bind(&SockAddr::unix(name).unwrap()).unwrap();
     squatter.listen(1).unwrap();
     let agent = starts(&[&address], &[]);
-    agent.says("cannot be taken over from this process");
+    agent.says("takeover unavailable");
     serves(&address);
     agent.stop();
 }
