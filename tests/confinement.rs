@@ -18,7 +18,7 @@ use std::thread;
 
 use haproxy_spoa::BindAddress;
 use haproxy_spoa::{Agent, handler};
-use iprep_spoa::host::confine::Confinement;
+use iprep_spoa::host::confine::{Confinement, Extent};
 use nix::unistd::{geteuid, getuid};
 
 use support::{Habit, Load, Peer, Program, Scratch, Signal, own_loopback, until};
@@ -31,9 +31,9 @@ fn confined<T: Send>(folders: Confinement, inside: impl FnOnce() -> T + Send) ->
     thread::scope(|scope| {
         let run = || {
             let confined = folders.apply().unwrap();
-            let complete = confined.is_complete();
+            let complete = confined.extent() == Extent::Full;
             if !complete {
-                println!("SKIPPED: {confined}");
+                println!("SKIPPED: {}", confined.extent());
             }
             complete.then(inside)
         };
@@ -168,8 +168,8 @@ fn the_program_says_what_it_may_touch() {
     if line.contains("not confined") {
         println!("SKIPPED: {line}");
     } else {
-        let writes = format!("; writes {}", folder.display());
-        assert!(line.contains(": reads nothing"), "{line}");
+        let writes = format!(" writes={}", folder.display());
+        assert!(line.contains(" reads=\"\""), "{line}");
         assert!(line.ends_with(&writes), "{line}");
         for privileges in agent.process().of_threads("NoNewPrivs:") {
             assert_eq!(privileges, ["1"]);
@@ -211,7 +211,7 @@ fn a_reload_reads_what_is_new_in_its_folders_and_says_what_is_shut_off() {
     {
         println!("SKIPPED: no Landlock");
     } else {
-        agent.says("was shut off at the start; start the agent again");
+        agent.says("directory not accessible");
         assert_eq!(peer.ask(), 100, "the last good list stays");
     }
     drop(peer);

@@ -186,7 +186,7 @@ fn whatever_a_server_does_the_last_good_list_stays() {
         agent.signal(Signal::SIGHUP);
         agent.status("feed=\"web\"").contains("state=good")
     });
-    agent.says("feed \"web\": good again, 2 entries");
+    agent.says("list recovered list=web entries=2");
     until("the new list", || score(&agent) == 100);
 }
 
@@ -202,7 +202,9 @@ fn a_server_that_asks_for_time_gets_it() {
     let asked = server.requests().len();
     for reloads in 2..5 {
         agent.signal(Signal::SIGHUP);
-        until("a reload", || agent.count("reloaded: ") == reloads);
+        until("a reload", || {
+            agent.count("configuration reloaded") == reloads
+        });
     }
     assert_eq!(server.requests().len(), asked);
     assert_eq!(score(&agent), 0);
@@ -449,13 +451,13 @@ fn without_a_copy_a_source_that_is_down_is_said_and_asked_again() {
     let scratch = Scratch::new();
     let server = Server::start(Answer::Closes);
     let agent = Program::configured(&config(&scratch, &server, "refresh-interval = \"1s\""), &[]);
-    agent.says("WARNING: feed \"web\": not used");
+    agent.says("WARN list not used list=web ");
     agent.shows("feed=\"web\"", "state=absent");
     assert_eq!(score(&agent), 100);
     server.answers(Answer::ok(BAD));
     // By itself, after its interval.
     until("the list", || score(&agent) == 0);
-    agent.says("good again");
+    agent.says("list recovered");
 }
 
 #[test]

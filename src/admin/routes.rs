@@ -252,7 +252,7 @@ async fn command(office: &AdminState, path: &str, query: Option<&str>) -> Reply 
         return set_log_level(&subject.log, query);
     }
     if path == "/drain" {
-        info!("POST /drain: answering what is in flight, then ending");
+        info!(reason = "POST /drain", "shutdown started");
         supervisor::stopping();
         subject.control.drain();
         office.desk.forget();

@@ -162,7 +162,8 @@ impl Failure {
             Self::Value(why) => usage(&why),
             Self::Start(why) => {
                 if log::is_started() {
-                    why.lines().for_each(|line| error!("{line}"));
+                    why.lines()
+                        .for_each(|error| error!(error, "startup failed"));
                     log::flush();
                 } else {
                     why.lines().for_each(say);
@@ -173,9 +174,9 @@ impl Failure {
                 match failed {
                     WorkerError::Panicked { .. } => {
                         let why = PANIC.lock().map(|why| why.clone()).unwrap_or_default();
-                        error!("{failed}, which is a bug and ends the agent: {why}");
+                        error!(error = %failed, panic = why, hint = "report this bug", "worker panicked");
                     }
-                    WorkerError::Poll { .. } => error!("{failed}; the agent ends"),
+                    WorkerError::Poll { .. } => error!(error = %failed, "worker failed"),
                 }
                 log::flush();
                 SOFTWARE.into()
@@ -205,7 +206,7 @@ const fn is_help(kind: ErrorKind) -> bool {
 
 fn usage(why: &str) -> ExitCode {
     if log::is_started() {
-        error!("{why}; see spoa --help");
+        error!(error = why, hint = "see spoa --help", "invalid options");
         log::flush();
     } else {
         say(format!("{why}; see spoa --help"));

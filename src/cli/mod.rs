@@ -78,7 +78,7 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
     let dial = log::start(args.log_level, args.log_format);
     let config = config.map_err(|error| Failure::config(&error))?;
     serve(&args, config, &dial)?;
-    info!("ended");
+    info!("stopped");
     log::flush();
     Ok(ExitCode::SUCCESS)
 }

@@ -322,16 +322,17 @@ impl Engine {
         memory::set_max(config.reputation.max_fetch_memory);
         let old = core::mem::replace(&mut self.config, config);
         if self.config.admin != old.admin {
-            warn!("[admin]: takes effect when the agent is started again");
+            warn!(keys = "[admin]", "restart required");
         }
         let fixed = self.config.agent.changed(&old.agent);
         if !fixed.is_empty() {
-            let fixed = fixed.join(", ");
-            warn!("[agent] {fixed}: takes effect when the agent is started again");
+            let keys = format!("[agent] {}", fixed.join(", "));
+            warn!(keys, "restart required");
         }
         if let Some(folder) = accessed_paths(&self.config).shut_off() {
-            let folder = folder.display();
-            warn!(%folder, "{folder} was shut off at the start; start the agent again to have it read");
+            let dir = folder.display();
+            let hint = "--confine allows the directories of the start; restart the agent";
+            warn!(%dir, hint, "directory not accessible");
         }
         self.store.adopt(
             lists(&self.config),
@@ -361,9 +362,8 @@ impl Engine {
             status.bad_configurations += 1;
             status.bad_configuration = true;
         });
-        let line = format!("configuration not used, the last good one stays: {why}");
-        warn!("{line}");
-        line
+        warn!(error = why, "configuration not used");
+        format!("configuration not used, the last good one stays: {why}")
     }
 
     /// A list of one's own that the configuration names for the first time and that is not good: most
@@ -416,7 +416,8 @@ fn start_watch(sender: &Sender<Event>) -> Option<Watch> {
     let touched = move |unsettled| drop(sender.send(Event::Touched { unsettled }));
     let watch = Watch::start(touched);
     if let Err(error) = &watch {
-        warn!("files cannot be watched ({error}); SIGHUP and intervals still work");
+        let hint = "raise fs.inotify.max_user_instances; SIGHUP and refresh-interval still work";
+        warn!(%error, hint, "file watch unavailable");
     }
     watch.ok()
 }

@@ -8,6 +8,7 @@ use std::io::{BufRead, Cursor};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::background::BackgroundExecutor;
 use super::source::{File, Input, SourceError, Stamp, TRIES_MAX};
@@ -30,6 +31,8 @@ pub struct LoadedFeed {
     /// When its data was made, in seconds since 1970: what it says itself, else when the file was
     /// written or the URL fetched.
     pub as_of: Option<u32>,
+    /// How long it took to parse.
+    pub took: Duration,
     /// The bytes of a list of AS numbers that was fetched: their networks change with the database.
     pub raw: Option<Arc<[u8]>>,
 }
@@ -241,6 +244,7 @@ fn read_entries(
     as_of: Option<u32>,
     now: u32,
 ) -> Result<LoadedFeed, LoadError> {
+    let begun = Instant::now();
     let mut options = options(feed, as_of.unwrap_or(now))?;
     let reader = input.reader();
     let format = match feed.format {
@@ -273,6 +277,7 @@ fn read_entries(
         format,
         as_of: report.as_of.or(as_of),
         report,
+        took: begun.elapsed(),
         raw: None,
     })
 }

@@ -14,13 +14,14 @@ use super::background::BackgroundExecutor;
 use super::fetch::Fetch;
 use super::lists::{List, Selection};
 use super::load::{self, LoadError, LoadedFeed};
-use super::note::Note;
+use super::note::{Event, Note};
 use super::outcome::Outcome;
 use super::probe::{self, Probe, Probed};
 use super::source::Stamp;
 use super::source::cache::{Copy, Meta};
 use super::status::FeedStatus;
 use crate::config::Place;
+use crate::host::log::rounded;
 use ip_reputation::Role;
 use ip_reputation::formats::Format;
 
@@ -285,7 +286,7 @@ impl FeedSlot {
                     background.free(old);
                 }
                 self.from_cache = false;
-                let note = self.succeeded(now).or(note);
+                let note = self.succeeded(now).or(note).or_else(|| self.loaded());
                 Outcome {
                     remark,
                     ..Outcome::new(note)
@@ -295,31 +296,35 @@ impl FeedSlot {
         }
     }
 
-    /// Says that it is good again, if it was not.
+    fn loaded(&self) -> Option<Note> {
+        let good = self.good.as_ref()?;
+        let event = Event::Loaded {
+            entries: good.data.len(),
+            invalid: good.report.wrong,
+            took: rounded(good.took),
+        };
+        Some(Note::new(self.name(), event))
+    }
+
+    /// Returns an event if it has failed before.
     fn succeeded(&mut self, now: u32) -> Option<Note> {
         self.last_success = Some(now);
         self.failures = 0;
         self.error.take()?;
         let entries = self.good.as_ref().map_or(0, |good| good.data.len());
-        let title = self.list.title();
-        let text = format!("{title}: good again, {entries} entries");
-        Some(Note::info(self.name(), text))
+        Some(Note::new(self.name(), Event::Recovered { entries }))
     }
 
-    /// Says why it is not used, if that is not known yet.
+    /// Returns an event with the reason, unless it has been logged.
     fn failed(&mut self, error: &LoadError) -> Outcome {
         self.failures += 1;
         self.failures_total += 1;
         let error = error.to_string();
         let is_listed = self.error.as_ref() == Some(&error);
         let note = (!is_listed).then(|| {
-            let instead = match &self.good {
-                Some(good) => format!("the last good one stays, {} entries", good.data.len()),
-                None => "there is no earlier one".to_owned(),
-            };
-            let title = self.list.title();
-            let text = format!("{title}: not used: {error}; {instead}");
-            Note::warn(self.name(), text)
+            let previous = self.good.as_ref().map(|good| good.data.len());
+            let error = error.clone();
+            Note::new(self.name(), Event::NotUsed { error, previous })
         });
         self.error = Some(error);
         Outcome::refused(note)
@@ -381,24 +386,18 @@ impl FeedSlot {
         let Some(copy) = folder.and_then(|folder| self.copy(folder)) else {
             return outcome;
         };
-        let title = self.list.title();
         let note = match copy.store(bytes, meta) {
-            Ok(()) => self.uncopied.take().map(|_| {
-                Note::info(
-                    self.name(),
-                    format!("{title}: its copy is written to the cache again"),
-                )
-            }),
+            Ok(()) => self
+                .uncopied
+                .take()
+                .map(|_| Note::new(self.name(), Event::CacheRecovered)),
             Err(error) => {
                 // Asked for what is newer, the server would have nothing to send, and the disk nothing
                 // to keep once it can.
                 self.meta = None;
-                let why = error.to_string();
-                let is_listed = self.uncopied.replace(why).is_some();
-                (!is_listed).then(|| {
-                    let text = format!("{title}: its copy cannot be written to the cache: {error}");
-                    Note::warn(self.name(), text)
-                })
+                let error = error.to_string();
+                let is_listed = self.uncopied.replace(error.clone()).is_some();
+                (!is_listed).then(|| Note::new(self.name(), Event::CacheFailed { error }))
             }
         };
         Outcome {
