@@ -50,9 +50,9 @@ fn people_see_what_covers_an_address_and_what_decided() {
     let text = stdout(&output);
     for part in [
         "192.0.2.1  score 10, from feeds, 0 with feeds in shadow, action deny, category scanner\n",
-        "  trial   192.0.2.1     feed     badness 1.0000 = 1.00 × 1.00 × 1.00  shadow\n  \
-         strong  192.0.2.0/24  feed     badness 0.8000 = 0.80 × 1.00 × 1.00  leads  scanner\n  \
-         weak    192.0.2.1     feed     badness 0.5000 = 0.50 × 1.00 × 1.00  counts\n",
+        "  trial   192.0.2.1     feed     badness 1.0000 = 1.00 × 1.00 × 1.00  shadow",
+        "  strong  192.0.2.0/24  feed     badness 0.8000 = 0.80 × 1.00 × 1.00  leads  scanner",
+        "  weak    192.0.2.1     feed     badness 0.5000 = 0.50 × 1.00 × 1.00  counts",
         "192.0.2.9  score 100, decided by allow\n",
         "  allow   192.0.2.9     allow    badness 0.0000  leads",
         "overruled",
