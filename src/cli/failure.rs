@@ -92,6 +92,10 @@ impl Failure {
         Self::Start(error.to_string())
     }
 
+    pub(crate) fn feeds(why: &str) -> Self {
+        Self::Start(format!("feeds guess: {why}"))
+    }
+
     pub(crate) fn engine(error: impl core::fmt::Display) -> Self {
         Self::Start(format!("--config: {error}"))
     }

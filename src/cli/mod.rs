@@ -15,6 +15,7 @@ mod decisions;
 #[cfg(feature = "documents")]
 mod documents;
 mod failure;
+mod feeds;
 mod limits;
 mod log;
 mod lookup;
@@ -64,6 +65,7 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
             haproxy,
         }) => return check::check(config.as_deref(), offline, &haproxy),
         Some(Command::Lookup(lookup)) => return lookup::lookup(&lookup),
+        Some(Command::Feeds(command)) => return feeds::feeds(&command),
         #[cfg(feature = "admin")]
         Some(Command::Ctl(ctl)) => return ctl::ctl(&ctl),
         None => {}
