@@ -199,7 +199,10 @@ fn has_tls(binds: &[Bind]) -> bool {
 
 fn builder(args: &Args, binds: Vec<Bind>) -> Builder {
     let workers = args.workers.count();
-    let mut builder = Agent::builder().workers(workers).takeover(args.takeover);
+    let mut builder = Agent::builder()
+        .workers(workers)
+        .takeover(args.takeover)
+        .takeover_events(print::takeover);
     if let Some(cores) = &args.cores {
         builder = builder.cores(cores.0.clone());
     }
