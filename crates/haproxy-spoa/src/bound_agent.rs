@@ -187,7 +187,9 @@ fn offer(
     let events = events.unwrap_or_else(|| Arc::new(|_| {}));
     let service = HandoverService::start(shared.to_vec(), events).map_err(StartError::Worker)?;
     control.set_handover(service);
-    shared.iter().for_each(|shared| shared.serve());
+    for shared in shared {
+        shared.serve();
+    }
     Ok(())
 }
 
