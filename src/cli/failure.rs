@@ -92,6 +92,10 @@ impl Failure {
         Self::Start(error.to_string())
     }
 
+    pub(crate) fn feeds(why: &str) -> Self {
+        Self::Start(format!("feeds guess: {why}"))
+    }
+
     pub(crate) fn engine(error: impl core::fmt::Display) -> Self {
         Self::Start(format!("--config: {error}"))
     }
@@ -117,6 +121,10 @@ impl Failure {
                 "stop the other process, choose another --port or --bind, or start with --takeover",
             ),
             StartError::InUse { takeover: true, .. } => (
+                "--takeover",
+                "stop that process first; only an agent of the same version or later hands its sockets over",
+            ),
+            StartError::Takeover(..) => (
                 "--takeover",
                 "start as the user of that process, or stop it first",
             ),
