@@ -484,7 +484,8 @@ fn a_name_that_is_taken_is_reported_and_stops_nobody() {
 /// The commands of docs/upgrading.md, as a script that is run again and again.
 #[test]
 fn the_documented_commands_replace_an_agent_again_and_again() {
-    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/upgrading.md")).unwrap();
+    let page =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/upgrading.md")).unwrap();
     let mut blocks = page.split("```sh\n").skip(1);
     let block = blocks
         .find(|block| block.contains("spoa --takeover "))
