@@ -30,10 +30,10 @@ use ip_reputation::{
     Combine, Entry, FeedDataBuilder, FeedTerms, PAYLOAD_BYTES_MAX, Pattern, PayloadRule,
     PayloadRules, Prefix, Random, Role, Score, TableBuilder,
 };
-use iprep_spoa::live::{Decision, Kind, Live, LiveOptions, Request};
+use iprep_spoa::live::{BehaviorOptions, Decision, Kind, Live, LiveOptions, Request};
 use iprep_spoa::policy::{
-    ActionRule, Attribute, IpReputation, LivePolicy, MessageRules, Policy, PolicyCell,
-    PolicyConfig, PolicyHandler, Source, VariableRule,
+    ActionRule, Attribute, BehaviorPolicy, IpReputation, LivePolicy, MessageRules, Policy,
+    PolicyCell, PolicyConfig, PolicyHandler, Source, VariableRule,
 };
 
 use mmdb::Database;
@@ -248,10 +248,13 @@ fn judge() -> PolicyHandler {
     )
 }
 
-/// A live decision about the IPv6 documentation addresses.
+/// A live decision about the IPv6 documentation addresses, and reports.
 fn live() -> LivePolicy {
     let live = Live::new();
-    live.configure(Some(&LiveOptions::default()));
+    live.configure(Some(&LiveOptions {
+        behavior: Some(BehaviorOptions::default()),
+        ..LiveOptions::default()
+    }));
     live.start(|| {}).unwrap();
     let ban = Decision {
         kind: Kind::Challenge,
@@ -269,6 +272,10 @@ fn live() -> LivePolicy {
     LivePolicy {
         table: live.table(),
         challenge_score: Score::WORST,
+        // A question that is a report as well.
+        behavior: live
+            .reports()
+            .map(|reports| BehaviorPolicy::new("ip-rep", reports)),
     }
 }
 

@@ -4,10 +4,15 @@
 #![cfg(test)]
 #![cfg(all(feature = "admin", feature = "live-store"))]
 
+#[path = "live/behavior.rs"]
+mod behavior;
+#[path = "live/stores.rs"]
+mod stores;
 mod support;
 
 use std::fs;
 use std::net::IpAddr;
+use std::process::Command;
 
 use bytes::BytesMut;
 use haproxy_spop::{AckView, Action, Argument, Frame, NotifyWriter, TypedData};
@@ -49,7 +54,14 @@ impl Agent {
     fn again(scratch: Scratch, config: &str) -> Self {
         let file = scratch.write("spoa.toml", config);
         let admin = scratch.bind("admin.sock");
-        let program = Program::configured(&file, &["--admin", &admin]);
+        let args = ["-b", "127.0.0.1:0", "-n", "1", "--admin", &admin, "-f"];
+        let mut command = Program::command(&args);
+        command.arg(file);
+        Self::started(scratch, admin, command)
+    }
+
+    fn started(scratch: Scratch, admin: String, command: Command) -> Self {
+        let program = Program::started(command);
         let endpoint = Endpoint::of(&program);
         until("it is up", || endpoint.get("/readyz").status == 200);
         Self {
@@ -82,15 +94,21 @@ impl Agent {
 
     /// The variables that a question about an address sets, as text.
     fn ask(&self, address: &str) -> Vec<(String, String)> {
+        self.send("check-client-ip", &[("ip", value(address))])
+    }
+
+    /// The variables that a message sets, as text.
+    fn send(&self, message: &str, arguments: &[(&str, TypedData<'_>)]) -> Vec<(String, String)> {
         let mut peer = Peer::greeted(self.program.address());
-        let value = match address.parse().unwrap() {
-            IpAddr::V4(address) => TypedData::Ipv4(address),
-            IpAddr::V6(address) => TypedData::Ipv6(address),
-        };
         let mut out = BytesMut::new();
         let mut notify = NotifyWriter::begin(&mut out, 1, 1, 16380);
-        let argument = Argument { name: b"ip", value };
-        notify.message("check-client-ip", &[argument]).unwrap();
+        let arguments = arguments.iter().map(|(name, value)| Argument {
+            name: name.as_bytes(),
+            value: *value,
+        });
+        notify
+            .message(message, &arguments.collect::<Vec<_>>())
+            .unwrap();
         notify.finish();
         peer.send(&out);
         let received = peer.frame();
@@ -124,6 +142,13 @@ impl Agent {
 
     fn score(&self, address: &str) -> String {
         self.variable(address, "ip_score").unwrap()
+    }
+}
+
+fn value(address: &str) -> TypedData<'static> {
+    match address.parse().unwrap() {
+        IpAddr::V4(address) => TypedData::Ipv4(address),
+        IpAddr::V6(address) => TypedData::Ipv6(address),
     }
 }
 

@@ -23,6 +23,8 @@ actions = [{ name = \"deny\", max-score = 20 }]
 [[feed]]
 name = \"lots of \\\"quotes\\\" and \\\\ and ü\"
 path = \"bad.txt\"
+[live]
+[behavior]
 ";
 
 fn agent() -> (Scratch, Program, Endpoint) {

@@ -1,6 +1,7 @@
-//! `/decisions`: live decisions as JSON. docs/openapi.json describes it.
+//! `/decisions` and `/behavior`: live decisions and points as JSON. docs/openapi.json describes it.
 
 use core::future::poll_fn;
+use core::net::IpAddr;
 use core::pin::Pin;
 use core::time::Duration;
 use std::sync::Arc;
@@ -17,14 +18,18 @@ use super::routes::{AdminState, value_of};
 use crate::config::values::duration_with_unit;
 use crate::host::now;
 use crate::live::{
-    Applied, ApplyError, Decision, Kind, Live, LiveOptions, Request, origin_error, parse_target,
-    reason_error, time,
+    Applied, ApplyError, Decision, Kind, Live, LiveOptions, ORIGIN_BEHAVIOR, Offender, Request,
+    origin_error, parse_target, points_prefix, reason_error, time,
 };
 
 /// The longest body of a request, in bytes.
 const BODY_MAX: usize = 32 << 20;
 /// The length of an IPv6 prefix that is exactly the address.
 const EXACT: u8 = 128;
+
+/// Addresses with points that are listed.
+const OFFENDERS_DEFAULT: usize = 20;
+const OFFENDERS_MAX: usize = 10_000;
 
 /// A decision as JSON has it.
 #[derive(Debug, Serialize)]
@@ -131,6 +136,83 @@ pub(super) fn list(office: &AdminState, query: Option<&str>) -> Reply {
         }
     };
     let shown: Vec<_> = found.iter().map(Shown::new).collect();
+    json(StatusCode::OK, &shown)
+}
+
+/// Points of an address as JSON has them.
+#[derive(Debug, Serialize)]
+struct ShownPoints {
+    value: String,
+    points: f64,
+    /// None: nothing was reported.
+    updated: Option<String>,
+    reports: u32,
+    reason: String,
+    /// The end of its ban by `ban-at`, if it is banned.
+    banned_until: Option<String>,
+}
+
+impl ShownPoints {
+    fn new(offender: &Offender, live: &Live) -> Self {
+        let covering = live.covering(offender.prefix);
+        let mut bans = covering
+            .iter()
+            .filter(|it| it.kind == Kind::Ban && &*it.origin == ORIGIN_BEHAVIOR);
+        Self {
+            value: offender.prefix.to_string(),
+            points: (offender.points * 10.0).round() / 10.0,
+            updated: Some(time::rfc3339(offender.updated)),
+            reports: offender.reports,
+            reason: offender.reason.to_string(),
+            banned_until: bans.next().map(|it| time::rfc3339(it.until)),
+        }
+    }
+
+    fn none(address: IpAddr) -> Self {
+        Self {
+            value: points_prefix(address).to_string(),
+            points: 0.0,
+            updated: None,
+            reports: 0,
+            reason: String::new(),
+            banned_until: None,
+        }
+    }
+}
+
+/// The points of one address, or those of the worst.
+pub(super) fn behavior(office: &AdminState, query: Option<&str>) -> Reply {
+    let live = match live(office) {
+        Ok((live, _)) => live,
+        Err(reply) => return *reply,
+    };
+    if !live.has_behavior() {
+        let why = "reports are off; add a [behavior] section to the configuration and reload";
+        return line(StatusCode::CONFLICT, why);
+    }
+    let given = |key| {
+        query
+            .and_then(|query| value_of(key, query))
+            .filter(|it| !it.is_empty())
+    };
+    let invalid = |why: String| refused(StatusCode::UNPROCESSABLE_ENTITY, why);
+    if let Some(address) = given("address") {
+        let Ok(address) = address.parse::<IpAddr>() else {
+            return invalid(format!("address: \"{address}\" is no IPv4 or IPv6 address"));
+        };
+        let shown = match live.points(address) {
+            Some(offender) => ShownPoints::new(&offender, live),
+            None => ShownPoints::none(address),
+        };
+        return json(StatusCode::OK, &[shown]);
+    }
+    let limit = match given("limit").map(|it| it.parse::<usize>()) {
+        None => OFFENDERS_DEFAULT,
+        Some(Ok(limit)) if (1..=OFFENDERS_MAX).contains(&limit) => limit,
+        Some(_) => return invalid(format!("limit: expected 1 to {OFFENDERS_MAX}")),
+    };
+    let top = live.top_points(limit);
+    let shown: Vec<_> = top.iter().map(|it| ShownPoints::new(it, live)).collect();
     json(StatusCode::OK, &shown)
 }
 

@@ -151,7 +151,7 @@ const STATES: [ByCause; 3] = [
 ];
 
 /// The kinds of things that handlers count: family, label, help.
-const TALLIES: [(&str, &str, &str, &str); 2] = [
+const TALLIES: [(&str, &str, &str, &str); 3] = [
     (
         "message",
         "spoa_messages_total",
@@ -163,6 +163,12 @@ const TALLIES: [(&str, &str, &str, &str); 2] = [
         "spoa_actions_total",
         "action",
         "Answers by the action that their score stands for.",
+    ),
+    (
+        "report",
+        "spoa_behavior_reports_total",
+        "result",
+        "Reports of HAProxy, by what became of them: queued, dropped at a full queue, invalid.",
     ),
 ];
 

@@ -25,7 +25,7 @@ pub(super) struct AdminState {
 }
 
 /// The routes that can be looked at, with GET and HEAD.
-pub const LOOKS: [&str; 11] = [
+pub const LOOKS: [&str; 12] = [
     "/",
     "/figures",
     "/metrics",
@@ -37,11 +37,14 @@ pub const LOOKS: [&str; 11] = [
     "/readyz",
     LOG_LEVEL,
     DECISIONS,
+    BEHAVIOR,
 ];
 /// The routes that do something, with POST.
 pub const COMMANDS: [&str; 4] = ["/reload", LOG_LEVEL, DECISIONS, "/drain"];
 /// Live decisions: GET, POST and DELETE.
 pub(super) const DECISIONS: &str = "/decisions";
+/// Points of addresses.
+const BEHAVIOR: &str = "/behavior";
 /// Looked at, and told to be another.
 const LOG_LEVEL: &str = "/loglevel";
 
@@ -138,6 +141,7 @@ fn look(office: &AdminState, path: &str, query: Option<&str>) -> Reply {
         "/healthz" => return line(StatusCode::OK, "alive"),
         "/readyz" => return ready(desk.subject()),
         DECISIONS => return decisions::list(office, query),
+        BEHAVIOR => return decisions::behavior(office, query),
         LOG_LEVEL => {
             return match desk.subject() {
                 Some(subject) => line(StatusCode::OK, subject.log.level()),

@@ -25,7 +25,7 @@ pub(crate) fn check(file: &Path, offline: bool) -> Result<ExitCode, Failure> {
     } else {
         FetchMode::All
     };
-    let once = OfflineCheck::read(&config, asking).map_err(Failure::engine)?;
+    let once = OfflineCheck::read(&config, asking, None).map_err(Failure::engine)?;
     let addresses: Vec<_> = config.agent.bind.iter().flatten().collect();
     let mut faults: Vec<_> = addresses.into_iter().filter_map(|it| fault(it)).collect();
     faults.extend(admin::faults(&config.admin));

@@ -13,7 +13,7 @@ use iprep_spoa::config::Config;
 use iprep_spoa::host::log::LogLevel;
 
 use super::admin;
-use super::decisions::{Decide, Endpoint, List, Undecide};
+use super::decisions::{Decide, Endpoint, List, Offenders, Undecide};
 use super::failure::Failure;
 
 /// What `spoa ctl` is asked.
@@ -67,6 +67,8 @@ enum Request {
     Unban(Undecide),
     /// List live decisions
     Decisions(List),
+    /// List the addresses with the most points of reports, or the points of one
+    Behavior(Offenders),
 }
 
 /// Asks, and prints the answer.
@@ -85,6 +87,7 @@ pub(crate) fn ctl(asked: &Ctl) -> Result<ExitCode, Failure> {
         Request::Allow(decide) => return endpoint.decide("allow", decide),
         Request::Unban(undecide) => return endpoint.undecide(undecide),
         Request::Decisions(list) => return endpoint.list(list),
+        Request::Behavior(offenders) => return endpoint.behavior(offenders),
         Request::Status => ("GET", "/status".to_owned()),
         Request::Histogram => ("GET", "/histogram".to_owned()),
         Request::Lookup { address } => ("GET", format!("/lookup?address={address}")),

@@ -1,5 +1,6 @@
-//! `spoa ctl ban`, `challenge`, `allow`, `unban` and `decisions`.
+//! `spoa ctl ban`, `challenge`, `allow`, `unban`, `decisions` and `behavior`.
 
+use core::net::IpAddr;
 use core::time::Duration;
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -56,6 +57,23 @@ pub(crate) struct List {
     /// Only those of this origin, such as ctl or fail2ban
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<String>,
+
+    /// One JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+/// Whose points.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Offenders {
+    /// Only this address; an IPv6 address has those of its /64
+    #[arg(value_name = "ADDRESS")]
+    address: Option<IpAddr>,
+
+    /// The most addresses
+    #[arg(long, value_name = "NUMBER", default_value_t = 20,
+          value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    limit: u16,
 
     /// One JSON array
     #[arg(long)]
@@ -143,6 +161,30 @@ impl Endpoint<'_> {
                 of("node"),
                 of("reason"),
             );
+        }
+        print(&text)
+    }
+
+    pub(super) fn behavior(&self, asked: &Offenders) -> Result<ExitCode, Failure> {
+        let path = match asked.address {
+            Some(address) => format!("/behavior?address={address}"),
+            None => format!("/behavior?limit={}", asked.limit),
+        };
+        let answer = self.send("GET", &path, "")?;
+        if asked.json {
+            return print(&answer);
+        }
+        let mut text = String::new();
+        for offender in parse(&answer)?.as_array().into_iter().flatten() {
+            let of = |key| shown(offender, key);
+            let _ = write!(text, "{}  {} points", of("value"), of("points"));
+            if offender.get("updated").is_some_and(Value::is_string) {
+                let _ = write!(text, "  updated {}  {}", of("updated"), of("reason"));
+            }
+            if offender.get("banned_until").is_some_and(Value::is_string) {
+                let _ = write!(text, "  banned until {}", of("banned_until"));
+            }
+            text.push('\n');
         }
         print(&text)
     }

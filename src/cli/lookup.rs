@@ -6,10 +6,11 @@ use core::net::IpAddr;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::process::ExitCode;
 
-use ip_reputation::{Score, Table};
+use ip_reputation::{Prefix, Score, Table};
 use iprep_spoa::config::Config;
 use iprep_spoa::feeds::explain::{self, Explanation, role_name};
 use iprep_spoa::feeds::offline_check::{FetchMode, OfflineCheck};
+use iprep_spoa::live::Live;
 use iprep_spoa::policy::Policy;
 
 use super::args::{Asked, Lookup};
@@ -22,6 +23,8 @@ const BUFFER: usize = 64 * 1024;
 /// How addresses are answered.
 struct Desk<'a> {
     policy: &'a Policy,
+    /// What the store has.
+    live: Option<&'a Live>,
     table: &'a Table,
     unknown: Score,
     now: u32,
@@ -43,7 +46,12 @@ pub(crate) fn lookup(asked: &Lookup) -> Result<ExitCode, Failure> {
     } else {
         FetchMode::Missing
     };
-    let once = OfflineCheck::read(&config, asking).map_err(Failure::engine)?;
+    let live = config.live.as_ref().and_then(|options| {
+        let live = Live::offline(options);
+        live.inspect_err(|why| say(format_args!("WARNING: {why}; without live decisions")))
+            .ok()
+    });
+    let once = OfflineCheck::read(&config, asking, live.as_ref()).map_err(Failure::engine)?;
     let left_out = once.findings.iter().filter(|it| it.good.is_none());
     for finding in left_out {
         let why = finding.error.as_deref().unwrap_or("not there");
@@ -55,6 +63,7 @@ pub(crate) fn lookup(asked: &Lookup) -> Result<ExitCode, Failure> {
     };
     let desk = Desk {
         policy: &once.policy,
+        live: live.as_ref(),
         table,
         unknown: config.reputation.default_score,
         now: iprep_spoa::host::now(),
@@ -125,12 +134,24 @@ impl Desk<'_> {
 
     /// None only without a table.
     fn explain(&self, address: IpAddr) -> Option<Explanation<'_>> {
-        Explanation::of(self.policy, address, self.now)
+        let explanation = Explanation::of(self.policy, address, self.now)?;
+        Some(match self.live {
+            None => explanation,
+            Some(live) => {
+                let covering = live.covering(Prefix::host(address));
+                explanation.with_live(self.policy, &covering, self.now)
+            }
+        })
     }
 
     /// `ADDRESS SCORE ROLE FEED:PREFIX`
     fn terse(&self, to: &mut impl Write, address: IpAddr, text: &[u8]) -> io::Result<()> {
         to.write_all(text)?;
+        if self.live.is_some()
+            && let Some(explanation) = self.explain(address)
+        {
+            return explanation.write_terse(to);
+        }
         let Some(verdict) = self.table.lookup(address) else {
             return writeln!(to, " {} - -", self.unknown.value());
         };

@@ -21,6 +21,7 @@ mod print;
 mod setup;
 mod signals;
 
+use core::time::Duration;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
@@ -39,6 +40,9 @@ use args::{Args, Command};
 use failure::Failure;
 use setup::ProcessSetup;
 use signals::Signals;
+
+/// How long the process waits at its end for points to be saved.
+const SAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Does what the command line says.
 pub(crate) fn run() -> Result<ExitCode, Failure> {
@@ -138,11 +142,15 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
     let agent = agent.map_err(|error| Failure::start(&error, args))?;
 
     print::started(&agent);
-    endpoint.tell_of(&agent, budget, engine.clone(), live, dial);
+    endpoint.tell_of(&agent, budget, engine.clone(), live.clone(), dial);
     setup.say();
     serve_signals(&agent, signals, engine.map(|(remote, _)| remote))?;
     supervisor::ready(&print::listening(&agent));
-    agent.join().map_err(Failure::Worker)
+    let ended = agent.join().map_err(Failure::Worker);
+    if let Some(live) = live {
+        live.finish(SAVE_TIMEOUT);
+    }
+    ended
 }
 
 /// Starts the threads that act on signals and feed the watchdog.

@@ -24,6 +24,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use toml::Spanned;
 
 pub use accessed_paths::accessed_paths;
 pub use admin::AdminKeys;
@@ -48,7 +49,7 @@ pub struct Config {
     pub agent: AgentOptions,
     /// `[admin]`.
     pub admin: AdminKeys,
-    /// `[live]`; none if the file has no such section.
+    /// `[live]` and `[behavior]`; none if the file has no such section.
     pub live: Option<LiveOptions>,
     /// `[reputation]`.
     pub reputation: ReputationOptions,
@@ -72,6 +73,7 @@ struct Document {
     agent: agent::AgentTable,
     admin: admin::AdminTable,
     live: Option<live::LiveTable>,
+    behavior: Option<Spanned<live::BehaviorTable>>,
     reputation: policy::ReputationTable,
     feed: Vec<feed_table::FeedTable>,
     allow: policy::OwnTable,
@@ -183,12 +185,19 @@ impl Document {
         let payload = self.payload.into_iter();
         let payload = payload.filter_map(|rule| rule.check(problems)).collect();
         let bytes_max = self.payload_options.bytes_max;
+        let reputation = self.reputation.check(folder, problems);
+        if let (None, Some(behavior)) = (&self.live, &self.behavior) {
+            let why = "[behavior] needs a [live] section; add one, it may be empty";
+            problems.add(behavior.span(), why);
+        }
+        let behavior = self.behavior.map(Spanned::into_inner);
+        let behavior = behavior.map(|it| it.check(reputation.ignore_private));
         let config = Config {
             file: file.to_owned(),
             agent: self.agent.into(),
             admin: self.admin.check(folder),
-            live: self.live.map(|live| live.check(folder)),
-            reputation: self.reputation.check(folder, problems),
+            live: self.live.map(|live| live.check(folder, behavior)),
+            reputation,
             feeds,
             allow: self.allow.check(folder, problems),
             deny: self.deny.check(folder, problems),

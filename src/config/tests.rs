@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::*;
+use crate::live::BehaviorOptions;
 #[cfg(feature = "http")]
 use ip_reputation::Pattern;
 
@@ -424,5 +425,45 @@ fn live_has_defaults_and_makes_the_source_feeds() {
     ] {
         let error = parse(&format!("[live]\n{wrong}\n")).unwrap_err();
         assert_eq!(error.problems[0].line, Some(2), "{error}");
+    }
+}
+
+#[test]
+fn behavior_has_defaults_and_needs_live() {
+    let config = parse("[live]\n[behavior]\n[reputation]\nignore-private = false\n").unwrap();
+    let behavior = config.live.unwrap().behavior.unwrap();
+    let default = BehaviorOptions {
+        ignore_private: false,
+        ..BehaviorOptions::default()
+    };
+    assert_eq!(behavior, default);
+    assert_eq!((&behavior.message[..], behavior.ban_at), ("report", 100));
+    let text = "[live]\n[behavior]\nmessage = \"bad\"\nhalf-life = \"1m\"\nmax-addresses = 7\n\
+                ban-at = 50\nban-duration = \"30m\"\n";
+    let behavior = parse(text).unwrap().live.unwrap().behavior.unwrap();
+    let given = BehaviorOptions {
+        message: "bad".to_owned(),
+        half_life: Duration::from_mins(1),
+        max_addresses: 7,
+        ban_at: 50,
+        ban_duration: Duration::from_mins(30),
+        ignore_private: true,
+    };
+    assert_eq!(behavior, given);
+    let error = parse("[behavior]\nban-at = 100\n").unwrap_err();
+    assert_eq!(error.problems[0].line, Some(1), "{error}");
+    assert!(
+        error.to_string().contains("needs a [live] section"),
+        "{error}"
+    );
+    for wrong in [
+        "ban-at = 0",
+        "half-life = 5",
+        "max-addresses = 0",
+        "message = \"\"",
+        "ban-durration = \"1h\"",
+    ] {
+        let error = parse(&format!("[live]\n[behavior]\n{wrong}\n")).unwrap_err();
+        assert_eq!(error.problems[0].line, Some(3), "{error}");
     }
 }

@@ -5,8 +5,8 @@ use core::net::IpAddr;
 use std::io::{self, Write};
 
 use super::status::Moment;
-use crate::live::{Decision, Kind, time};
-use crate::policy::{Policy, Source, decided};
+use crate::live::{Decision, Kind, ORIGIN_BEHAVIOR, points_prefix, time};
+use crate::policy::{self, Policy, Source, decided};
 use ip_reputation::{Contribution, ContributionStatus, Role, Score, Verdict};
 use serde::Serialize;
 
@@ -31,6 +31,30 @@ pub struct Explanation<'a> {
     /// Live decisions that cover it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     decisions: Vec<LiveLine>,
+    /// Of reports, rounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    points: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behavior: Option<BehaviorLine>,
+    /// What the live decision displaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    displaced: Option<Displaced>,
+}
+
+/// What reports make of the address.
+#[derive(Debug, Serialize)]
+struct BehaviorLine {
+    value: String,
+    points: f64,
+    badness: f64,
+    part: &'static str,
+}
+
+/// What an address would have without the live decision.
+#[derive(Debug, Serialize)]
+struct Displaced {
+    score: u8,
+    decided_by: Option<&'static str>,
 }
 
 /// A live decision that covers the address.
@@ -109,16 +133,65 @@ impl<'a> Explanation<'a> {
             expires: verdict.and_then(Verdict::expires),
             entries: entries.unwrap_or_default(),
             decisions: Vec::new(),
+            points: None,
+            behavior: None,
+            displaced: None,
         })
     }
 
-    /// Adds the live decisions that cover the address, and what they make of it.
+    /// Adds points, and what they make of the address.
+    fn with_points(&mut self, policy: &'a Policy, points: f64, now: u32) {
+        self.points = Some(rounded(points));
+        let Source::Table { table, .. } = policy.source() else {
+            return;
+        };
+        if points <= 0.0 {
+            return;
+        }
+        let verdict = table.lookup(self.address);
+        let verdict = verdict.as_ref();
+        let score = Score::new(self.score).unwrap_or(Score::BEST);
+        let with = policy::with_points(verdict, now, score, points);
+        let badness = (points / 100.0).min(1.0);
+        let prefix = points_prefix(self.address).to_string();
+        self.behavior = Some(BehaviorLine {
+            value: prefix.clone(),
+            points: (points * 10.0).round() / 10.0,
+            badness,
+            part: if with.is_some() {
+                "counts"
+            } else {
+                "overruled"
+            },
+        });
+        let Some(with) = with else {
+            return;
+        };
+        self.score = with.value();
+        let feeds = verdict.filter(|it| it.ruled_by(now).is_some());
+        let shadow = feeds.map(|it| it.shadow_score_with(now, badness));
+        self.shadow_score = shadow.unwrap_or(with).value();
+        self.action = policy.action(with);
+        if feeds.is_none() {
+            self.decided_by = Some("behavior");
+        }
+        if feeds.is_none_or(|it| it.worst_badness(now) < badness) {
+            self.feed = Some(ORIGIN_BEHAVIOR);
+            self.category = None;
+            self.reason = Some(format!("{ORIGIN_BEHAVIOR}:{prefix}"));
+        }
+    }
+
+    /// Adds points and the live decisions that cover the address, and what they make of it.
     #[must_use]
     pub fn with_live(mut self, policy: &'a Policy, covering: &[Decision], now: u32) -> Self {
         let Some(live) = policy.live() else {
             return self;
         };
         let snapshot = live.table.current();
+        if snapshot.has_points() {
+            self.with_points(policy, snapshot.points(self.address), now);
+        }
         let ruled_by = match policy.source() {
             Source::Table { table, .. } => {
                 table.lookup(self.address).and_then(|it| it.ruled_by(now))
@@ -133,6 +206,10 @@ impl<'a> Explanation<'a> {
             (it.kind, prefix, snapshot.origin(it.hit).to_owned())
         });
         if let (Some(decided), Some((kind, prefix, origin))) = (decided, &leading) {
+            self.displaced = Some(Displaced {
+                score: self.score,
+                decided_by: self.decided_by,
+            });
             self.score = decided.score.value();
             self.shadow_score = self.score;
             self.listed = true;
@@ -157,6 +234,16 @@ impl<'a> Explanation<'a> {
         self
     }
 
+    /// `ADDRESS SCORE ROLE REASON`, with `-` for what there is not.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_terse(&self, to: &mut impl Write) -> io::Result<()> {
+        let role = self.decided_by.unwrap_or("-").replace(' ', "-");
+        let reason = self.reason.as_deref().unwrap_or("-");
+        writeln!(to, " {} {role} {reason}", self.score)
+    }
+
     /// A JSON object in one line.
     #[must_use]
     pub fn json(&self) -> String {
@@ -170,9 +257,15 @@ impl<'a> Explanation<'a> {
     pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
         write!(to, "{}  score {}", self.address, self.score)?;
         match self.decided_by {
+            Some("feed") if self.behavior.is_some() => write!(to, ", from feeds and reports")?,
             Some("feed") => write!(to, ", from feeds")?,
+            Some(ORIGIN_BEHAVIOR) => write!(to, ", from reports")?,
             Some(role) => write!(to, ", decided by {role}")?,
             None => write!(to, ", nobody knows it")?,
+        }
+        if let Some(displaced) = &self.displaced {
+            let by = displaced.decided_by.unwrap_or("default-score");
+            write!(to, " instead of {} by {by}", displaced.score)?;
         }
         if self.shadow_score != self.score {
             write!(to, ", {} with feeds in shadow", self.shadow_score)?;
@@ -210,6 +303,13 @@ impl<'a> Explanation<'a> {
             }
             writeln!(to)?;
         }
+        if let Some(behavior) = &self.behavior {
+            writeln!(
+                to,
+                "  behavior {}  {} points  badness {:.4}  {}",
+                behavior.value, behavior.points, behavior.badness, behavior.part
+            )?;
+        }
         for decision in &self.decisions {
             let part = if decision.decides {
                 "decides"
@@ -229,6 +329,16 @@ impl<'a> Explanation<'a> {
         }
         Ok(())
     }
+}
+
+/// Points as answers give them.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped by the cast itself"
+)]
+const fn rounded(points: f64) -> u32 {
+    points.round() as u32
 }
 
 /// What decides, as it is shown.

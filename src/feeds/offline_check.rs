@@ -13,6 +13,7 @@ use super::snapshot::{self, MakeError};
 use super::store::FeedStore;
 use crate::config::{Config, Place};
 use crate::host::now;
+use crate::live::Live;
 use crate::policy::Policy;
 use ip_reputation::{Role, Table};
 
@@ -60,11 +61,16 @@ pub struct Finding {
 }
 
 impl OfflineCheck {
-    /// Reads everything and makes a policy of it. Nothing is written, not even the cache.
+    /// Reads everything and makes a policy of it, with these live decisions. Nothing is written, not even
+    /// the cache.
     ///
     /// # Errors
     /// If no policy can be made of it.
-    pub fn read(config: &Config, asking: FetchMode) -> Result<Self, MakeError> {
+    pub fn read(
+        config: &Config,
+        asking: FetchMode,
+        live: Option<&Live>,
+    ) -> Result<Self, MakeError> {
         let (mut store, here) = (FeedStore::default(), BackgroundExecutor::default());
         let cache = config.reputation.cache_dir.clone();
         store.adopt(lists(config), cache.filter(|_| asking != FetchMode::All));
@@ -78,7 +84,7 @@ impl OfflineCheck {
         let reputation = &config.reputation;
         databases.adopt(reputation.asn_db.as_ref(), reputation.country_db.as_ref());
         let notes = databases.read(Selection::All, &here);
-        let made = snapshot::make(config, &store, &databases, None, now(), &here)?;
+        let made = snapshot::make(config, &store, &databases, live, now(), &here)?;
         let is_asked = |list: &List| match list.feed.place {
             Place::Path(_) => true,
             Place::Url(_) => asking != FetchMode::Nothing,

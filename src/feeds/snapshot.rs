@@ -9,7 +9,7 @@ use super::lists::own_name;
 use super::store::{FeedSlot, FeedStore};
 use crate::config::{Aggregation, Config, OwnList, Source};
 use crate::live::Live;
-use crate::policy::{self, LivePolicy, Policy, PolicyConfig, PolicyError};
+use crate::policy::{self, BehaviorPolicy, LivePolicy, Policy, PolicyConfig, PolicyError};
 use ip_reputation::{
     Combine, Entry, FeedData, FeedDataBuilder, FeedTerms, PAYLOAD_BYTES_MAX, PayloadError,
     PayloadRules, Prefix, Role, Table, TableBuilder, TableFull, private_space,
@@ -76,6 +76,10 @@ pub(super) fn make(
             .map(|(live, options)| LivePolicy {
                 table: live.table(),
                 challenge_score: options.challenge_score,
+                behavior: options.behavior.as_ref().and_then(|behavior| {
+                    let reports = live.reports()?;
+                    Some(BehaviorPolicy::new(&behavior.message, reports))
+                }),
             }),
         payload: payload(config, background)?,
         actions: config.reputation.actions.clone(),

@@ -22,4 +22,4 @@ pub mod sockets;
 pub mod supervisor;
 pub mod vital;
 
-pub use clock::now;
+pub use clock::{now, now_micros};

@@ -12,6 +12,9 @@ pub const ORIGIN_LEN_MAX: usize = 32;
 /// The longest reason, in bytes.
 pub const REASON_LEN_MAX: usize = 256;
 
+/// The origin of bans at `ban-at`.
+pub const ORIGIN_BEHAVIOR: &str = "behavior";
+
 /// What a decision does with an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -87,7 +90,7 @@ pub struct Decision {
 /// Whether decisions of an origin never touch private space: they come from outside or are inferred.
 #[must_use]
 pub fn is_foreign(origin: &str) -> bool {
-    matches!(origin, "crowdsec" | "behavior")
+    matches!(origin, "crowdsec" | ORIGIN_BEHAVIOR)
 }
 
 /// Returns the error in an origin, if there is one.

@@ -1,20 +1,25 @@
 //! Live decisions: a ban, challenge or allow of a prefix that is in force within milliseconds and ends
-//! by itself.
+//! by itself; and behavior: points that reports of `HAProxy` give an address, and that decay.
 //!
 //! ```text
-//!  admin ── Live::apply ──▶ thread "live": Decisions ─▶ Snapshot ─▶ LiveTable ◀─ one atomic load, workers
-//!                                │             └▶ Store (SQLite), then the reply
-//!                                └▶ old snapshots: held until no worker has them, then freed here
+//!  admin ── Live::apply ──▶ thread "live": Decisions ─▶ slots ◀─ lookup, workers
+//!  workers ── Report ─────▶               Points    ─▶ slots ◀─
+//!                                │          └▶ Store (SQLite), then the reply
+//!                                └▶ old tables: held until no worker has them, then freed here
 //! ```
 //!
-//! In scope: decisions, the workers' table, the store. Out of scope: how decisions rank among lists
+//! In scope: decisions, points, the workers' tables, the store. Out of scope: how decisions rank among lists
 //! ([`policy`](crate::policy)), HTTP ([`admin`](crate::admin)).
 
+mod behavior;
 mod decision;
 mod decisions;
+mod network;
 mod options;
+mod points;
 mod published;
 mod service;
+mod slots;
 #[cfg(feature = "live-store")]
 mod store;
 #[cfg(not(feature = "live-store"))]
@@ -23,13 +28,20 @@ mod store;
 mod table;
 pub mod time;
 
+pub use behavior::{
+    BehaviorOptions, POINTS_DEFAULT, POINTS_MAX, PointsReport, REPORT_REASON_LEN_MAX, Report,
+    ReportSender,
+};
 pub use decision::{
-    Decision, Kind, ORIGIN_LEN_MAX, ParseKindError, ParseTargetError, REASON_LEN_MAX, is_foreign,
-    origin_error, parse_target, reason_error,
+    Decision, Kind, ORIGIN_BEHAVIOR, ORIGIN_LEN_MAX, ParseKindError, ParseTargetError,
+    REASON_LEN_MAX, is_foreign, origin_error, parse_target, reason_error,
 };
 pub use options::LiveOptions;
+pub use points::{Offender, points_prefix};
 pub use published::{LiveReader, LiveTable};
-pub use service::{Applied, ApplyError, Counters, Done, Live, Request};
+pub use service::{
+    Applied, ApplyError, Counters, Done, IN_FORCE_BOUNDS, Live, OnReports, Request, TimesToForce,
+};
 pub use table::{Hit, Hits, Snapshot};
 
 /// A change of the store.

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Change, Decision};
+use super::{Change, Decision, Kind, Offender};
+use ip_reputation::Prefix;
 
 #[derive(Debug)]
 pub(super) enum Store {}
@@ -12,6 +13,16 @@ pub(super) enum StoreError {
     NotOurs(String),
 }
 
+impl StoreError {
+    pub(super) const fn is_not_ours(&self) -> bool {
+        matches!(self, Self::NotOurs(_))
+    }
+
+    pub(super) const fn is_corrupt(&self) -> bool {
+        !self.is_not_ours()
+    }
+}
+
 impl core::fmt::Display for StoreError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Self::NotOurs(why) = self;
@@ -19,23 +30,76 @@ impl core::fmt::Display for StoreError {
     }
 }
 
+#[derive(Debug)]
+pub(super) struct SavedPoints {
+    pub(super) prefix: Prefix,
+    pub(super) points: f64,
+    pub(super) updated: u32,
+    pub(super) reason: String,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) decisions: Vec<Decision>,
+    pub(super) points: Vec<SavedPoints>,
+}
+
+#[derive(Debug)]
+pub(super) struct Removal {
+    pub(super) kind: Kind,
+    pub(super) prefix: Prefix,
+    pub(super) origin: String,
+}
+
 pub(super) struct Opened {
     pub(super) store: Store,
-    pub(super) decisions: Vec<Decision>,
+    pub(super) contents: Contents,
     pub(super) set_aside: Option<PathBuf>,
+}
+
+fn without() -> StoreError {
+    StoreError::NotOurs("this binary was built without the feature live-store".to_owned())
+}
+
+pub(super) fn read_only(_: &Path, _: u32) -> Result<Contents, StoreError> {
+    Err(without())
 }
 
 impl Store {
     pub(super) fn open(_: &Path, _: u32) -> Result<Opened, StoreError> {
-        let why = "this binary was built without the feature live-store";
-        Err(StoreError::NotOurs(why.to_owned()))
+        Err(without())
     }
 
-    pub(super) fn write(&mut self, _: &[Change]) -> Result<(), StoreError> {
+    pub(super) fn is_replaced(&self, _: &Path) -> bool {
         match *self {}
     }
 
-    pub(super) fn replace(&mut self, _: &[Decision]) -> Result<(), StoreError> {
+    pub(super) fn write(&mut self, _: &[Change], _: u32) -> Result<(), StoreError> {
+        match *self {}
+    }
+
+    pub(super) fn follow(
+        &mut self,
+        _: u32,
+    ) -> Result<Option<(Vec<Removal>, Vec<Decision>)>, StoreError> {
+        match *self {}
+    }
+
+    pub(super) fn bring_up_to_date<'a>(
+        &mut self,
+        _: impl Iterator<Item = &'a Prefix>,
+        _: &[Decision],
+        _: u32,
+    ) -> Result<(), StoreError> {
+        match *self {}
+    }
+
+    pub(super) fn save_points(
+        &mut self,
+        _: &[Prefix],
+        _: &[Offender],
+        _: u32,
+    ) -> Result<(), StoreError> {
         match *self {}
     }
 

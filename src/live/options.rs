@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::path::PathBuf;
 
+use super::BehaviorOptions;
 use ip_reputation::Score;
 
 /// The options of `[live]`.
@@ -18,6 +19,8 @@ pub struct LiveOptions {
     pub max_decisions: usize,
     /// The highest score of an address with a challenge.
     pub challenge_score: Score,
+    /// `[behavior]`; none if the configuration has no such section.
+    pub behavior: Option<BehaviorOptions>,
 }
 
 impl Default for LiveOptions {
@@ -28,6 +31,7 @@ impl Default for LiveOptions {
             ipv6_prefix: 64,
             max_decisions: 1_000_000,
             challenge_score: Score::new(40).unwrap_or(Score::WORST),
+            behavior: None,
         }
     }
 }

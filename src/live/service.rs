@@ -1,6 +1,7 @@
 //! The thread that changes decisions, and the handle that everybody else has.
 
 use core::fmt;
+use core::net::IpAddr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::{BTreeMap, HashSet};
@@ -13,13 +14,27 @@ use std::{io, thread};
 use ip_reputation::Prefix;
 use tracing::{error, info, warn};
 
+use super::behavior::{self, BehaviorOptions, PointsReport, Report, ReportSender};
+use super::decision::ORIGIN_BEHAVIOR;
 use super::decisions::Decisions;
-use super::store::{Store, StoreError};
-use super::{Change, Decision, Kind, LiveOptions, LiveTable, Snapshot};
-use crate::host::now;
+use super::network::Network;
+use super::points::Points;
+use super::store::{self, Contents, Store, StoreError};
+use super::{Change, Decision, Kind, LiveOptions, LiveTable, Offender, Snapshot};
+use crate::host::{now, now_micros};
 
-/// How often expired decisions and old snapshots are looked for.
-const TICK: Duration = Duration::from_millis(500);
+/// How often expired decisions, old tables and changes of another process are looked for.
+const TICK: Duration = Duration::from_millis(200);
+/// How often reports are taken from their queue.
+const REPORT_TICK: Duration = Duration::from_millis(50);
+/// Reports that are taken at once, so that a decision need not wait for all of them.
+const REPORTS_MAX: usize = 16_384;
+/// How often points are saved.
+const SAVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Points of so many addresses are saved in one transaction.
+const SAVED_MAX: usize = 2_000;
+/// The clock was set back if it is this much earlier than before, in microseconds.
+const STEP_MIN_US: u64 = 2_000_000;
 /// The shortest time between two sweeps of all decisions.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// How long after a failure the store is tried again.
@@ -32,8 +47,10 @@ const GROUP_MAX: usize = 1024;
 pub enum Request {
     /// Makes these decisions, all or none.
     Put(Vec<Decision>),
-    /// Removes every decision of exactly this prefix.
+    /// Removes every decision of exactly this prefix, and sets the points of its addresses to 0.
     Remove(Prefix),
+    /// Adds points that another node was told of.
+    Report(Vec<PointsReport>),
 }
 
 /// What was done.
@@ -67,12 +84,49 @@ impl fmt::Display for ApplyError {
 
 impl core::error::Error for ApplyError {}
 
+/// Bounds of [`TimesToForce`].
+pub const IN_FORCE_BOUNDS: [Duration; 6] = [
+    Duration::from_micros(100),
+    Duration::from_millis(1),
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+];
+
+/// How long changes took, from the request to when workers answer with them.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct TimesToForce {
+    /// How many took at most this bound, and longer than the one before it.
+    pub counts: [u64; IN_FORCE_BOUNDS.len()],
+    /// All of them.
+    pub count: u64,
+    /// Together.
+    pub sum: Duration,
+}
+
+impl TimesToForce {
+    fn add(&mut self, took: Duration) {
+        let bounds = IN_FORCE_BOUNDS.iter().zip(&mut self.counts);
+        if let Some((_, count)) = bounds.into_iter().find(|(bound, _)| took <= **bound) {
+            *count += 1;
+        }
+        self.count += 1;
+        self.sum += took;
+    }
+}
+
 /// Called with the outcome, on the live thread, once it is in force and stored.
 pub type Done = Box<dyn FnOnce(Result<Applied, ApplyError>) + Send>;
 
+/// Called with the reports of this process, on the live thread.
+pub type OnReports = Box<dyn Fn(&[PointsReport]) + Send>;
+
 enum Event {
-    Apply(Request, Done),
+    Apply(Instant, Request, Done),
     Configured,
+    /// The process ends: saves what is not saved, then this.
+    Finish(Box<dyn FnOnce() + Send>),
 }
 
 /// Totals since the start.
@@ -86,11 +140,22 @@ pub struct Counters {
     pub store_errors: u64,
     /// Whether what is in force is in the store; true without one.
     pub stored: bool,
+    /// Addresses that have points.
+    pub addresses: u64,
+    /// Addresses whose points went because there were too many.
+    pub evicted: u64,
+    /// Bans at `ban-at`.
+    pub behavior_bans: u64,
+    /// Reports of private addresses, ignored.
+    pub private_reports: u64,
 }
 
-#[derive(Debug)]
 struct Shared {
     decisions: Mutex<Decisions>,
+    points: Mutex<Option<Points>>,
+    /// Both ends of the queue of reports, since there is `[behavior]`.
+    reports: Mutex<Option<(ReportSender, Arc<Mutex<Receiver<Report>>>)>>,
+    on_reports: Mutex<Option<OnReports>>,
     table: LiveTable,
     options: Mutex<Option<LiveOptions>>,
     allowed: Mutex<Arc<[Prefix]>>,
@@ -99,6 +164,9 @@ struct Shared {
     refused: AtomicU64,
     store_errors: AtomicU64,
     is_behind: AtomicBool,
+    behavior_bans: AtomicU64,
+    private_reports: AtomicU64,
+    times: Mutex<TimesToForce>,
 }
 
 /// The live decisions of this process. A clone is the same ones.
@@ -133,6 +201,9 @@ impl Live {
         let node = rustix::system::uname();
         let shared = Shared {
             decisions: Mutex::new(Decisions::new()),
+            points: Mutex::default(),
+            reports: Mutex::default(),
+            on_reports: Mutex::default(),
             table: LiveTable::default(),
             options: Mutex::default(),
             allowed: Mutex::new(Arc::new([])),
@@ -141,6 +212,9 @@ impl Live {
             refused: AtomicU64::new(0),
             store_errors: AtomicU64::new(0),
             is_behind: AtomicBool::new(false),
+            behavior_bans: AtomicU64::new(0),
+            private_reports: AtomicU64::new(0),
+            times: Mutex::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -153,9 +227,112 @@ impl Live {
     pub fn configure(&self, options: Option<&LiveOptions>) {
         let max = options.map_or(0, |options| options.max_decisions);
         lock(&self.shared.decisions).limit(max);
+        self.configure_behavior(options.and_then(|it| it.behavior.as_ref()));
         *lock(&self.shared.options) = options.cloned();
         // Before the thread runs it is told by the options themselves.
         let _ = self.sender.send(Event::Configured);
+    }
+
+    /// Without `[behavior]` points are forgotten.
+    fn configure_behavior(&self, options: Option<&BehaviorOptions>) {
+        // Never both locks at once here: who publishes takes them in this order.
+        let seed = lock(&self.shared.decisions).seed();
+        let mut points = lock(&self.shared.points);
+        match (options, &mut *points) {
+            (None, _) => *points = None,
+            (Some(options), Some(points)) => {
+                points.configure(options.half_life, options.max_addresses, now_micros());
+            }
+            (Some(options), none) => {
+                *none = Some(Points::new(seed, options.half_life, options.max_addresses));
+                lock(&self.shared.reports).get_or_insert_with(|| {
+                    let (sender, receiver) = behavior::queue();
+                    (sender, Arc::new(Mutex::new(receiver)))
+                });
+            }
+        }
+    }
+
+    /// Where workers put reports; none without `[behavior]`.
+    #[must_use]
+    pub fn reports(&self) -> Option<ReportSender> {
+        let is_on = lock(&self.shared.points).is_some();
+        let reports = lock(&self.shared.reports);
+        let sender = reports.as_ref().map(|(sender, _)| sender.clone());
+        sender.filter(|_| is_on)
+    }
+
+    /// Has this called with the reports of this process, on the live thread, as they are added.
+    pub fn on_reports(&self, called: OnReports) {
+        *lock(&self.shared.on_reports) = Some(called);
+    }
+
+    /// The points of an address; none if nothing was reported of it.
+    #[must_use]
+    pub fn points(&self, address: IpAddr) -> Option<Offender> {
+        lock(&self.shared.points)
+            .as_ref()?
+            .of(address, now_micros())
+    }
+
+    /// The addresses with the most points.
+    #[must_use]
+    pub fn top_points(&self, count: usize) -> Vec<Offender> {
+        let points = lock(&self.shared.points);
+        let top = points.as_ref().map(|it| it.top(count, now_micros()));
+        top.unwrap_or_default()
+    }
+
+    /// Whether there is `[behavior]`.
+    #[must_use]
+    pub fn has_behavior(&self) -> bool {
+        lock(&self.shared.points).is_some()
+    }
+
+    /// The decisions and points of a store, read-only, without a thread: for `spoa lookup`.
+    ///
+    /// # Errors
+    /// Why the store cannot be read.
+    pub fn offline(options: &LiveOptions) -> Result<Self, String> {
+        let live = Self::new();
+        live.configure(Some(options));
+        let path = options.store_path();
+        if let Some(path) = path.filter(|path| path.exists()) {
+            let contents = store::read_only(&path, now());
+            let contents = contents.map_err(|why| format!("store {}: {why}", path.display()))?;
+            let mut decisions = lock(&live.shared.decisions);
+            decisions.reserve(contents.decisions.len());
+            for decision in &contents.decisions {
+                decisions.put(decision);
+            }
+            drop(decisions);
+            if let Some(points) = &mut *lock(&live.shared.points) {
+                let now = now_micros();
+                for it in &contents.points {
+                    points.restore(it.prefix, it.points, &it.reason, it.updated, now);
+                }
+            }
+            // Nobody else has the table.
+            drop(live.shared.publish());
+        }
+        Ok(live)
+    }
+
+    /// Saves what is not saved yet. Waits for it, but not longer than this.
+    pub fn finish(&self, timeout: Duration) {
+        if lock(&self.events).is_some() {
+            // The thread never ran.
+            return;
+        }
+        let (done, over) = mpsc::channel();
+        let done = Box::new(move || {
+            // Nobody waits any longer.
+            let _ = done.send(());
+        });
+        if self.sender.send(Event::Finish(done)).is_ok() {
+            // A store that takes longer is left as it is.
+            let _ = over.recv_timeout(timeout);
+        }
     }
 
     /// The options; none if it is off.
@@ -214,6 +391,13 @@ impl Live {
             removed: HashSet::new(),
             retired: Vec::new(),
             swept: Instant::now(),
+            private: ip_reputation::private_space()
+                .entries()
+                .map(|entry| entry.prefix)
+                .collect(),
+            saved: Instant::now(),
+            is_saving: false,
+            time: now_micros(),
             refresh: Box::new(refresh),
         };
         thread.configure();
@@ -226,7 +410,9 @@ impl Live {
     /// Requests a change; `done` is called once it is in force on every worker and in the store.
     pub fn apply(&self, request: Request, done: Done) {
         // Without the thread `done` is dropped, which tells as well.
-        let _ = self.sender.send(Event::Apply(request, done));
+        let _ = self
+            .sender
+            .send(Event::Apply(Instant::now(), request, done));
     }
 
     /// What is in force and let through by the filter.
@@ -251,17 +437,55 @@ impl Live {
         lock(&self.shared.decisions).counts()
     }
 
+    /// How long changes took.
+    #[must_use]
+    pub fn times_to_force(&self) -> TimesToForce {
+        *lock(&self.shared.times)
+    }
+
     /// Totals since the start.
     #[must_use]
     pub fn counters(&self) -> Counters {
         let shared = &self.shared;
+        let points = lock(&shared.points);
+        let (addresses, evicted) = points
+            .as_ref()
+            .map_or((0, 0), |it| (it.len(), it.evicted()));
+        drop(points);
         Counters {
             changes: shared.changes.load(Ordering::Relaxed),
             refused: shared.refused.load(Ordering::Relaxed),
             store_errors: shared.store_errors.load(Ordering::Relaxed),
             stored: !shared.is_behind.load(Ordering::Relaxed),
+            addresses: count(addresses),
+            evicted,
+            behavior_bans: shared.behavior_bans.load(Ordering::Relaxed),
+            private_reports: shared.private_reports.load(Ordering::Relaxed),
         }
     }
+}
+
+impl Shared {
+    /// Gives workers the tables in use, if they have others. The old ones are returned.
+    fn publish(&self) -> Option<Arc<Snapshot>> {
+        let mut decisions = lock(&self.decisions);
+        let mut points = lock(&self.points);
+        let mut is_replaced = decisions.take_replaced();
+        if let Some(points) = &mut *points {
+            is_replaced |= points.take_replaced();
+        } else {
+            is_replaced |= self.table.current().has_points();
+        }
+        is_replaced.then(|| {
+            let points = points.as_ref().map(Points::table);
+            let snapshot = Snapshot::new(decisions.table(), decisions.origins(), points);
+            self.table.swap(snapshot)
+        })
+    }
+}
+
+fn count(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }
 
 struct LiveThread {
@@ -271,21 +495,39 @@ struct LiveThread {
     /// When the store is tried again: it lacks something that is in force.
     retry: Option<Instant>,
     is_ours: bool,
-    /// Prefixes that were unbanned while the store was not open: its rows about them are outdated.
+    /// Prefixes that were unbanned while the store could not be written: its rows about them are outdated.
     removed: HashSet<Prefix>,
     retired: Vec<Arc<Snapshot>>,
     swept: Instant,
     refresh: Box<dyn Fn() + Send>,
+    private: Vec<Prefix>,
+    /// When the last points were saved, and whether there are more to be saved at once.
+    saved: Instant,
+    is_saving: bool,
+    /// The clock, when reports were taken last.
+    time: u64,
 }
 
 impl LiveThread {
     fn run(mut self, events: &Receiver<Event>) {
         loop {
-            match events.recv_timeout(TICK) {
+            let tick = if lock(&self.shared.points).is_some() {
+                REPORT_TICK
+            } else {
+                TICK
+            };
+            match events.recv_timeout(tick) {
+                Ok(Event::Finish(done)) => {
+                    self.finish();
+                    done();
+                }
                 Ok(event) => self.group(event, events),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.take_reports();
+            self.follow_store();
+            self.save_points();
             self.sweep();
             self.free_retired();
             if self.retry.is_some_and(|at| at <= Instant::now()) {
@@ -299,12 +541,14 @@ impl LiveThread {
         let mut changes = Vec::new();
         let mut outcomes = Vec::new();
         let mut is_configured = false;
+        let mut finish = None;
         let more = core::iter::from_fn(|| events.try_recv().ok());
         for event in core::iter::once(first).chain(more).take(GROUP_MAX) {
             match event {
                 Event::Configured => is_configured = true,
-                Event::Apply(request, done) => {
-                    outcomes.push((self.change(request, &mut changes), done));
+                Event::Finish(done) => finish = Some(done),
+                Event::Apply(at, request, done) => {
+                    outcomes.push((at, self.change(request, &mut changes), done));
                 }
             }
         }
@@ -312,50 +556,277 @@ impl LiveThread {
             self.configure();
         }
         self.publish();
-        let stored = self.write(&changes);
-        let count = u64::try_from(changes.len()).unwrap_or(u64::MAX);
-        self.shared.changes.fetch_add(count, Ordering::Relaxed);
-        for (outcome, done) in outcomes {
+        {
+            let mut times = lock(&self.shared.times);
+            for (at, ..) in outcomes.iter().filter(|(_, outcome, _)| outcome.is_ok()) {
+                times.add(at.elapsed());
+            }
+        }
+        let stored = self.put_in_force(&changes);
+        for (_, outcome, done) in outcomes {
             done(outcome.map(|count| Applied { count, stored }));
         }
+        if let Some(done) = finish {
+            self.finish();
+            done();
+        }
+    }
+
+    /// Publishes changes and writes them; whether they survive a restart.
+    fn put_in_force(&mut self, changes: &[Change]) -> bool {
+        self.publish();
+        let stored = self.write(changes);
+        let made = count(changes.len());
+        self.shared.changes.fetch_add(made, Ordering::Relaxed);
+        stored
     }
 
     fn change(&mut self, request: Request, changes: &mut Vec<Change>) -> Result<usize, ApplyError> {
         if lock(&self.shared.options).is_none() {
             return Err(ApplyError::Disabled);
         }
-        let mut decisions = lock(&self.shared.decisions);
         let before = changes.len();
         match request {
-            Request::Put(batch) => {
-                if decisions.room_for(&batch).is_err() {
-                    decisions.expire(now());
-                }
-                if let Err(full) = decisions.room_for(&batch) {
-                    let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-                    self.shared.refused.fetch_add(count, Ordering::Relaxed);
-                    warn!(count, "decisions refused: {full}");
-                    return Err(ApplyError::Full(full.to_string()));
-                }
-                for decision in batch {
-                    decisions.put(&decision);
-                    changes.push(Change::Put(decision));
-                }
-            }
+            Request::Put(batch) => self.put(batch, changes)?,
             Request::Remove(prefix) => {
-                if self.store.is_none() && self.path.is_some() {
+                let removed = lock(&self.shared.decisions).remove(prefix);
+                self.forget_points(prefix);
+                if self.path.is_some() {
                     self.removed.insert(prefix);
                 }
-                changes.extend(decisions.remove(prefix).into_iter().map(Change::Remove));
+                changes.extend(removed.into_iter().map(Change::Remove));
+            }
+            Request::Report(reports) => {
+                let bans = self.add_points(&reports);
+                self.ban(bans, changes);
             }
         }
         Ok(changes.len() - before)
     }
 
+    fn put(&self, batch: Vec<Decision>, changes: &mut Vec<Change>) -> Result<(), ApplyError> {
+        let mut decisions = lock(&self.shared.decisions);
+        if decisions.room_for(&batch).is_err() {
+            decisions.expire(now());
+        }
+        if let Err(full) = decisions.room_for(&batch) {
+            let count = count(batch.len());
+            self.shared.refused.fetch_add(count, Ordering::Relaxed);
+            warn!(count, "decisions refused: {full}");
+            return Err(ApplyError::Full(full.to_string()));
+        }
+        for decision in batch {
+            decisions.put(&decision);
+            changes.push(Change::Put(decision));
+        }
+        Ok(())
+    }
+
+    /// An unban of an address, or of what an IPv6 address stands for, sets its points to 0.
+    fn forget_points(&self, prefix: Prefix) {
+        let ipv6 = lock(&self.shared.options)
+            .as_ref()
+            .map_or(64, |it| it.ipv6_prefix.min(64));
+        let is_one = match prefix {
+            Prefix::V4 { len, .. } => len == 32,
+            Prefix::V6 { len, .. } => len >= ipv6,
+        };
+        if let Some(points) = &mut *lock(&self.shared.points)
+            && is_one
+        {
+            points.forget(prefix);
+        }
+    }
+
+    /// Takes what workers have reported since, and bans who has crossed `ban-at`.
+    fn take_reports(&mut self) {
+        let reports = lock(&self.shared.reports);
+        let Some(receiver) = reports.as_ref().map(|(_, receiver)| Arc::clone(receiver)) else {
+            return;
+        };
+        drop(reports);
+        let at = now_micros();
+        let receiver = lock(&receiver);
+        let reports = receiver.try_iter().take(REPORTS_MAX);
+        let reports = reports.map(|report| PointsReport {
+            prefix: report.network().prefix(),
+            points: report.points,
+            reason: report.reason().into(),
+            at,
+        });
+        let reports: Vec<_> = reports.collect();
+        drop(receiver);
+        self.mend_time(at);
+        if reports.is_empty() {
+            return;
+        }
+        let bans = self.add_points(&reports);
+        if let Some(called) = &*lock(&self.shared.on_reports) {
+            called(&reports);
+        }
+        let mut changes = Vec::new();
+        self.ban(bans, &mut changes);
+        if !changes.is_empty() {
+            self.put_in_force(&changes);
+        }
+    }
+
+    /// A clock that was set back must not make old points worth more.
+    fn mend_time(&mut self, time: u64) {
+        let back = self.time.saturating_sub(time);
+        self.time = time;
+        if back > STEP_MIN_US
+            && let Some(points) = &mut *lock(&self.shared.points)
+        {
+            points.shift(back, time);
+        }
+    }
+
+    /// Adds points; who has crossed `ban-at`.
+    fn add_points(&self, reports: &[PointsReport]) -> Vec<Decision> {
+        let options = lock(&self.shared.options).clone();
+        let mut points = lock(&self.shared.points);
+        let options = options.and_then(|it| it.behavior);
+        let (Some(options), Some(points)) = (options, &mut *points) else {
+            return Vec::new();
+        };
+        let ban_at = f64::from(options.ban_at);
+        let time = now_micros();
+        let mut bans = Vec::new();
+        for report in reports {
+            let address = report.prefix.network();
+            if options.ignore_private && self.private.iter().any(|it| it.contains(address)) {
+                self.shared.private_reports.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            let (network, count) = (Network::of(report.prefix), report.points);
+            let added = points.add(network, count, &report.reason, report.at, time);
+            // As everybody sees them: rounded.
+            if let Some(added) = added
+                && added.before.round() < ban_at
+                && added.after.round() >= ban_at
+            {
+                bans.push(self.ban_of(report, added.after, &options));
+            }
+        }
+        bans
+    }
+
+    fn ban_of(&self, report: &PointsReport, points: f64, options: &BehaviorOptions) -> Decision {
+        let reason = if report.reason.is_empty() {
+            format!("{points:.0} points")
+        } else {
+            format!("{points:.0} points: {}", report.reason)
+        };
+        let created = now();
+        let seconds = options.ban_duration.max(Duration::from_secs(1)).as_secs();
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        Decision {
+            kind: Kind::Ban,
+            prefix: report.prefix,
+            origin: ORIGIN_BEHAVIOR.into(),
+            reason: reason.into(),
+            node: Arc::clone(&self.shared.node),
+            created,
+            until: created.saturating_add(seconds),
+        }
+    }
+
+    /// Bans one at a time: at the limit the others still are.
+    fn ban(&self, bans: Vec<Decision>, changes: &mut Vec<Change>) {
+        for ban in bans {
+            let (value, reason) = (ban.prefix, Arc::clone(&ban.reason));
+            if self.put(vec![ban], changes).is_ok() {
+                self.shared.behavior_bans.fetch_add(1, Ordering::Relaxed);
+                info!(%value, reason = &*reason, "behavior ban value={value} reason=\"{reason}\"");
+            }
+        }
+    }
+
     fn publish(&mut self) {
-        let snapshot = lock(&self.shared.decisions).publish();
-        if let Some(snapshot) = snapshot {
-            self.retired.push(self.shared.table.swap(snapshot));
+        self.retired.extend(self.shared.publish());
+    }
+
+    /// A file that was removed or replaced has nothing of what is in force: it is begun again at once.
+    fn notice_replaced(&mut self) {
+        let (Some(store), Some(path)) = (&self.store, &self.path) else {
+            return;
+        };
+        if store.is_replaced(path) {
+            let shown = path.display();
+            warn!(store = %shown, "store {shown} was removed or replaced; it is written again");
+            self.store = None;
+            self.shared.is_behind.store(true, Ordering::Relaxed);
+            if let Some(points) = &mut *lock(&self.shared.points) {
+                points.track(false);
+            }
+            self.restore();
+        }
+    }
+
+    /// Takes over what another process has written to the same store: during a takeover there are two.
+    fn follow_store(&mut self) {
+        self.notice_replaced();
+        let Some(store) = &mut self.store else {
+            return;
+        };
+        match store.follow(now()) {
+            Ok(None) => {}
+            Ok(Some((removals, made))) => {
+                let mut decisions = lock(&self.shared.decisions);
+                for it in &removals {
+                    decisions.remove_one(it.prefix, it.kind, &it.origin);
+                }
+                for decision in &made {
+                    decisions.put(decision);
+                }
+                drop(decisions);
+                self.publish();
+            }
+            Err(error) => self.store_failed(&error),
+        }
+    }
+
+    /// Saves points every few seconds, a bounded number at a time.
+    fn save_points(&mut self) {
+        if self.saved.elapsed() < SAVE_INTERVAL && !self.is_saving {
+            return;
+        }
+        self.is_saving = self.save_some_points();
+        if !self.is_saving {
+            self.saved = Instant::now();
+        }
+    }
+
+    /// Whether there are more.
+    fn save_some_points(&mut self) -> bool {
+        let Some(store) = &mut self.store else {
+            return false;
+        };
+        if self.shared.is_behind.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut points = lock(&self.shared.points);
+        let Some(of) = points.as_mut().filter(|it| it.has_unsaved()) else {
+            return false;
+        };
+        let (gone, changed) = of.take_unsaved(SAVED_MAX, now_micros());
+        let has_more = of.has_unsaved();
+        drop(points);
+        if let Err(error) = store.save_points(&gone, &changed, now()) {
+            self.store_failed(&error);
+            return false;
+        }
+        has_more
+    }
+
+    /// Saves everything and closes the store.
+    fn finish(&mut self) {
+        self.take_reports();
+        while self.save_some_points() {}
+        if self.store.take().is_some() {
+            // What somebody still requests ends with the process.
+            self.shared.is_behind.store(true, Ordering::Relaxed);
         }
     }
 
@@ -365,11 +836,12 @@ impl LiveThread {
         }
         self.swept = Instant::now();
         let time = now();
-        let over = lock(&self.shared.decisions).expire(time);
-        if over == 0 {
+        if let Some(points) = &mut *lock(&self.shared.points) {
+            points.sweep(now_micros());
+        }
+        if lock(&self.shared.decisions).expire(time) == 0 {
             return;
         }
-        self.publish();
         let expired = self.store.as_mut().map(|store| store.expire(time));
         if let Some(Err(error)) = expired {
             self.store_failed(&error);
@@ -394,6 +866,7 @@ impl LiveThread {
                  or StateDirectory= in the unit"
             );
         }
+        self.publish();
         if path == self.path {
             return;
         }
@@ -401,6 +874,7 @@ impl LiveThread {
         self.is_ours = true;
         self.store = None;
         self.retry = None;
+        self.removed.clear();
         self.shared.is_behind.store(false, Ordering::Relaxed);
         self.restore();
     }
@@ -420,39 +894,63 @@ impl LiveThread {
                         let aside = aside.display();
                         error!(store = %shown, "the store {shown} is damaged; moved to {aside}, a new one begun");
                     }
-                    info!(store = %shown, decisions = opened.decisions.len(), "store {shown} opened, {} decisions", opened.decisions.len());
-                    let mut decisions = lock(&self.shared.decisions);
-                    // What was decided while the store was not open is newer than its rows.
-                    for decision in &opened.decisions {
-                        if !self.removed.contains(&decision.prefix) && !decisions.holds(decision) {
-                            decisions.put(decision);
-                        }
-                    }
-                    self.removed.clear();
-                    drop(decisions);
+                    let (decisions, points) = (
+                        opened.contents.decisions.len(),
+                        opened.contents.points.len(),
+                    );
+                    info!(store = %shown, decisions, points, "store {shown} opened, {decisions} decisions, points of {points} addresses");
+                    self.take_contents(&opened.contents);
                     self.store = Some(opened.store);
                     self.publish();
                 }
-                Err(error @ StoreError::NotOurs(_)) => {
+                Err(error) if error.is_not_ours() => {
                     self.is_ours = false;
                     self.shared.is_behind.store(true, Ordering::Relaxed);
                     error!(store = %shown, "store {shown} not used, decisions are in memory only: {error}");
                     return;
                 }
-                #[cfg(feature = "live-store")]
                 Err(error) => return self.store_failed(&error),
             }
         }
         if !was_behind {
+            self.removed.clear();
             return;
         }
         let all = lock(&self.shared.decisions).list(|_| true);
-        let written = self.store.as_mut().map(|store| store.replace(&all));
+        let removed = &self.removed;
+        let store = self.store.as_mut();
+        let written = store.map(|store| store.bring_up_to_date(removed.iter(), &all, now()));
         if let Some(Err(error)) = written {
             return self.store_failed(&error);
         }
+        self.removed.clear();
         self.shared.is_behind.store(false, Ordering::Relaxed);
+        if let Some(points) = &mut *lock(&self.shared.points) {
+            points.track(true);
+            points.mark_all();
+        }
         info!(store = %shown, "store {shown} written again; decisions survive a restart");
+    }
+
+    /// Puts in force what a store has. What was decided while it was not open is newer than its rows.
+    fn take_contents(&self, contents: &Contents) {
+        let mut decisions = lock(&self.shared.decisions);
+        decisions.reserve(contents.decisions.len());
+        for decision in &contents.decisions {
+            if !self.removed.contains(&decision.prefix) && !decisions.holds(decision) {
+                decisions.put(decision);
+            }
+        }
+        drop(decisions);
+        if let Some(points) = &mut *lock(&self.shared.points) {
+            points.track(true);
+            let time = now_micros();
+            for it in &contents.points {
+                if !self.removed.contains(&it.prefix) {
+                    points.restore(it.prefix, it.points, &it.reason, it.updated, time);
+                }
+            }
+        }
     }
 
     /// Writes changes; whether they survive a restart.
@@ -460,14 +958,18 @@ impl LiveThread {
         if self.shared.is_behind.load(Ordering::Relaxed) {
             return false;
         }
+        if !changes.is_empty() {
+            self.notice_replaced();
+        }
         let written = match &mut self.store {
-            Some(store) if !changes.is_empty() => store.write(changes),
+            Some(store) if !changes.is_empty() => store.write(changes, now()),
             _ => Ok(()),
         };
         if let Err(error) = written {
             self.store_failed(&error);
             return false;
         }
+        self.removed.clear();
         true
     }
 
@@ -475,6 +977,13 @@ impl LiveThread {
     fn store_failed(&mut self, error: &StoreError) {
         self.shared.store_errors.fetch_add(1, Ordering::Relaxed);
         self.retry = Some(Instant::now() + STORE_RETRY);
+        if error.is_corrupt() {
+            // Opened again, it is set aside.
+            self.store = None;
+        }
+        if let Some(points) = &mut *lock(&self.shared.points) {
+            points.track(false);
+        }
         if !self.shared.is_behind.swap(true, Ordering::Relaxed) {
             warn!(
                 "store cannot be written, decisions go on in memory and are written later: {error}"

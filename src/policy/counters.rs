@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::compiled::CompiledMessage;
+use super::report::Reported;
 use super::{ActionRule, Policy, Source};
 use crate::live::Kind;
 use ip_reputation::Label;
@@ -31,6 +32,9 @@ pub(super) struct PolicyCounters {
     of_labels: Vec<u64>,
     /// Answers that a live decision decided, by kind.
     of_decisions: [u64; 3],
+    /// Answers that reports alone made worse.
+    of_behavior: u64,
+    of_reports: [u64; 3],
     /// The places of the labels that were counted, in the order in which they came.
     seen: Vec<usize>,
     /// What was counted with earlier policies.
@@ -67,6 +71,8 @@ impl PolicyCounters {
         let labels_len = labels.as_ref().map_or(0, |labels| labels.len());
         *self = Self {
             of_decisions: self.of_decisions,
+            of_behavior: self.of_behavior,
+            of_reports: self.of_reports,
             of_messages: vec![0; policy.messages.len()],
             of_actions: vec![0; policy.actions.len()],
             of_labels: vec![0; labels_len],
@@ -114,6 +120,20 @@ impl PolicyCounters {
         }
     }
 
+    /// An answer rests on reports alone.
+    #[inline]
+    pub(super) const fn behavior(&mut self) {
+        self.of_behavior += 1;
+    }
+
+    /// A report came.
+    #[inline]
+    pub(super) fn report(&mut self, reported: Reported) {
+        if let Some(count) = self.of_reports.get_mut(reported as usize) {
+            *count += 1;
+        }
+    }
+
     /// Tells everything, each name of a kind once.
     pub(super) fn tell(&self, tell: &mut dyn FnMut(&'static str, &str, u64)) {
         let mut all = self.earlier.clone();
@@ -124,6 +144,14 @@ impl PolicyCounters {
         for (kind, count) in Kind::ALL.iter().zip(self.of_decisions) {
             if count > 0 {
                 tell(VERDICT, &format!("live:{kind}"), count);
+            }
+        }
+        if self.of_behavior > 0 {
+            tell(VERDICT, "behavior", self.of_behavior);
+        }
+        for ((_, name), count) in Reported::NAMES.iter().zip(self.of_reports) {
+            if count > 0 {
+                tell("report", name, count);
             }
         }
         for ((kind, name), count) in all {

@@ -10,9 +10,9 @@ use core::net::IpAddr;
 use super::cell::Reader;
 use super::compiled::CompiledMessage;
 use super::counters::PolicyCounters;
-use super::precedence::{LiveDecision, decided};
+use super::precedence::{LiveDecision, badness_of, decided, with_points};
 use super::{Attribute, LivePolicy, Policy, PolicyCell, Source};
-use crate::live::{LiveReader, Snapshot};
+use crate::live::{LiveReader, ORIGIN_BEHAVIOR, Snapshot, points_prefix};
 use haproxy_spoa::{Handler, Reply, WorkerHooks};
 use haproxy_spop::{Message, Notify, TypedData, Variable};
 use ip_reputation::{Label, PayloadMatch, Prefix, Random, Reputation as _, Score, Verdict};
@@ -75,7 +75,14 @@ impl Handler for PolicyHandler {
             text: &mut self.text,
         };
         let mut filler: Option<&Variable> = None;
+        let behavior = policy.live.as_ref().and_then(|live| live.behavior.as_ref());
         for message in notify.messages() {
+            if let Some(behavior) = behavior
+                && is_same(behavior.message.as_bytes(), message.name())
+            {
+                desk.tally.report(behavior.take(&message));
+                filler = Some(&behavior.filler);
+            }
             for (place, prepared) in policy.messages.iter().enumerate() {
                 if !is_same(prepared.rules.name.as_bytes(), message.name()) {
                     continue;
@@ -86,8 +93,8 @@ impl Handler for PolicyHandler {
                     Some(variable) => {
                         if let Some(address) = address(&message, prepared.rules.argument.as_deref())
                         {
-                            let (score, ..) = desk.look_up(address);
-                            reply.set(variable, u32::from(score.value()));
+                            let looked = desk.look_up(address);
+                            reply.set(variable, u32::from(looked.score.value()));
                         }
                     }
                     None => desk.answer(prepared, &message, &mut reply),
@@ -138,6 +145,9 @@ struct Findings<'a> {
     found: Option<Found<'a>>,
     /// The live decision that decided, and its origin.
     live: Option<(LiveDecision, &'a str)>,
+    points: f64,
+    /// Whether points count.
+    is_reported: bool,
     is_payload_asked: bool,
     payload: Option<PayloadMatch<'a>>,
 }
@@ -149,8 +159,19 @@ struct Found<'a> {
     now: u32,
 }
 
-/// A score, the verdict of lists, and the live decision that decided with its origin.
-type Looked<'a> = (Score, Option<Found<'a>>, Option<(LiveDecision, &'a str)>);
+/// What is found of an address.
+#[derive(Clone, Copy)]
+struct Looked<'a> {
+    score: Score,
+    /// The verdict of lists.
+    found: Option<Found<'a>>,
+    /// The live decision that decided, with its origin.
+    live: Option<(LiveDecision, &'a str)>,
+    /// Of reports.
+    points: f64,
+    /// Whether points count.
+    is_reported: bool,
+}
 
 /// What becomes of a variable.
 enum Outcome<'a> {
@@ -165,21 +186,52 @@ impl<'a> Evaluation<'a> {
     #[inline]
     fn look_up(&mut self, address: IpAddr) -> Looked<'a> {
         let (score, found, label) = self.look_up_lists(address);
+        let mut looked = Looked {
+            score,
+            found,
+            live: None,
+            points: 0.0,
+            is_reported: false,
+        };
         if let Some((live, snapshot)) = self.live {
+            if snapshot.has_points() {
+                looked.points = snapshot.points(address);
+                if looked.points > 0.0 {
+                    self.weigh(&mut looked);
+                }
+            }
             let clock = &mut self.clock;
             if let Some(hits) = snapshot.lookup(address, || clock.now()) {
                 let ruled_by = found.and_then(|it| it.verdict.ruled_by(it.now));
+                let score = looked.score;
                 if let Some(decision) = decided(&hits, ruled_by, score, live.challenge_score) {
                     self.tally.decision(decision.kind);
-                    let origin = snapshot.origin(decision.hit);
-                    return (decision.score, found, Some((decision, origin)));
+                    looked.score = decision.score;
+                    looked.live = Some((decision, snapshot.origin(decision.hit)));
+                    return looked;
                 }
             }
         }
         if let Some(label) = label {
             self.tally.verdict(label);
+        } else if looked.is_reported {
+            self.tally.behavior();
         }
-        (score, found, None)
+        looked
+    }
+
+    /// Lets points count.
+    #[cold]
+    fn weigh(&mut self, looked: &mut Looked<'_>) {
+        // Random scores rest on no evidence.
+        if matches!(self.policy.source, Source::Random) {
+            return;
+        }
+        let now = self.clock.now();
+        let verdict = looked.found.as_ref().map(|it| &it.verdict);
+        if let Some(score) = with_points(verdict, now, looked.score, looked.points) {
+            (looked.score, looked.is_reported) = (score, true);
+        }
     }
 
     #[inline]
@@ -217,6 +269,8 @@ impl<'a> Evaluation<'a> {
             score: None,
             found: None,
             live: None,
+            points: 0.0,
+            is_reported: false,
             is_payload_asked: false,
             payload: None,
         };
@@ -225,9 +279,10 @@ impl<'a> Evaluation<'a> {
         {
             findings.address = Some(address);
             if prepared.needs_verdict {
-                let (score, found, live) = self.look_up(address);
-                (findings.score, findings.found) = (Some(score), found);
-                findings.live = live;
+                let looked = self.look_up(address);
+                (findings.score, findings.found) = (Some(looked.score), looked.found);
+                (findings.live, findings.points) = (looked.live, looked.points);
+                findings.is_reported = looked.is_reported;
             }
         }
         if prepared.needs_payload
@@ -253,9 +308,10 @@ impl<'a> Evaluation<'a> {
         let set = match value {
             Attribute::Score => findings.score.map(score),
             Attribute::ShadowScore => {
-                let shadow = found.map(|it| it.verdict.shadow_score(it.now));
+                let shadow = found.map(|it| findings.shadow(it));
                 shadow.or(findings.score).map(score)
             }
+            Attribute::Points => Some(rounded(findings.points).into()),
             Attribute::Listed => {
                 let is_listed = found.is_some_and(|it| it.verdict.is_listed(it.now));
                 Some((is_listed || is_overruled).into())
@@ -270,6 +326,13 @@ impl<'a> Evaluation<'a> {
                 let prefix = it.hit.prefix(address);
                 TypedData::String(reason(self.text, origin, prefix))
             }),
+            Attribute::Reason | Attribute::Feed if findings.is_led_by_points() => {
+                let prefix = points_prefix(address);
+                Some(match value {
+                    Attribute::Feed => ORIGIN_BEHAVIOR.into(),
+                    _ => TypedData::String(reason(self.text, ORIGIN_BEHAVIOR, prefix)),
+                })
+            }
             Attribute::Category => found
                 .and_then(|it| it.verdict.category(it.now))
                 .map(Into::into),
@@ -332,6 +395,24 @@ impl Findings<'_> {
         self.address.is_some() || self.is_payload_asked
     }
 
+    /// Whether points count more than every feed.
+    fn is_led_by_points(&self) -> bool {
+        let of_feeds = self.found.map(|it| it.verdict.worst_badness(it.now));
+        self.is_reported
+            && self.live.is_none()
+            && of_feeds.is_none_or(|it| it < badness_of(self.points))
+    }
+
+    /// The score with feeds in shadow.
+    fn shadow(&self, found: Found<'_>) -> Score {
+        if self.is_reported && self.live.is_none() {
+            let badness = badness_of(self.points);
+            found.verdict.shadow_score_with(found.now, badness)
+        } else {
+            found.verdict.shadow_score(found.now)
+        }
+    }
+
     /// The lower score of those that there are.
     fn combined(&self) -> Option<Score> {
         let payload = self.payload.as_ref().map(|rule| rule.score);
@@ -371,6 +452,16 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
         (Some(one), Some(other)) => one == other,
         _ => left.iter().zip(right).all(|(one, other)| one == other),
     }
+}
+
+/// Points as they are shown.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped by the cast itself"
+)]
+fn rounded(points: f64) -> u32 {
+    points.round() as u32
 }
 
 fn score<'a>(score: Score) -> TypedData<'a> {

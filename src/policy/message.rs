@@ -48,11 +48,13 @@ pub enum Attribute {
     Origin,
     /// In how many seconds the live decision that decided ends, UINT32. None: removed.
     ExpiresIn,
+    /// The points that reports gave the address, decayed, UINT32; 0 if nothing was reported.
+    Points,
 }
 
 impl Attribute {
     /// Every value, in the order in which documents list them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Score,
         Self::Listed,
         Self::Category,
@@ -69,6 +71,7 @@ impl Attribute {
         Self::Decision,
         Self::Origin,
         Self::ExpiresIn,
+        Self::Points,
     ];
 
     /// The name in a configuration.
@@ -91,6 +94,7 @@ impl Attribute {
             Self::Decision => "decision",
             Self::Origin => "origin",
             Self::ExpiresIn => "expires_in",
+            Self::Points => "points",
         }
     }
 
@@ -109,6 +113,7 @@ impl Attribute {
                 | Self::Decision
                 | Self::Origin
                 | Self::ExpiresIn
+                | Self::Points
         )
     }
 

@@ -14,15 +14,17 @@ mod handler;
 mod message;
 mod precedence;
 mod question;
+mod report;
 mod rules;
 
 pub use cell::PolicyCell;
 pub use handler::{PolicyHandler, REASON_LEN_MAX};
 pub use message::{Attribute, MessageRules, UnknownValue, VariableRule};
-pub use precedence::{LiveDecision, decided};
+pub use precedence::{LiveDecision, decided, with_points};
 pub use question::{ArgumentName, QUESTIONS, Question};
 pub use rules::{
-    ActionRule, LivePolicy, Policy, PolicyConfig, PolicyError, Source, variable_len_max,
+    ActionRule, BehaviorPolicy, LivePolicy, Policy, PolicyConfig, PolicyError, Source,
+    variable_len_max,
 };
 
 use haproxy_spoa::{Handler, Reply};

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::MessageRules;
 use super::compiled::CompiledMessage;
-use crate::live::LiveTable;
-use haproxy_spop::Scope;
+use crate::live::{LiveTable, ReportSender};
+use haproxy_spop::{Scope, Variable};
 use ip_reputation::formats::Attributes;
 use ip_reputation::{PayloadRules, Score, Table};
 
@@ -67,6 +67,29 @@ pub struct LivePolicy {
     pub table: LiveTable,
     /// The highest score of an address with a challenge.
     pub challenge_score: Score,
+    /// Reports, if there is `[behavior]`.
+    pub behavior: Option<BehaviorPolicy>,
+}
+
+/// Which message reports, and where reports go.
+#[derive(Debug, Clone)]
+pub struct BehaviorPolicy {
+    pub(super) message: Arc<str>,
+    pub(super) reports: ReportSender,
+    /// What a report is answered with: `HAProxy` waits for an ACK with an action.
+    pub(super) filler: Variable,
+}
+
+impl BehaviorPolicy {
+    /// Reports of this `spoe-message`.
+    #[must_use]
+    pub fn new(message: &str, reports: ReportSender) -> Self {
+        Self {
+            message: message.into(),
+            reports,
+            filler: Variable::new(Scope::Response, "report"),
+        }
+    }
 }
 
 /// What a [`Policy`] is made of. The default is the agent without a configuration.

@@ -53,6 +53,8 @@ macro_rules! each_version {
     )+};
 }
 
+#[cfg(all(test, feature = "admin"))]
+mod behavior;
 #[cfg(test)]
 mod behind_proxy;
 #[cfg(test)]

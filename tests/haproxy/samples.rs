@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::rig::{Oracle, Proxy, Setup, Version, agent, free_port, repository, sources};
 
 /// The samples for every version; `mode-spop` is for newer ones only.
-const SAMPLES: [&str; 3] = ["ip-reputation", "check-buffer", "behind-proxy"];
+const SAMPLES: [&str; 4] = ["ip-reputation", "check-buffer", "behind-proxy", "behavior"];
 /// Scores below are refused.
 const LEAST: u32 = 20;
 

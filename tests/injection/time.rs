@@ -1,9 +1,6 @@
 //! Time that does not pass as it should.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::Command;
+use std::fs;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,42 +10,15 @@ use haproxy_spoa::{Notify, Reply};
 
 use crate::scores;
 use crate::support::{
-    Answer, Endpoint, Peer, Program, Scratch, Server, Signal, frames, throughout, until,
+    Answer, Clock, Endpoint, Peer, Program, Scratch, Server, Signal, frames, throughout, until,
 };
 
 const DAY: i64 = 86_400;
 
-/// A clock of the agent's own: the machine's, and what the file says.
-struct Clock(PathBuf);
-
-impl Clock {
-    /// `None` without a C compiler.
-    fn new(scratch: &Scratch) -> Option<(Self, PathBuf)> {
-        let library = scratch.path("clock.so");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/injection/clock.c");
-        let mut compiler = Command::new("cc");
-        compiler
-            .args(["-shared", "-fPIC", "-o"])
-            .args([library.as_path(), source.as_ref()]);
-        if !compiler.status().is_ok_and(|status| status.success()) {
-            println!("no C compiler here");
-            return None;
-        }
-        let clock = Self(scratch.write("step", 0_i64.to_ne_bytes()));
-        Some((clock, library))
-    }
-
-    /// In place: the agent has mapped it.
-    fn step(&self, seconds: i64) {
-        let mut file = OpenOptions::new().write(true).open(&self.0).unwrap();
-        file.write_all(&seconds.to_ne_bytes()).unwrap();
-    }
-}
-
 #[test]
 fn a_clock_that_is_stepped_moves_what_goes_by_dates_and_nothing_else() {
     let scratch = Scratch::new();
-    let Some((clock, library)) = Clock::new(&scratch) else {
+    let Some(clock) = Clock::new(&scratch) else {
         return;
     };
     let server = Server::start(Answer::new("200 OK", &["ETag: \"one\""], "203.0.113.1\n"));
@@ -84,10 +54,7 @@ fn a_clock_that_is_stepped_moves_what_goes_by_dates_and_nothing_else() {
         "127.0.0.1:0",
         "-f",
     ]);
-    command
-        .arg(&config)
-        .env("LD_PRELOAD", &library)
-        .env("CLOCK_STEP", &clock.0);
+    clock.equip(command.arg(&config));
     let agent = Program::started(command);
     let endpoint = Endpoint::of(&agent);
     let mut peer = Peer::greeted(agent.address());

@@ -8,6 +8,7 @@
 //!  Server    an HTTP server that answers as a test tells it to
 //!  Load      threads of peers that ask without end and say what became of every question
 //!  Process   what Linux tells of a process: descriptors, memory, CPU time, cores
+//!  Clock     the time of day of one program, moved by a test
 //!  Scratch   a directory that goes away
 //!  Authority a CA and its certificates, as files; Client: a peer that uses them
 //! ```
@@ -25,6 +26,7 @@
 mod admin;
 #[cfg(any(feature = "tls", feature = "http"))]
 mod authority;
+mod clock;
 pub(crate) mod frames;
 mod http;
 mod load;
@@ -40,6 +42,7 @@ mod sealed;
 pub(crate) use admin::{Answered, Endpoint, Metrics};
 #[cfg(any(feature = "tls", feature = "http"))]
 pub(crate) use authority::{Authority, Leaf, Life};
+pub(crate) use clock::Clock;
 pub(crate) use http::{Answer, Server};
 pub(crate) use load::{Habit, Load};
 pub(crate) use patience::{PATIENCE, eventually, throughout, until};

@@ -2,6 +2,7 @@
 
 use crate::admin::exposition::{Exposition, Kind};
 use crate::admin::figures::Figures;
+use crate::live::{Counters, IN_FORCE_BOUNDS, Live};
 
 pub(super) fn live(text: &mut Exposition, figures: &Figures) {
     let live = figures.subject.live.as_ref();
@@ -39,4 +40,50 @@ pub(super) fn live(text: &mut Exposition, figures: &Figures) {
         "Whether the store has all decisions in force.",
         u8::from(counters.stored),
     );
+    in_force(text, live);
+    if live.has_behavior() {
+        behavior(text, &counters);
+    }
+}
+
+fn in_force(text: &mut Exposition, live: &Live) {
+    let times = live.times_to_force();
+    let help = "From a request for a change to when every worker answers with it.";
+    let mut family = text.family("spoa_live_in_force_seconds", Kind::Histogram, help);
+    let mut below = 0;
+    for (bound, count) in IN_FORCE_BOUNDS.iter().zip(times.counts) {
+        below += count;
+        family.part("_bucket", &[("le", &bound.as_secs_f64())], below);
+    }
+    family.part("_bucket", &[("le", &"+Inf")], times.count);
+    family.part("_sum", &[], times.sum.as_secs_f64());
+    family.part("_count", &[], times.count);
+}
+
+fn behavior(text: &mut Exposition, counters: &Counters) {
+    text.one(
+        "spoa_behavior_addresses",
+        Kind::Gauge,
+        "Addresses that have points.",
+        counters.addresses,
+    );
+    for (name, help, count) in [
+        (
+            "spoa_behavior_evicted_total",
+            "Addresses whose points were forgotten at max-addresses.",
+            counters.evicted,
+        ),
+        (
+            "spoa_behavior_bans_total",
+            "Bans of addresses whose points reached ban-at.",
+            counters.behavior_bans,
+        ),
+        (
+            "spoa_behavior_private_reports_total",
+            "Reports of private addresses, ignored.",
+            counters.private_reports,
+        ),
+    ] {
+        text.one(name, Kind::Counter, help, count);
+    }
 }

@@ -105,9 +105,20 @@ impl Connection {
     /// # Errors
     /// `UnexpectedEof` or `ConnectionReset` if the connection is closed without an answer.
     pub(crate) fn ask(&mut self, headers: &str, body: &[u8]) -> io::Result<Response> {
+        self.ask_for("/", headers, body)
+    }
+
+    /// The same for a path.
+    pub(crate) fn ask_for(
+        &mut self,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> io::Result<Response> {
         let length = body.len();
-        let head =
-            format!("POST / HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n{headers}\r\n");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n{headers}\r\n"
+        );
         self.send(&[head.as_bytes(), body].concat())?;
         self.response()
     }

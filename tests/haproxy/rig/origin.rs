@@ -1,5 +1,5 @@
-//! The service behind HAProxy, on a UNIX socket. It answers HTTP with the score it was told, and
-//! bare bytes, which end with a line end, with how many they were.
+//! The service behind HAProxy, on a UNIX socket. It answers HTTP with the score it was told, 401 on
+//! `/login` and 404 on `/missing`, and bare bytes, which end with a line end, with how many they were.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -30,9 +30,14 @@ fn serve(stream: UnixStream) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
-    if !line.starts_with("POST ") {
+    let Some(path) = line.strip_prefix("POST ") else {
         return writeln!(reader.get_mut(), "{}", line.len());
-    }
+    };
+    let status = match path.split(' ').next() {
+        Some("/login") => "401 Unauthorized",
+        Some("/missing") => "404 Not Found",
+        _ => "200 OK",
+    };
     let mut score = String::new();
     while line != "\r\n" {
         line.clear();
@@ -43,6 +48,6 @@ fn serve(stream: UnixStream) -> io::Result<()> {
             value.trim().clone_into(&mut score);
         }
     }
-    let head = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n";
+    let head = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n");
     write!(reader.get_mut(), "{head}x-told: {score}\r\n\r\n")
 }

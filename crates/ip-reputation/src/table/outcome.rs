@@ -81,20 +81,36 @@ impl VerdictStore {
 
     /// What feeds come to, and the worst entry of all; among equals that of the earlier feed.
     fn combined(&self, id: VerdictId, now: u32, view: View) -> (VerdictId, Score) {
+        let (leading, _, good) = self.evidence(id, now, view);
+        (leading, Score::ratio(good))
+    }
+
+    /// The score with one more piece of evidence beside those of feeds.
+    pub(super) fn score_with(&self, id: VerdictId, now: u32, view: View, badness: f64) -> Score {
+        let (.., good) = self.evidence(id, now, view);
+        Score::ratio(self.add(good, badness))
+    }
+
+    fn add(&self, good: f64, badness: f64) -> f64 {
+        match self.combine {
+            Combine::NoisyOr => good * (1.0 - badness),
+            Combine::Worst => f64::min(good, 1.0 - badness),
+        }
+    }
+
+    /// The worst entry of feeds, its badness, and how good the address is with all of them.
+    pub(super) fn evidence(&self, id: VerdictId, now: u32, view: View) -> (VerdictId, f64, f64) {
         let (mut good, mut leading) = (1.0, None::<(VerdictId, f64)>);
         let mut after = None;
         while let Some((feed, id, badness)) = self.strongest_of_next(id, now, view, after) {
             after = Some(feed);
-            good = match self.combine {
-                Combine::NoisyOr => good * (1.0 - badness),
-                Combine::Worst => f64::min(good, 1.0 - badness),
-            };
+            good = self.add(good, badness);
             if leading.is_none_or(|(_, most)| badness > most) {
                 leading = Some((id, badness));
             }
         }
-        let leading = leading.map_or(VerdictId::NOTHING, |(id, _)| id);
-        (leading, Score::ratio(good))
+        let (leading, worst) = leading.unwrap_or((VerdictId::NOTHING, 0.0));
+        (leading, worst, good)
     }
 
     /// Of the first feed after another one the strongest entry; among equals the innermost.

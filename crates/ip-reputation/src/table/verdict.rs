@@ -114,6 +114,25 @@ impl<'a> Verdict<'a> {
         }
     }
 
+    /// The score with one more piece of evidence beside feeds, of this badness from 0 to 1: combined as
+    /// feeds are. It means nothing where feeds do not decide.
+    #[must_use]
+    pub fn score_with(&self, now: u32, badness: f64) -> Score {
+        self.ledger.score_with(self.id, now, View::Live, badness)
+    }
+
+    /// The same if feeds in shadow counted as well.
+    #[must_use]
+    pub fn shadow_score_with(&self, now: u32, badness: f64) -> Score {
+        self.ledger.score_with(self.id, now, View::Shadow, badness)
+    }
+
+    /// How bad the feed's entry that counted most makes the address, 0 to 1.
+    #[must_use]
+    pub fn worst_badness(&self, now: u32) -> f64 {
+        self.ledger.evidence(self.id, now, View::Live).1
+    }
+
     /// The first moment since the table was built at which the verdict changes, in seconds since
     /// 1970. None: it never does, and whoever asks needs no clock.
     #[must_use]
