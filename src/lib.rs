@@ -11,6 +11,7 @@
 //! | [`policy`] | what is answered: a handler over a table and rules |
 //! | [`admin`] | HTTP: metrics, the status page, commands |
 //! | [`live`] | decisions made while the agent runs, and the table that workers look them up in |
+//! | [`fleet`] | live decisions that all nodes share, by Valkey or Redis |
 //! | [`host`] | what the service needs of its host: sockets, user, sandbox, supervisor, logs |
 
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@
 pub mod admin;
 pub mod config;
 pub mod feeds;
+pub mod fleet;
 pub mod host;
 pub mod live;
 pub mod policy;

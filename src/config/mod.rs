@@ -11,6 +11,7 @@ mod agent;
 mod error;
 mod feed;
 mod feed_table;
+mod fleet;
 mod live;
 mod policy;
 mod specifics;
@@ -34,6 +35,7 @@ pub use feed::{Feed, Header, Place, Secret, Specifics};
 pub use policy::{Aggregation, MessageOption, OwnList, PayloadOption, ReputationOptions, Source};
 
 use crate::host::file::read_small;
+use crate::fleet::FleetOptions;
 use crate::live::LiveOptions;
 use crate::policy::Attribute;
 
@@ -51,6 +53,8 @@ pub struct Config {
     pub admin: AdminKeys,
     /// `[live]` and `[behavior]`; none if the file has no such section.
     pub live: Option<LiveOptions>,
+    /// `[fleet]`.
+    pub fleet: Option<FleetOptions>,
     /// `[reputation]`.
     pub reputation: ReputationOptions,
     /// `[[feed]]`.
@@ -74,6 +78,7 @@ struct Document {
     admin: admin::AdminTable,
     live: Option<live::LiveTable>,
     behavior: Option<Spanned<live::BehaviorTable>>,
+    fleet: Option<Spanned<fleet::FleetTable>>,
     reputation: policy::ReputationTable,
     feed: Vec<feed_table::FeedTable>,
     allow: policy::OwnTable,
@@ -190,6 +195,9 @@ impl Document {
             let why = "[behavior] needs a [live] section; add one, it may be empty";
             problems.add(behavior.span(), why);
         }
+        let has_live = self.live.is_some();
+        let fleet = self.fleet;
+        let fleet = fleet.and_then(|it| fleet::FleetTable::check(it, folder, has_live, problems));
         let behavior = self.behavior.map(Spanned::into_inner);
         let behavior = behavior.map(|it| it.check(reputation.ignore_private));
         let config = Config {
@@ -197,6 +205,7 @@ impl Document {
             agent: self.agent.into(),
             admin: self.admin.check(folder),
             live: self.live.map(|live| live.check(folder, behavior)),
+            fleet,
             reputation,
             feeds,
             allow: self.allow.check(folder, problems),

@@ -9,6 +9,7 @@
 //! [`Node`](node::Node) is the logic: no socket, no clock, no thread. [`link`] is the connection, `service`
 //! the thread. Workers and the live thread never wait for either.
 
+#[cfg(feature = "fleet")]
 mod entry;
 mod options;
 #[cfg(feature = "fleet")]
@@ -18,6 +19,12 @@ mod node;
 #[cfg(feature = "fleet")]
 mod pending;
 #[cfg(feature = "fleet")]
+mod points;
+#[cfg(feature = "fleet")]
 mod service;
 
-pub use options::{FleetOptions, FleetUrl, ParseFleetUrlError};
+#[cfg(not(feature = "fleet"))]
+pub use no_service::Fleet;
+#[cfg(feature = "fleet")]
+pub use service::{Fleet, FleetNode, FleetStatus};
+pub use options::{FleetOptions, FleetUrl, HostPort, ParseFleetUrlError, Servers};

@@ -138,6 +138,7 @@ pub(super) enum Op {
     /// The sum of a node.
     Points {
         value: Value,
+        node: Arc<str>,
         sum: f64,
         added: f64,
         half_life: f64,
@@ -292,6 +293,8 @@ pub(super) struct Node {
     offset: Option<i64>,
     last_stamp: Micros,
     synced: Micros,
+    /// When the log was last read to its end.
+    pub(super) caught_up: Micros,
     next_read: Micros,
     next_tick: Micros,
     next_compare: Micros,
@@ -323,6 +326,7 @@ impl Node {
             offset: None,
             last_stamp: 0,
             synced: 0,
+            caught_up: 0,
             next_read: 0,
             next_tick: 0,
             next_compare: 0,
@@ -348,7 +352,8 @@ impl Node {
         if !is_shared(&key.origin) {
             return;
         }
-        record.created = self.server(self.stamp(now));
+        let stamp = self.stamp(now);
+        record.created = self.server(stamp);
         record.until = self.server(record.until);
         record.id = LogId::ZERO;
         if let Some(lifted) = self.lifted.get(&key.value) {
@@ -390,6 +395,14 @@ impl Node {
     pub(super) fn configure(&mut self, defaults: Defaults, half_life: Duration) {
         self.options.defaults = defaults;
         self.sums.set_half_life(half_life);
+    }
+
+    pub(super) fn knows(&self, key: &Key) -> bool {
+        self.known.contains_key(key)
+    }
+
+    pub(super) fn random(&mut self) -> u64 {
+        self.below(u64::MAX)
     }
 
     pub(super) fn queue_len(&self) -> usize {
@@ -586,8 +599,8 @@ impl Node {
         self.synchronize(now, answer.now);
         self.check_instance(&answer.instance);
         self.totals.written += written.len() as u64;
-        for ((subject, task), outcome) in written.into_iter().zip(answer.outcomes) {
-            self.settle(now, subject, &task, outcome);
+        for ((subject, _), outcome) in written.into_iter().zip(answer.outcomes) {
+            self.settle(now, subject, outcome);
         }
         Ok(())
     }
@@ -628,6 +641,7 @@ impl Node {
                 let part = self.sums.part(*value, &self.options.name)?;
                 Some(Op::Points {
                     value: *value,
+                    node: Arc::clone(&self.options.name),
                     sum: part.sum,
                     added: part.unwritten,
                     half_life: self.half_life(),
@@ -676,7 +690,7 @@ impl Node {
         }
     }
 
-    fn settle(&mut self, now: Micros, subject: Subject, task: &Task, outcome: Outcome) {
+    fn settle(&mut self, now: Micros, subject: Subject, outcome: Outcome) {
         match (subject, outcome) {
             (Subject::Decision(key), Outcome::Put { id, created, until }) => {
                 if let Some(record) = self.known.get_mut(&key) {
@@ -736,6 +750,7 @@ impl Node {
                 }
             }
             if !is_full {
+                self.caught_up = now;
                 return Ok(());
             }
         }

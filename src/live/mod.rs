@@ -33,14 +33,15 @@ pub use behavior::{
     ReportSender,
 };
 pub use decision::{
-    Decision, Kind, ORIGIN_BEHAVIOR, ORIGIN_LEN_MAX, ParseKindError, ParseTargetError,
+    Decision, Kind, ORIGIN_BEHAVIOR, ORIGIN_CROWDSEC, ORIGIN_LEN_MAX, ParseKindError, ParseTargetError,
     REASON_LEN_MAX, is_foreign, origin_error, parse_target, reason_error,
 };
 pub use options::LiveOptions;
 pub use points::{Offender, points_prefix};
 pub use published::{LiveReader, LiveTable};
 pub use service::{
-    Applied, ApplyError, Counters, Done, IN_FORCE_BOUNDS, Live, OnReports, Request, TimesToForce,
+    Applied, ApplyError, Counters, Done, IN_FORCE_BOUNDS, Live, LocalChange, Merge, OnChanges,
+    OnReports, Request, TimesToForce,
 };
 pub use table::{Hit, Hits, Snapshot};
 

@@ -42,6 +42,7 @@ pub(super) struct SavedPoints {
 pub(super) struct Contents {
     pub(super) decisions: Vec<Decision>,
     pub(super) points: Vec<SavedPoints>,
+    pub(super) mark: Option<String>,
 }
 
 #[derive(Debug)]
@@ -100,6 +101,10 @@ impl Store {
         _: &[Offender],
         _: u32,
     ) -> Result<(), StoreError> {
+        match *self {}
+    }
+
+    pub(super) fn set_mark(&mut self, _: &str) -> Result<(), StoreError> {
         match *self {}
     }
 

@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS removals (
 CREATE TABLE IF NOT EXISTS behavior (
     value TEXT PRIMARY KEY, points REAL NOT NULL, updated TEXT NOT NULL, reason TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS fleet (mark TEXT NOT NULL);
 PRAGMA user_version = 1;
 ";
 
@@ -81,6 +82,7 @@ pub(super) struct SavedPoints {
 pub(super) struct Contents {
     pub(super) decisions: Vec<Decision>,
     pub(super) points: Vec<SavedPoints>,
+    pub(super) mark: Option<String>,
 }
 
 /// The identity of a decision that another process has removed.
@@ -181,7 +183,15 @@ impl Store {
         store.last_removal = store.connection.query_row(last, [], |row| row.get(0))?;
         let decisions = decisions_after(&store.connection, now, &mut store.last_decision)?;
         let points = points(&store.connection)?;
-        Ok((store, Contents { decisions, points }))
+        let mark = store.mark()?;
+        Ok((
+            store,
+            Contents {
+                decisions,
+                points,
+                mark,
+            },
+        ))
     }
 
     /// Whether the file was removed or replaced since: what is written to it is lost.
@@ -280,6 +290,24 @@ impl Store {
         Ok(transaction.commit()?)
     }
 
+    /// How far the log of the fleet was read.
+    fn mark(&self) -> rusqlite::Result<Option<String>> {
+        let query = "SELECT mark FROM fleet";
+        match self.connection.query_row(query, [], |row| row.get(0)) {
+            Ok(mark) => Ok(Some(mark)),
+            Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes how far the log of the fleet was read.
+    pub(super) fn set_mark(&mut self, mark: &str) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction()?;
+        transaction.execute("DELETE FROM fleet", [])?;
+        transaction.execute("INSERT INTO fleet (mark) VALUES (?1)", [mark])?;
+        Ok(transaction.commit()?)
+    }
+
     /// Removes what is over.
     pub(super) fn expire(&mut self, now: u32) -> Result<(), StoreError> {
         let over = "DELETE FROM decisions WHERE until <= ?1";
@@ -306,6 +334,7 @@ pub(super) fn read_only(path: &Path, now: u32) -> Result<Contents, StoreError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     check_version(&connection)?;
     Ok(Contents {
+        mark: None,
         decisions: decisions_after(&connection, now, &mut 0)?,
         points: points(&connection)?,
     })
