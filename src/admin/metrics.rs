@@ -2,6 +2,7 @@
 //! lists them, and a test compares.
 
 mod feeds;
+mod fleet;
 mod live;
 
 use core::time::Duration;
@@ -181,6 +182,7 @@ pub(super) fn metrics(figures: &Figures) -> String {
     tallies(&mut text, figures);
     feeds::feeds(&mut text, figures);
     live::live(&mut text, figures);
+    fleet::fleet(&mut text, figures);
     process(&mut text, figures);
     text.into_text()
 }

@@ -18,6 +18,7 @@ mod decisions;
 mod error;
 mod exposition;
 mod figures;
+mod fleet;
 mod history;
 mod json;
 mod metrics;

@@ -11,7 +11,7 @@ use tracing::info;
 
 use super::figures::{Figures, Snapshotter};
 use super::reply::{Kind, Reply, line, reply};
-use super::{Subject, Token, decisions, json, metrics, page, text};
+use super::{Subject, Token, decisions, fleet, json, metrics, page, text};
 use crate::host::certificates;
 use crate::host::log::{LogDial, LogLevel};
 use crate::host::supervisor;
@@ -25,7 +25,7 @@ pub(super) struct AdminState {
 }
 
 /// The routes that can be looked at, with GET and HEAD.
-pub const LOOKS: [&str; 12] = [
+pub const LOOKS: [&str; 13] = [
     "/",
     "/figures",
     "/metrics",
@@ -38,6 +38,7 @@ pub const LOOKS: [&str; 12] = [
     LOG_LEVEL,
     DECISIONS,
     BEHAVIOR,
+    FLEET,
 ];
 /// The routes that do something, with POST.
 pub const COMMANDS: [&str; 4] = ["/reload", LOG_LEVEL, DECISIONS, "/drain"];
@@ -45,6 +46,8 @@ pub const COMMANDS: [&str; 4] = ["/reload", LOG_LEVEL, DECISIONS, "/drain"];
 pub(super) const DECISIONS: &str = "/decisions";
 /// Points of addresses.
 const BEHAVIOR: &str = "/behavior";
+/// The fleet.
+const FLEET: &str = "/fleet";
 /// Looked at, and told to be another.
 const LOG_LEVEL: &str = "/loglevel";
 
@@ -142,6 +145,7 @@ fn look(office: &AdminState, path: &str, query: Option<&str>) -> Reply {
         "/readyz" => return ready(desk.subject()),
         DECISIONS => return decisions::list(office, query),
         BEHAVIOR => return decisions::behavior(office, query),
+        FLEET => return fleet::show(office),
         LOG_LEVEL => {
             return match desk.subject() {
                 Some(subject) => line(StatusCode::OK, subject.log.level()),

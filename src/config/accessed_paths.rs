@@ -45,10 +45,18 @@ pub fn accessed_paths(config: &Config) -> Confinement {
     if let Some(fleet) = &config.fleet {
         files.reads_network();
         let identity = fleet.identity.iter().flat_map(|(cert, key)| [cert, key]);
-        for file in fleet.password_file.iter().chain(&fleet.ca_file).chain(identity) {
+        for file in fleet
+            .password_file
+            .iter()
+            .chain(&fleet.ca_file)
+            .chain(identity)
+        {
             files.reads_file(file);
         }
-        for url in [Some(&fleet.url), fleet.read_url.as_ref()].into_iter().flatten() {
+        for url in [Some(&fleet.url), fleet.read_url.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             if let Servers::Unix(socket) = &url.servers {
                 files.reads_file(socket);
             }

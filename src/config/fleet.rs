@@ -35,7 +35,10 @@ impl FleetTable {
         let span = table.span();
         let table = table.into_inner();
         if !cfg!(feature = "fleet") {
-            problems.add(span, "[fleet]: this binary was built without the feature fleet");
+            problems.add(
+                span,
+                "[fleet]: this binary was built without the feature fleet",
+            );
             return None;
         }
         if !has_live {
@@ -51,9 +54,10 @@ impl FleetTable {
         let name = table.name.map(|it| name("name", it, problems));
         let node = table.node.map(|it| self::name("node", it, problems));
         let identity = match (table.cert_file, table.key_file) {
-            (Some(cert), Some(key)) => {
-                Some((folder.join(cert.into_inner()), folder.join(key.into_inner())))
-            }
+            (Some(cert), Some(key)) => Some((
+                folder.join(cert.into_inner()),
+                folder.join(key.into_inner()),
+            )),
             (None, None) => None,
             (Some(one), None) => {
                 problems.add(one.span(), "cert-file needs key-file beside it");

@@ -34,8 +34,8 @@ pub use error::{ConfigError, Problem};
 pub use feed::{Feed, Header, Place, Secret, Specifics};
 pub use policy::{Aggregation, MessageOption, OwnList, PayloadOption, ReputationOptions, Source};
 
-use crate::host::file::read_small;
 use crate::fleet::FleetOptions;
+use crate::host::file::read_small;
 use crate::live::LiveOptions;
 use crate::policy::Attribute;
 

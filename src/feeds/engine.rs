@@ -34,6 +34,7 @@ use super::store::FeedStore;
 use super::watch::Watch;
 use crate::config::accessed_paths;
 use crate::config::{Config, Place};
+use crate::fleet::Fleet;
 use crate::host::{now, vital};
 use crate::live::Live;
 use crate::policy::{Policy, PolicyCell};
@@ -68,6 +69,7 @@ pub struct Engine {
     store: FeedStore,
     databases: Databases,
     live: Live,
+    fleet: Fleet,
     published: PolicyCell,
     retired: Vec<Arc<Policy>>,
     /// Does what takes long, once this is a thread.
@@ -103,6 +105,7 @@ impl core::fmt::Debug for Engine {
 pub struct Remote {
     sender: Sender<Event>,
     status: SharedStatus,
+    fleet: Fleet,
 }
 
 impl core::fmt::Debug for Remote {
@@ -118,6 +121,12 @@ impl Remote {
     pub fn reload(&self, done: Done) {
         // The process ends with the control thread.
         let _ = self.sender.send(Event::Reload(done));
+    }
+
+    /// The fleet; off without `[fleet]`.
+    #[must_use]
+    pub const fn fleet(&self) -> &Fleet {
+        &self.fleet
     }
 
     /// How things are.
@@ -149,9 +158,11 @@ impl Engine {
             config.reputation.country_db.as_ref(),
         );
         let watch = start_watch(&sender);
+        let live = Live::new();
         let mut engine = Self {
             published: PolicyCell::new(Policy::default()),
-            live: Live::new(),
+            fleet: Fleet::new(live.clone()),
+            live,
             config,
             store,
             databases,
@@ -170,6 +181,7 @@ impl Engine {
             refusals: 0,
         };
         engine.live.configure(engine.config.live.as_ref());
+        engine.fleet.configure(engine.config.fleet.as_ref());
         engine.follow();
         engine.store.read_copies(now(), &engine.background);
         engine.read_files(Selection::All);
@@ -190,6 +202,12 @@ impl Engine {
     #[must_use]
     pub fn live(&self) -> Live {
         self.live.clone()
+    }
+
+    /// The fleet; off without `[fleet]`.
+    #[must_use]
+    pub fn fleet(&self) -> Fleet {
+        self.fleet.clone()
     }
 
     /// Has this called whenever a policy has been replaced, on the engine's thread: who keeps the one
@@ -217,6 +235,7 @@ impl Engine {
         Remote {
             sender: self.sender.clone(),
             status: Arc::clone(&self.status),
+            fleet: self.fleet.clone(),
         }
     }
 
@@ -341,6 +360,9 @@ impl Engine {
         self.due.values_mut().for_each(|due| due.expedite(at));
         if self.config.live != old.live {
             self.live.configure(self.config.live.as_ref());
+        }
+        if self.config.fleet != old.fleet {
+            self.fleet.configure(self.config.fleet.as_ref());
         }
         if !self.publish_or_say() {
             return Err("no new table, the last good one stays; the log says why".to_owned());

@@ -48,6 +48,10 @@ local function store(field, value, created, ends, id, node, reason)
   redis.call('ZADD', expiry, int(ends), field)
 end
 
+local function is_logged(id)
+  return #redis.call('XRANGE', log, id, id) > 0
+end
+
 local has_changed = false
 local run = {}
 
@@ -66,6 +70,8 @@ local function decide(how)
   if text and how == 'again' then is_refused = is_refused or old_created >= created end
   if text and how == 'adopt' then is_refused = is_refused or not is_before(old_id, id) end
   if is_refused then return '=' .. (text or '') end
+  -- Nodes that have missed an entry because the log was trimmed get another one.
+  if id and not is_logged(id) then id = nil end
   if not id then
     id = redis.call('XADD', log, '*', 'type', kind, 'value', value,
       'for', string.format('%.3f', (ends - now) / SECOND), 'reason', reason, 'origin', origin,
@@ -103,9 +109,9 @@ local function store_contributions(value, all, ends)
   if ends then redis.call('ZADD', expiry, int(ends), 'points ' .. value) end
 end
 
--- An unban: "at" is its age, or its time if it was made before; "log" is 0 if the log has it already.
+-- An unban: "at" is its age, or its time if it was made before; "entry" is its id if it was made by hand.
 run.lift = function()
-  local how, value, at, keep, is_logged = take(), take(), tonumber(take()), tonumber(take()), take()
+  local how, value, at, keep, entry = take(), take(), tonumber(take()), tonumber(take()), take()
   local count = tonumber(take())
   if how == 'age' then at = now - at end
   local is_known = at <= lifted_at(value)
@@ -129,7 +135,7 @@ run.lift = function()
   if is_known then return '=' .. int(at) end
   has_changed = true
   local id = '0-0'
-  if is_logged == '1' then
+  if entry == '' or not is_logged(entry) then
     id = redis.call('XADD', log, '*', 'type', 'unban', 'value', value, 'node', ARGV[1], 'created', int(at))
   end
   return '+' .. id .. ' ' .. int(at)
@@ -172,6 +178,10 @@ run.adopt_points = function()
   end
   own.sum = own.sum * 2 ^ (-math.max(0, at - own.at) / half_life) + added
   own.at, own.id = math.max(own.at, at), id
+  if not is_logged(id) then
+    redis.call('XADD', log, '*', 'type', 'points', 'value', value, 'points', int(added),
+      'node', '-', 'sum', string.format('%.6g', own.sum), 'created', int(own.at))
+  end
   store_contributions(value, all, now + 10 * half_life)
   return '+' .. id .. ' ' .. int(at)
 end

@@ -270,7 +270,11 @@ fn duration_of(text: &str) -> Result<Micros, String> {
         Err(_) => duration_with_unit(text).map_err(|_| wrong())?,
     };
     let micros = micros(duration);
-    if micros == 0 { Err(wrong()) } else { Ok(micros) }
+    if micros == 0 {
+        Err(wrong())
+    } else {
+        Ok(micros)
+    }
 }
 
 pub(super) fn micros(duration: Duration) -> Micros {

@@ -99,11 +99,16 @@ fn explained(error: &RedisError) -> String {
         ErrorKind::Parse => "the server does not speak the protocol of Redis; check url in [fleet]",
         _ if code == "OOM" => "the server has no memory left; raise its maxmemory",
         _ if code == "MISCONF" => "the server cannot save to its disk; free space there",
-        _ if lower.contains("certificate") || lower.contains("tls") || lower.contains("handshake") => {
+        _ if lower.contains("certificate")
+            || lower.contains("tls")
+            || lower.contains("handshake") =>
+        {
             "no connection with TLS; check ca-file, the certificate's names and its date"
         }
         _ if error.is_timeout() => "the server does not answer in time; check its address and load",
-        _ if error.is_connection_refusal() => "connection refused; is the server up, and the port right?",
+        _ if error.is_connection_refusal() => {
+            "connection refused; is the server up, and the port right?"
+        }
         _ if error.is_connection_dropped() => {
             "the server closed the connection; does it expect TLS (rediss://), or did it restart?"
         }
@@ -200,8 +205,9 @@ impl Store {
 
     /// The nodes that the fleet has seen.
     pub(super) fn nodes(&mut self) -> Result<Vec<Seen>, LinkError> {
-        let rows: Vec<(String, String)> =
-            redis::cmd("HGETALL").arg(&self.keys.nodes).query(&mut self.primary)?;
+        let rows: Vec<(String, String)> = redis::cmd("HGETALL")
+            .arg(&self.keys.nodes)
+            .query(&mut self.primary)?;
         let seen = rows.into_iter().filter_map(|(name, text)| {
             let mut words = text.split(' ');
             Some(Seen {
@@ -220,11 +226,7 @@ impl Store {
         }
     }
 
-    fn scan_hash(
-        &mut self,
-        key: &str,
-        row: &mut dyn FnMut(&str, &str),
-    ) -> Result<(), LinkError> {
+    fn scan_hash(&mut self, key: &str, row: &mut dyn FnMut(&str, &str)) -> Result<(), LinkError> {
         let mut cursor = "0".to_owned();
         loop {
             let mut scan = redis::cmd("HSCAN");
@@ -253,8 +255,18 @@ impl Link for Store {
     fn tail(&mut self) -> Result<Tail, LinkError> {
         let mut pipe = Pipeline::new();
         let log = &self.keys.log;
-        pipe.cmd("XRANGE").arg(log).arg("-").arg("+").arg("COUNT").arg(1);
-        pipe.cmd("XREVRANGE").arg(log).arg("+").arg("-").arg("COUNT").arg(1);
+        pipe.cmd("XRANGE")
+            .arg(log)
+            .arg("-")
+            .arg("+")
+            .arg("COUNT")
+            .arg(1);
+        pipe.cmd("XREVRANGE")
+            .arg(log)
+            .arg("+")
+            .arg("-")
+            .arg("COUNT")
+            .arg(1);
         pipe.cmd("GET").arg(&self.keys.epoch);
         let (first, last, epoch): (Reply, Reply, Option<String>) = pipe.query(self.reader())?;
         let end = |reply| Ok::<_, LinkError>(entries(reply)?.pop().map_or(LogId::ZERO, |it| it.0));
@@ -268,7 +280,12 @@ impl Link for Store {
     fn read(&mut self, from: LogId, max: usize) -> Result<Page, LinkError> {
         let mut pipe = Pipeline::new();
         let from = from.to_string();
-        pipe.cmd("XRANGE").arg(&self.keys.log).arg(&from).arg("+").arg("COUNT").arg(max);
+        pipe.cmd("XRANGE")
+            .arg(&self.keys.log)
+            .arg(&from)
+            .arg("+")
+            .arg("COUNT")
+            .arg(max);
         pipe.cmd("GET").arg(&self.keys.epoch);
         let (page, epoch): (Reply, Option<String>) = pipe.query(self.reader())?;
         Ok(Page {
@@ -281,7 +298,9 @@ impl Link for Store {
         if scope == Scope::All {
             let mut rows = Vec::new();
             let lifted = self.keys.lifted.clone();
-            self.scan_hash(&lifted, &mut |value, at| rows.push((value.to_owned(), at.parse())))?;
+            self.scan_hash(&lifted, &mut |value, at| {
+                rows.push((value.to_owned(), at.parse()))
+            })?;
             for (value, at) in rows {
                 if let (Some(value), Ok(at)) = (self.value(&value), at) {
                     row(Row::Lifted(value, at));
@@ -305,7 +324,16 @@ impl Link for Store {
             for [node, sum, at, id] in parts {
                 if let (Ok(sum), Ok(at), Ok(id)) = (sum.parse(), at.parse(), id.parse()) {
                     let node: Arc<str> = (*node).into();
-                    row(Row::Points(value, Part { node, sum, at, id, unwritten: 0.0 }));
+                    row(Row::Points(
+                        value,
+                        Part {
+                            node,
+                            sum,
+                            at,
+                            id,
+                            unwritten: 0.0,
+                        },
+                    ));
                 }
             }
         })
@@ -325,7 +353,9 @@ impl Link for Store {
         ] {
             call.key(key);
         }
-        call.arg(&*batch.node).arg(&*batch.instance).arg(batch.clear_max);
+        call.arg(&*batch.node)
+            .arg(&*batch.instance)
+            .arg(batch.clear_max);
         for op in &batch.ops {
             for word in words(op) {
                 call.arg(word);
@@ -352,7 +382,13 @@ fn nonsense() -> LinkError {
 /// An operation as the script takes it.
 fn words(op: &Op) -> Vec<String> {
     let text = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
-    let identity = |key: &Key| [key.kind.name().to_owned(), shown(key.value), key.origin.to_string()];
+    let identity = |key: &Key| {
+        [
+            key.kind.name().to_owned(),
+            shown(key.value),
+            key.origin.to_string(),
+        ]
+    };
     let record = |record: &Record| {
         [
             record.created.to_string(),
@@ -362,7 +398,14 @@ fn words(op: &Op) -> Vec<String> {
         ]
     };
     match op {
-        Op::Put { key, age, rest, after, node, reason } => [
+        Op::Put {
+            key,
+            age,
+            rest,
+            after,
+            node,
+            reason,
+        } => [
             text(&["put"]),
             identity(key).into(),
             vec![age.to_string(), rest.to_string()],
@@ -377,18 +420,32 @@ fn words(op: &Op) -> Vec<String> {
             record(it).into(),
         ]
         .concat(),
-        Op::Lift { value, at, keep, is_logged, keys } => {
+        Op::Lift {
+            value,
+            at,
+            keep,
+            entry,
+            keys,
+        } => {
             let (how, at) = match at {
                 At::Age(age) => ("age", age),
                 At::Time(at) => ("time", at),
             };
             let mut words = text(&["lift", how]);
             words.extend([shown(*value), at.to_string(), keep.to_string()]);
-            words.extend([u8::from(*is_logged).to_string(), keys.len().to_string()]);
+            let entry = entry.map_or_else(String::new, |id| id.to_string());
+            words.extend([entry, keys.len().to_string()]);
             words.extend(keys.iter().map(Key::field));
             words
         }
-        Op::Points { value, node, sum, added, half_life, age } => vec![
+        Op::Points {
+            value,
+            node,
+            sum,
+            added,
+            half_life,
+            age,
+        } => vec![
             "points".to_owned(),
             shown(*value),
             node.to_string(),
@@ -397,7 +454,13 @@ fn words(op: &Op) -> Vec<String> {
             format!("{half_life:.0}"),
             age.to_string(),
         ],
-        Op::AdoptPoints { id, value, points, half_life, at } => vec![
+        Op::AdoptPoints {
+            id,
+            value,
+            points,
+            half_life,
+            at,
+        } => vec![
             "adopt_points".to_owned(),
             id.to_string(),
             shown(*value),
@@ -457,17 +520,22 @@ struct Access {
 impl Access {
     fn read(options: &FleetOptions) -> Result<Self, LinkError> {
         let password = options.password_file.as_deref();
-        let password = password.map(|file| read_file("password-file", file, PASSWORD_MAX)).transpose()?;
         let password = password
-            .map(String::from_utf8)
-            .transpose()
-            .map_err(|_| LinkError::new("password-file is not UTF-8; put one line of text into it"))?;
+            .map(|file| read_file("password-file", file, PASSWORD_MAX))
+            .transpose()?;
+        let password = password.map(String::from_utf8).transpose().map_err(|_| {
+            LinkError::new("password-file is not UTF-8; put one line of text into it")
+        })?;
         let password = password.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
         let urls = [Some(&options.url), options.read_url.as_ref()];
         let has_tls = urls.into_iter().flatten().any(|url| url.is_tls);
         let tls = has_tls.then(|| certificates(options)).transpose()?;
         let probe = Keys::new(&options.name).epoch;
-        Ok(Self { password, tls, probe })
+        Ok(Self {
+            password,
+            tls,
+            probe,
+        })
     }
 
     /// Finds the server, and connects to it.
@@ -490,14 +558,20 @@ impl Access {
             if !matches!(url.servers, Servers::Cluster(_)) {
                 return Ok(connection);
             }
-            let probe = redis::cmd("GET").arg(&self.probe).query::<Reply>(&mut connection);
+            let probe = redis::cmd("GET")
+                .arg(&self.probe)
+                .query::<Reply>(&mut connection);
             match probe.map_err(LinkError::from) {
-                Err(LinkError { moved: Some(to), .. }) => at = to,
+                Err(LinkError {
+                    moved: Some(to), ..
+                }) => at = to,
                 Err(error) => return Err(error),
                 Ok(_) => return Ok(connection),
             }
         }
-        Err(LinkError::new("the servers of the cluster point to each other; check the cluster's state"))
+        Err(LinkError::new(
+            "the servers of the cluster point to each other; check the cluster's state",
+        ))
     }
 
     fn address(&self, url: &FleetUrl, (host, port): &HostPort) -> ConnectionAddr {
@@ -557,7 +631,9 @@ impl Access {
         ask.arg("get-master-addr-by-name").arg(master);
         let found: Option<HostPort> = ask.query(&mut sentinel)?;
         found.ok_or_else(|| {
-            LinkError::new(format!("the sentinel knows no primary \"{master}\"; check the name in url"))
+            LinkError::new(format!(
+                "the sentinel knows no primary \"{master}\"; check the name in url"
+            ))
         })
     }
 }
@@ -585,7 +661,9 @@ fn check_version(connection: &mut Connection) -> Result<(), LinkError> {
         Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    let version = text.lines().find_map(|line| line.strip_prefix("redis_version:"));
+    let version = text
+        .lines()
+        .find_map(|line| line.strip_prefix("redis_version:"));
     let version = version.map(str::trim).unwrap_or_default();
     let mut numbers = version.split('.').map(|it| it.parse::<u32>().unwrap_or(0));
     let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
@@ -600,7 +678,9 @@ fn check_version(connection: &mut Connection) -> Result<(), LinkError> {
 
 fn certificates(options: &FleetOptions) -> Result<TlsCertificates, LinkError> {
     let root_cert = options.ca_file.as_deref();
-    let root_cert = root_cert.map(|file| read_file("ca-file", file, PEM_MAX)).transpose()?;
+    let root_cert = root_cert
+        .map(|file| read_file("ca-file", file, PEM_MAX))
+        .transpose()?;
     let client_tls = match &options.identity {
         None => None,
         Some((cert, key)) => Some(ClientTlsConfig {
@@ -608,7 +688,10 @@ fn certificates(options: &FleetOptions) -> Result<TlsCertificates, LinkError> {
             client_key: read_file("key-file", key, PEM_MAX)?,
         }),
     };
-    Ok(TlsCertificates { client_tls, root_cert })
+    Ok(TlsCertificates {
+        client_tls,
+        root_cert,
+    })
 }
 
 fn read_file(key: &str, file: &Path, max: u64) -> Result<Vec<u8>, LinkError> {
@@ -616,9 +699,15 @@ fn read_file(key: &str, file: &Path, max: u64) -> Result<Vec<u8>, LinkError> {
     let size = fs::metadata(file).map(|it| it.len());
     let read = size.and_then(|size| {
         if size > max {
-            return Err(io::Error::other(format!("it has {size} bytes; the limit is {max}")));
+            return Err(io::Error::other(format!(
+                "it has {size} bytes; the limit is {max}"
+            )));
         }
         fs::read(file)
     });
-    read.map_err(|why| LinkError::new(format!("{key} {shown}: {why}; check the path and its owner")))
+    read.map_err(|why| {
+        LinkError::new(format!(
+            "{key} {shown}: {why}; check the path and its owner"
+        ))
+    })
 }

@@ -6,25 +6,29 @@
 //!    └──────── what others decided ────────┘  └── every 100 ms, from an id ───┘
 //! ```
 //!
-//! [`Node`](node::Node) is the logic: no socket, no clock, no thread. [`link`] is the connection, `service`
-//! the thread. Workers and the live thread never wait for either.
+//! `node` is the logic: no socket, no clock, no thread. `link` is the connection, `service` the thread. Workers and the live thread never wait for either.
 
 #[cfg(feature = "fleet")]
 mod entry;
-mod options;
 #[cfg(feature = "fleet")]
 mod link;
 #[cfg(feature = "fleet")]
 mod node;
+mod options;
 #[cfg(feature = "fleet")]
 mod pending;
 #[cfg(feature = "fleet")]
 mod points;
 #[cfg(feature = "fleet")]
 mod service;
-
 #[cfg(not(feature = "fleet"))]
-pub use no_service::Fleet;
-#[cfg(feature = "fleet")]
-pub use service::{Fleet, FleetNode, FleetStatus};
+#[path = "no_service.rs"]
+mod service;
+
+#[cfg(all(test, feature = "fleet"))]
+mod simulation;
+mod status;
+
 pub use options::{FleetOptions, FleetUrl, HostPort, ParseFleetUrlError, Servers};
+pub use service::Fleet;
+pub use status::{FleetNode, FleetStatus};

@@ -132,7 +132,8 @@ pub(super) enum Op {
         at: At,
         /// It is remembered until then at least.
         keep: Micros,
-        is_logged: bool,
+        /// Its entry, if it was made by hand.
+        entry: Option<LogId>,
         keys: Vec<Key>,
     },
     /// The sum of a node.
@@ -635,7 +636,7 @@ impl Node {
                 } else {
                     At::Time(lifted.at)
                 };
-                Some(self.lift_op(*value, at, true))
+                Some(self.lift_op(*value, at, None))
             }
             (Subject::Points(value), _) => {
                 let part = self.sums.part(*value, &self.options.name)?;
@@ -651,8 +652,8 @@ impl Node {
             (Subject::Entry(_), Task::Adopt(key, record)) => {
                 Some(Op::Adopt(key.clone(), record.clone()))
             }
-            (Subject::Entry(_), Task::AdoptLift(value, at)) => {
-                Some(self.lift_op(*value, At::Time(*at), false))
+            (Subject::Entry(id), Task::AdoptLift(value, at)) => {
+                Some(self.lift_op(*value, At::Time(*at), Some(*id)))
             }
             (Subject::Entry(id), Task::AdoptPoints(value, points, at)) => Some(Op::AdoptPoints {
                 id: *id,
@@ -671,7 +672,7 @@ impl Node {
     }
 
     /// An unban ends all that the state has of the value: every kind, of each origin known.
-    fn lift_op(&self, value: Value, at: At, is_logged: bool) -> Op {
+    fn lift_op(&self, value: Value, at: At, entry: Option<LogId>) -> Op {
         let mut origins: HashSet<&Arc<str>> = HashSet::new();
         origins.extend(self.origins.iter());
         let keys = origins.into_iter().flat_map(|origin| {
@@ -685,7 +686,7 @@ impl Node {
             value,
             at,
             keep: self.lifted.get(&value).map_or(0, |it| it.keep),
-            is_logged,
+            entry,
             keys: keys.collect(),
         }
     }
@@ -759,12 +760,7 @@ impl Node {
         Ok(())
     }
 
-    fn skipped<L: Link>(
-        &mut self,
-        now: Micros,
-        last: LogId,
-        link: &mut L,
-    ) -> Result<(), L::Error> {
+    fn skipped<L: Link>(&mut self, now: Micros, last: LogId, link: &mut L) -> Result<(), L::Error> {
         let dropped = self.scan(now, last, Scan::Gap, Micros::MAX, link)?;
         self.totals.gaps += 1;
         self.notices.push(Notice::Gap { dropped });
@@ -829,9 +825,12 @@ impl Node {
 
     fn add_points(&mut self, now: Micros, value: Value, by: Points, id: LogId) -> Option<Task> {
         let server = self.server(now);
-        if self.is_lifted(value, match &by {
-            Points::Sum { at, .. } | Points::Added { at, .. } => *at,
-        }) {
+        if self.is_lifted(
+            value,
+            match &by {
+                Points::Sum { at, .. } | Points::Added { at, .. } => *at,
+            },
+        ) {
             return None;
         }
         match by {
@@ -846,13 +845,15 @@ impl Node {
                         unwritten: 0.0,
                     };
                     let more = self.sums.merge(value, part, server);
-                    self.effects.extend(more.map(|it| Effect::Points(value, it)));
+                    self.effects
+                        .extend(more.map(|it| Effect::Points(value, it)));
                 }
                 None
             }
             Points::Added { points, at } => {
                 let more = self.sums.add_by_hand(value, (points, at), id, server);
-                self.effects.extend(more.map(|it| Effect::Points(value, it)));
+                self.effects
+                    .extend(more.map(|it| Effect::Points(value, it)));
                 Some(Task::AdoptPoints(value, points, at))
             }
         }
@@ -1049,16 +1050,12 @@ impl Node {
             return;
         }
         if is_own {
-            let node = Arc::clone(&part.node);
-            let since = self.sums.part(value, &node).map_or(0.0, |it| it.sum);
-            self.sums.merge(value, Part { at: part.at.max(server), ..part }, server);
-            if since > 0.0 {
-                self.sums.add(value, &node, since, server);
-            }
+            self.sums.join(value, part);
         } else {
             let more = self.sums.merge(value, part, server);
             if self.is_joined {
-                self.effects.extend(more.map(|it| Effect::Points(value, it)));
+                self.effects
+                    .extend(more.map(|it| Effect::Points(value, it)));
             }
         }
         if !self.is_joined {
@@ -1183,7 +1180,11 @@ impl Node {
     /// Two processes by one name would take each other's points for their own.
     fn check_instance(&mut self, instance: &str) {
         let is_foreign = !instance.is_empty() && *instance != *self.options.instance;
-        self.foreign_instances = if is_foreign { self.foreign_instances + 1 } else { 0 };
+        self.foreign_instances = if is_foreign {
+            self.foreign_instances + 1
+        } else {
+            0
+        };
         // A takeover shows the other process for a while.
         if self.foreign_instances == 4 {
             self.notices.push(Notice::SameName);

@@ -95,7 +95,11 @@ impl fmt::Display for FleetUrl {
         let database = self.database;
         match &self.servers {
             Servers::One(host) => {
-                write!(f, "redis{s}://{user}{}/{database}", hosts(core::slice::from_ref(host)))
+                write!(
+                    f,
+                    "redis{s}://{user}{}/{database}",
+                    hosts(core::slice::from_ref(host))
+                )
             }
             Servers::Unix(path) => write!(f, "redis+unix://{user}{}?db={database}", path.display()),
             Servers::Sentinel(at, master) => {
@@ -134,7 +138,9 @@ impl FromStr for FleetUrl {
             "redis" | "rediss" => {
                 let mut hosts = self::hosts(hosts, DEFAULT_PORT)?;
                 let one = hosts.pop().filter(|_| hosts.is_empty());
-                let one = one.ok_or_else(|| wrong("expected one host; several are for sentinel:// and cluster://"))?;
+                let one = one.ok_or_else(|| {
+                    wrong("expected one host; several are for sentinel:// and cluster://")
+                })?;
                 (Servers::One(one), path_parts.first().copied())
             }
             "redis+unix" | "unix" => {
@@ -143,7 +149,9 @@ impl FromStr for FleetUrl {
             }
             "sentinel" | "sentinels" => {
                 let master = path_parts.first();
-                let master = master.ok_or_else(|| wrong("expected the name of the primary: sentinel://HOST:26379,HOST:26379/NAME"))?;
+                let master = master.ok_or_else(|| {
+                    wrong("expected the name of the primary: sentinel://HOST:26379,HOST:26379/NAME")
+                })?;
                 let hosts = self::hosts(hosts, SENTINEL_PORT)?;
                 let servers = Servers::Sentinel(hosts, decoded(master).unwrap_or_default());
                 (servers, path_parts.get(1).copied())
@@ -157,7 +165,9 @@ impl FromStr for FleetUrl {
         };
         let database = database.unwrap_or("0");
         let database = database.parse().map_err(|_| {
-            ParseFleetUrlError(format!("database \"{database}\": expected a number such as 0"))
+            ParseFleetUrlError(format!(
+                "database \"{database}\": expected a number such as 0"
+            ))
         })?;
         Ok(Self {
             servers,
@@ -170,7 +180,9 @@ impl FromStr for FleetUrl {
 }
 
 fn hosts(text: &str, default_port: u16) -> Result<Vec<HostPort>, ParseFleetUrlError> {
-    text.split(',').map(|host| host_port(host, default_port)).collect()
+    text.split(',')
+        .map(|host| host_port(host, default_port))
+        .collect()
 }
 
 fn host_port(text: &str, default_port: u16) -> Result<HostPort, ParseFleetUrlError> {
@@ -218,9 +230,18 @@ mod tests {
     fn urls_are_shown_as_they_are_read_without_their_passwords() {
         for (text, shown) in [
             ("redis://valkey", "redis://valkey:6379/0"),
-            ("rediss://edge@valkey.example.net:7000/2", "rediss://edge@valkey.example.net:7000/2"),
-            ("redis://edge:s%40cret@[2001:db8::1]:7000", "redis://edge@[2001:db8::1]:7000/0"),
-            ("redis+unix:///run/valkey.sock?db=1", "redis+unix:///run/valkey.sock?db=1"),
+            (
+                "rediss://edge@valkey.example.net:7000/2",
+                "rediss://edge@valkey.example.net:7000/2",
+            ),
+            (
+                "redis://edge:s%40cret@[2001:db8::1]:7000",
+                "redis://edge@[2001:db8::1]:7000/0",
+            ),
+            (
+                "redis+unix:///run/valkey.sock?db=1",
+                "redis+unix:///run/valkey.sock?db=1",
+            ),
             ("sentinel://a,b:7/main", "sentinel://a:26379,b:7/main/0"),
             ("sentinels://u@a/main/3", "sentinels://u@a:26379/main/3"),
             ("cluster://a:1,b:2", "cluster://a:1,b:2"),
@@ -235,8 +256,17 @@ mod tests {
     #[test]
     fn a_wrong_url_is_refused() {
         for text in [
-            "", "valkey:6379", "http://valkey", "redis://", "redis://a,b", "redis://a:x", "redis://a:0",
-            "redis://a/x", "redis+unix://x", "sentinel://a", "redis://a b",
+            "",
+            "valkey:6379",
+            "http://valkey",
+            "redis://",
+            "redis://a,b",
+            "redis://a:x",
+            "redis://a:0",
+            "redis://a/x",
+            "redis+unix://x",
+            "sentinel://a",
+            "redis://a b",
         ] {
             let error = text.parse::<FleetUrl>().unwrap_err();
             assert!(error.to_string().contains("expected"), "{text}: {error}");

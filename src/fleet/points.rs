@@ -44,7 +44,10 @@ impl Sums {
         self.half_life = half_life.as_secs_f64().max(1.0);
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a fraction of a second is enough")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a fraction of a second is enough"
+    )]
     fn decayed(&self, sum: f64, at: Micros, now: Micros) -> f64 {
         let age = now.saturating_sub(at) as f64 / SECOND as f64;
         sum * (-age / self.half_life).exp2()
@@ -62,6 +65,22 @@ impl Sums {
             id: before.as_ref().map_or(LogId::ZERO, |it| it.id),
             unwritten: before.map_or(0.0, |it| it.unwritten) + points,
         };
+        self.set(value, part);
+    }
+
+    /// Adds what this node had added before it started to what it has added since.
+    pub(super) fn join(&mut self, value: Value, mut part: Part) {
+        let since = self.part(value, &part.node).cloned();
+        if let Some(since) = since {
+            if since.id == part.id {
+                return;
+            }
+            let at = since.at.max(part.at);
+            let before = self.decayed(part.sum, part.at, at);
+            part.sum = before + self.decayed(since.sum, since.at, at);
+            part.at = at;
+            part.unwritten = since.unwritten;
+        }
         self.set(value, part);
     }
 

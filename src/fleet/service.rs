@@ -16,8 +16,11 @@ use super::entry::{Defaults, Key, LogId, Micros, Record, SECOND};
 use super::link::{LinkError, Seen, Store};
 use super::node::{Effect, Mark, Node, NodeOptions, Notice, Totals};
 use super::options::FleetOptions;
+use super::status::{FleetNode, FleetStatus};
 use crate::host::now_micros;
-use crate::live::{Decision, Live, LiveOptions, LocalChange, Merge, ORIGIN_CROWDSEC, PointsReport, Request};
+use crate::live::{
+    Decision, Live, LiveOptions, LocalChange, Merge, ORIGIN_CROWDSEC, PointsReport, Request,
+};
 
 /// Changes on their way from the live thread.
 const CHANNEL_LEN: usize = 65_536;
@@ -39,56 +42,6 @@ const MARK_INTERVAL: Duration = Duration::from_secs(5);
 const NODES_INTERVAL: Duration = Duration::from_secs(30);
 /// The shortest time between two lines about entries that are skipped.
 const GARBAGE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How the fleet is.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct FleetStatus {
-    /// The server, without a password.
-    pub url: String,
-    /// The prefix of all keys.
-    pub name: String,
-    /// This node.
-    pub node: String,
-    /// Whether the log is read and written.
-    pub is_connected: bool,
-    /// Why not.
-    pub error: Option<String>,
-    /// How long ago the log was last read to its end; none if it never was.
-    pub lag: Option<Duration>,
-    /// The id of the last entry that was read.
-    pub position: String,
-    /// Changes that wait to be written.
-    pub queue: u64,
-    /// Changes that did not fit into the queue.
-    pub dropped: u64,
-    /// Entries of the log that were read.
-    pub read: u64,
-    /// Changes that were written.
-    pub written: u64,
-    /// Entries that make no sense, and were skipped.
-    pub garbage: u64,
-    /// How often the log did not reach back to where this node was.
-    pub gaps: u64,
-    /// How often the store has lost something.
-    pub losses: u64,
-    /// Differences to the state that were mended.
-    pub differences: u64,
-    /// How often the connection was made.
-    pub connects: u64,
-    /// Nodes that the fleet has seen.
-    pub nodes: Vec<FleetNode>,
-}
-
-/// A node that the fleet has seen; times are seconds since 1970.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FleetNode {
-    /// Its name.
-    pub name: String,
-    /// When it gave a sign of life.
-    pub seen: u32,
-    /// When it last changed something.
-    pub changed: Option<u32>,
-}
 
 enum Event {
     Put(Vec<Decision>),
@@ -346,7 +299,10 @@ impl Member {
 
     fn sleep(&self) -> Duration {
         if self.store.is_none() {
-            return self.retry.saturating_duration_since(Instant::now()).min(MAX_SLEEP);
+            return self
+                .retry
+                .saturating_duration_since(Instant::now())
+                .min(MAX_SLEEP);
         }
         let wait = self.node.wake_at().saturating_sub(now_micros());
         Duration::from_micros(wait).min(MAX_SLEEP)
@@ -364,7 +320,8 @@ impl Member {
             Event::Removed(prefix) => self.node.lift(now, prefix),
             Event::Reports(reports) => {
                 for report in reports {
-                    self.node.report(now, report.prefix, f64::from(report.points));
+                    self.node
+                        .report(now, report.prefix, f64::from(report.points));
                 }
             }
             Event::Configured => {}
@@ -397,7 +354,9 @@ impl Member {
             return;
         };
         let outcome = self.node.turn(now_micros(), store);
-        let is_due = self.nodes_read.is_none_or(|at| at.elapsed() >= NODES_INTERVAL);
+        let is_due = self
+            .nodes_read
+            .is_none_or(|at| at.elapsed() >= NODES_INTERVAL);
         let outcome = outcome.and_then(|()| {
             if is_due {
                 self.nodes = store.nodes()?;
@@ -427,13 +386,20 @@ impl Member {
         self.error = None;
         self.connects += 1;
         let (url, took) = (self.options.url.to_string(), since.elapsed().as_secs());
-        info!(url, "fleet connected url={url} node={} outage={took}s", self.name);
+        info!(
+            url,
+            "fleet connected url={url} node={} outage={took}s", self.name
+        );
     }
 
     fn failed(&mut self, error: LinkError) {
         self.store = None;
         self.nodes_read = None;
-        let max = if error.is_transient { MAX_BACKOFF } else { MAX_BACKOFF_WRONG };
+        let max = if error.is_transient {
+            MAX_BACKOFF
+        } else {
+            MAX_BACKOFF_WRONG
+        };
         let half = self.backoff / 2;
         let spread = u32::try_from(self.node.random() % 1000).unwrap_or(0);
         self.retry = Instant::now() + half + self.backoff * spread / 1000;
@@ -457,13 +423,23 @@ impl Member {
         let mut reports = Vec::new();
         for effect in core::mem::take(&mut self.node.effects) {
             match effect {
-                Effect::Put { key, reason, node, created, until } => {
+                Effect::Put {
+                    key,
+                    reason,
+                    node,
+                    created,
+                    until,
+                } => {
                     merges.push(Merge::Put(Decision {
                         kind: key.kind,
                         prefix: key.value,
                         origin: key.origin,
                         reason,
-                        node: if &*node == super::entry::NO_NODE { "".into() } else { node },
+                        node: if &*node == super::entry::NO_NODE {
+                            "".into()
+                        } else {
+                            node
+                        },
                         created,
                         until,
                     }));
@@ -496,10 +472,17 @@ impl Member {
         let Some(mark) = self.node.mark() else {
             return;
         };
-        let Mark { epoch, position, synced } = mark;
+        let Mark {
+            epoch,
+            position,
+            synced,
+        } = mark;
         let text = format!("{} {epoch} {position} {synced}", self.options.name);
         if self.last_mark.as_ref() != Some(&text) {
-            apply(live, Request::Merge(self.known, vec![Merge::Mark(text.clone())]));
+            apply(
+                live,
+                Request::Merge(self.known, vec![Merge::Mark(text.clone())]),
+            );
             self.last_mark = Some(text);
         }
     }
@@ -511,39 +494,65 @@ impl Member {
                     info!(decisions, "fleet joined, {decisions} decisions");
                 }
                 Notice::Gap { dropped } => {
-                    warn!(dropped, "fleet: the log did not reach back; state read again, {dropped} decisions dropped");
+                    warn!(
+                        dropped,
+                        "fleet: the log did not reach back; state read again, {dropped} decisions dropped"
+                    );
                 }
                 Notice::Loss { own } => {
-                    warn!(own, "fleet: the store has lost data; {own} changes of this node are written again");
+                    warn!(
+                        own,
+                        "fleet: the store has lost data; {own} changes of this node are written again"
+                    );
                 }
-                Notice::Compared { differences: 0 } => info!("fleet compared with the state, no difference"),
+                Notice::Compared { differences: 0 } => {
+                    info!("fleet compared with the state, no difference")
+                }
                 Notice::Compared { differences } => {
-                    warn!(differences, "fleet compared with the state, {differences} differences mended");
+                    warn!(
+                        differences,
+                        "fleet compared with the state, {differences} differences mended"
+                    );
                 }
                 Notice::Garbage { id, why } => self.log_garbage(id, &why),
                 Notice::SameName => {
                     let name = &self.name;
-                    error!("fleet: another process is node {name} too; give each its own node in [fleet]");
+                    error!(
+                        "fleet: another process is node {name} too; give each its own node in [fleet]"
+                    );
                 }
             }
         }
     }
 
     fn log_garbage(&mut self, id: LogId, why: &str) {
-        if self.garbage_logged.is_some_and(|at| at.elapsed() < GARBAGE_INTERVAL) {
+        if self
+            .garbage_logged
+            .is_some_and(|at| at.elapsed() < GARBAGE_INTERVAL)
+        {
             self.garbage_unlogged += 1;
             return;
         }
         self.garbage_logged = Some(Instant::now());
         let others = core::mem::take(&mut self.garbage_unlogged);
-        let why: String = why.chars().filter(|it| !it.is_control()).take(200).collect();
+        let why: String = why
+            .chars()
+            .filter(|it| !it.is_control())
+            .take(200)
+            .collect();
         warn!(%id, others, "fleet: entry {id} of the log skipped: {why}");
     }
 
     fn status(&self) -> FleetStatus {
-        let Totals { read, written, garbage, gaps, losses, differences } = self.node.totals;
+        let Totals {
+            read,
+            written,
+            garbage,
+            gaps,
+            losses,
+            differences,
+        } = self.node.totals;
         let seconds = |time: Micros| u32::try_from(time / SECOND).unwrap_or(u32::MAX);
-        let caught_up = self.node.caught_up;
         let nodes = self.nodes.iter().map(|it| FleetNode {
             name: it.name.clone(),
             seen: seconds(it.seen),
@@ -555,8 +564,7 @@ impl Member {
             node: self.name.to_string(),
             is_connected: self.store.is_some() && self.node.is_joined() && self.outage.is_none(),
             error: self.error.as_ref().map(ToString::to_string),
-            lag: (caught_up > 0)
-                .then(|| Duration::from_micros(now_micros().saturating_sub(caught_up))),
+            caught_up: self.node.caught_up,
             position: self.node.position().to_string(),
             queue: u64::try_from(self.node.queue_len()).unwrap_or(u64::MAX),
             dropped: self.node.dropped(),
@@ -574,7 +582,13 @@ impl Member {
 
 fn apply(live: &Live, request: Request) {
     let (done, over) = mpsc::sync_channel(1);
-    live.apply(request, Box::new(move |_| drop(done.try_send(()))));
+    live.apply(
+        request,
+        Box::new(move |_| {
+            // Nobody else waits for it.
+            let _ = done.try_send(());
+        }),
+    );
     // Without the live thread `done` is dropped.
     let _ = over.recv();
 }

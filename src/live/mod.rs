@@ -33,8 +33,8 @@ pub use behavior::{
     ReportSender,
 };
 pub use decision::{
-    Decision, Kind, ORIGIN_BEHAVIOR, ORIGIN_CROWDSEC, ORIGIN_LEN_MAX, ParseKindError, ParseTargetError,
-    REASON_LEN_MAX, is_foreign, origin_error, parse_target, reason_error,
+    Decision, Kind, ORIGIN_BEHAVIOR, ORIGIN_CROWDSEC, ORIGIN_LEN_MAX, ParseKindError,
+    ParseTargetError, REASON_LEN_MAX, is_foreign, origin_error, parse_target, reason_error,
 };
 pub use options::LiveOptions;
 pub use points::{Offender, points_prefix};
