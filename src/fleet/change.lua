@@ -27,12 +27,13 @@ local function lifted_at(value)
   return tonumber(redis.call('HGET', lifted, value) or 0)
 end
 
--- A decision that is in force, as the state has it: its text, created and id.
+-- A decision as the state has it: its text and created, if it is in force, and its id.
 local function current(field, value)
   local text = redis.call('HGET', decisions, field)
   if not text then return nil end
   local ends, created, id = string.match(text, '^(%d+) (%d+) (%S+) ')
-  if not ends or tonumber(ends) <= now or tonumber(created) <= lifted_at(value) then return nil end
+  if not ends then return nil end
+  if tonumber(ends) <= now or tonumber(created) <= lifted_at(value) then return nil, 0, id end
   return text, tonumber(created), id
 end
 
@@ -43,9 +44,10 @@ local function is_before(id, other)
   return ms < other_ms or (ms == other_ms and seq < other_seq)
 end
 
-local function store(field, value, created, ends, id, node, reason)
+local function store(field, created, ends, id, node, reason)
   redis.call('HSET', decisions, field, int(ends) .. ' ' .. int(created) .. ' ' .. id .. ' ' .. node .. ' ' .. reason)
-  redis.call('ZADD', expiry, int(ends), field)
+  -- Cleared a while later: an earlier entry that is adopted late must not take its place.
+  redis.call('ZADD', expiry, int(math.max(ends, now) + 60 * SECOND), field)
 end
 
 local function is_logged(id)
@@ -66,9 +68,11 @@ local function decide(how)
   if how == 'put' then created, ends = math.max(now - created, tonumber(take()) + 1), now + ends end
   local field = kind .. ' ' .. value .. ' ' .. origin
   local text, old_created, old_id = current(field, value)
-  local is_refused = ends <= now or created <= lifted_at(value)
+  -- A new one that is over already ends the one that it replaces.
+  local is_over = ends <= now
+  local is_refused = created <= lifted_at(value) or (is_over and (how ~= 'put' or not text))
   if text and how == 'again' then is_refused = is_refused or old_created >= created end
-  if text and how == 'adopt' then is_refused = is_refused or not is_before(old_id, id) end
+  if old_id and how == 'adopt' then is_refused = is_refused or not is_before(old_id, id) end
   if is_refused then return '=' .. (text or '') end
   -- Nodes that have missed an entry because the log was trimmed get another one.
   if id and not is_logged(id) then id = nil end
@@ -77,7 +81,7 @@ local function decide(how)
       'for', string.format('%.3f', (ends - now) / SECOND), 'reason', reason, 'origin', origin,
       'node', node, 'created', int(created), 'until', int(ends))
   end
-  store(field, value, created, ends, id, node, reason)
+  store(field, created, ends, id, node, reason)
   has_changed = true
   return '+' .. id .. ' ' .. int(created) .. ' ' .. int(ends)
 end
@@ -207,7 +211,10 @@ for _, field in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', int(now), 'LI
 end
 
 local length = redis.call('XLEN', log)
-if length > MIN_LOG then
+if length == 0 then
+  -- So that every node has an entry that it has read last, and sees when it is gone.
+  redis.call('XADD', log, '*', 'type', 'begin', 'node', ARGV[1], 'created', int(now))
+elseif length > MIN_LOG then
   redis.call('XTRIM', log, 'MINID', '~', int(math.floor(now / 1000) - LOG_AGE), 'LIMIT', length - MIN_LOG)
 end
 

@@ -133,9 +133,17 @@ impl Record {
 /// What an entry says.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Entry {
+    /// The log was empty.
+    Begin,
     Put(Key, Record),
-    Lift { value: Value, at: Micros },
-    Points { value: Value, by: Points },
+    Lift {
+        value: Value,
+        at: Micros,
+    },
+    Points {
+        value: Value,
+        by: Points,
+    },
 }
 
 /// Points of an entry.
@@ -172,6 +180,12 @@ pub(super) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 pub(super) fn read(id: LogId, fields: &Fields, defaults: Defaults) -> Result<Read, String> {
     let fields = Texts(fields);
     let kind = fields.text("type")?.ok_or("it has no field type")?;
+    if kind == "begin" {
+        return Ok(Read {
+            entry: Entry::Begin,
+            is_by_hand: false,
+        });
+    }
     let value = fields.text("value")?.ok_or("it has no field value")?;
     let created = fields.number("created")?;
     let len = if created.is_some() {

@@ -268,12 +268,19 @@ impl Link for Store {
             .arg("COUNT")
             .arg(1);
         pipe.cmd("GET").arg(&self.keys.epoch);
-        let (first, last, epoch): (Reply, Reply, Option<String>) = pipe.query(self.reader())?;
+        pipe.cmd("HGETALL").arg(&self.keys.nodes);
+        let (first, last, epoch, nodes): (Reply, Reply, Option<String>, Vec<(String, String)>) =
+            pipe.query(self.reader())?;
+        let seen = nodes.into_iter().filter_map(|(name, text)| {
+            let seen = text.split(' ').next()?.parse().ok()?;
+            Some((name, seen))
+        });
         let end = |reply| Ok::<_, LinkError>(entries(reply)?.pop().map_or(LogId::ZERO, |it| it.0));
         Ok(Tail {
             first: end(first)?,
             last: end(last)?,
             epoch,
+            seen: seen.collect(),
         })
     }
 
@@ -337,6 +344,10 @@ impl Link for Store {
                 }
             }
         })
+    }
+
+    fn reads_primary(&self) -> bool {
+        self.replica.is_none()
     }
 
     fn write(&mut self, batch: &Batch) -> Result<Written, LinkError> {

@@ -14,7 +14,7 @@
 //! No socket, no clock, no thread: [`Link`] is the connection, `now` comes from the caller.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::entry::{
@@ -43,6 +43,8 @@ const TICK_INTERVAL: Micros = 30 * SECOND;
 const COMPARE_INTERVAL: Micros = 4 * 3600 * SECOND;
 /// The longest delay before what others made is written again.
 const REWRITE_DELAY: Micros = 5 * SECOND;
+/// A node that lives has read all entries that are older.
+const REPLAY: Micros = 120 * SECOND;
 /// Expired entries of the state that one call clears.
 const CLEAR_MAX: usize = 200;
 /// How long an unban is remembered, at least.
@@ -67,6 +69,9 @@ pub(super) trait Link {
     /// Every row of the state at least once; unbans first.
     fn scan(&mut self, scope: Scope, row: &mut dyn FnMut(Row)) -> Result<(), Self::Error>;
 
+    /// Whether what is written can be read at once: there is no replica in between.
+    fn reads_primary(&self) -> bool;
+
     /// Runs the script.
     fn write(&mut self, batch: &Batch) -> Result<Written, Self::Error>;
 }
@@ -77,6 +82,8 @@ pub(super) struct Tail {
     pub(super) first: LogId,
     pub(super) last: LogId,
     pub(super) epoch: Option<String>,
+    /// When each node last gave a sign of life.
+    pub(super) seen: HashMap<String, Micros>,
 }
 
 /// A part of the log.
@@ -287,6 +294,12 @@ pub(super) struct Node {
     pending: Pending,
     is_overflowed: bool,
     position: LogId,
+    /// Entries of this node that have not been read yet: if one is missing, the store has lost it.
+    unread: BTreeSet<LogId>,
+    /// When this node last gave a sign of life, by the clock of the server.
+    acked: Micros,
+    /// Something was written to a store with another epoch.
+    is_elsewhere: bool,
     epoch: Option<String>,
     mark: Option<Mark>,
     is_joined: bool,
@@ -321,6 +334,9 @@ impl Node {
             pending: Pending::new(QUEUE_MAX),
             is_overflowed: false,
             position: LogId::ZERO,
+            unread: BTreeSet::new(),
+            acked: 0,
+            is_elsewhere: false,
             epoch: None,
             mark,
             is_joined: false,
@@ -480,9 +496,11 @@ impl Node {
     // The start.
 
     fn join<L: Link>(&mut self, now: Micros, link: &mut L) -> Result<(), L::Error> {
+        let seen = link.tail()?.seen.into_values().max().unwrap_or(0);
         // Sets the epoch of a new store, and shows how far the clocks are apart.
         self.call(now, Vec::new(), link)?;
         let tail = link.tail()?;
+        let from = entry_at(seen.saturating_sub(REPLAY));
         let mark = self.mark.clone();
         let same = mark.filter(|it| tail.epoch.as_ref() == Some(&it.epoch));
         let synced = same.as_ref().map_or(0, |it| self.server(it.synced));
@@ -494,9 +512,9 @@ impl Node {
             self.position = mark.position;
             self.scan_points(now, link)?;
         } else if synced > 0 {
-            self.scan(now, tail.last, Scan::Gap, synced, link)?;
+            self.scan(now, from, Scan::Gap, synced, link)?;
         } else {
-            self.scan(now, tail.last, Scan::Loss, 0, link)?;
+            self.scan(now, from, Scan::Loss, 0, link)?;
             self.rewrite_later(now);
         }
         self.epoch = tail.epoch;
@@ -598,7 +616,10 @@ impl Node {
         };
         self.next_tick = now + self.jittered(TICK_INTERVAL);
         self.synchronize(now, answer.now);
+        self.acked = answer.now;
         self.check_instance(&answer.instance);
+        // Another store than the one that is followed: `follow` may find the former one again.
+        self.is_elsewhere |= self.epoch.as_ref().is_some_and(|it| *it != answer.epoch);
         self.totals.written += written.len() as u64;
         for ((subject, _), outcome) in written.into_iter().zip(answer.outcomes) {
             self.settle(now, subject, outcome);
@@ -613,10 +634,10 @@ impl Node {
             (Subject::Decision(key), task) => {
                 let record = self.known.get(key)?;
                 let rest = record.until.saturating_sub(server);
-                if rest == 0 {
-                    return None;
-                }
                 if *task == Task::Again {
+                    if rest == 0 {
+                        return None;
+                    }
                     return Some(Op::Again(key.clone(), record.clone()));
                 }
                 Some(Op::Put {
@@ -692,6 +713,12 @@ impl Node {
     }
 
     fn settle(&mut self, now: Micros, subject: Subject, outcome: Outcome) {
+        let (Outcome::Put { id, .. } | Outcome::At { id, .. }) = outcome else {
+            return self.settle_refused(now, subject, outcome);
+        };
+        if id > self.position {
+            self.unread.insert(id);
+        }
         match (subject, outcome) {
             (Subject::Decision(key), Outcome::Put { id, created, until }) => {
                 if let Some(record) = self.known.get_mut(&key) {
@@ -700,7 +727,6 @@ impl Node {
                     record.until = until;
                 }
             }
-            (Subject::Decision(key), Outcome::Kept(current)) => self.replace(now, key, current),
             (Subject::Lifted(value), Outcome::At { at, .. }) => {
                 let before = self.lifted.get(&value).map_or(0, |it| it.at);
                 self.postpone(value, before, at);
@@ -711,6 +737,13 @@ impl Node {
                 self.sums.written(value, &name, id, at);
             }
             _ => {}
+        }
+    }
+
+    /// What is to be done when something has not been written.
+    fn settle_refused(&mut self, now: Micros, subject: Subject, outcome: Outcome) {
+        if let (Subject::Decision(key), Outcome::Kept(current)) = (subject, outcome) {
+            self.replace(now, key, current);
         }
     }
 
@@ -731,14 +764,17 @@ impl Node {
     fn follow<L: Link>(&mut self, now: Micros, link: &mut L) -> Result<(), L::Error> {
         for _ in 0..PAGES_MAX {
             let page = link.read(self.position, PAGE_MAX)?;
-            if page.epoch != self.epoch {
+            if page.epoch != self.epoch || self.is_elsewhere {
                 return self.lost(now, link);
             }
             if !reaches(&page, self.position) {
                 let tail = link.tail()?;
                 let is_trimmed = tail.first > self.position && tail.epoch == self.epoch;
-                return if is_trimmed {
-                    self.skipped(now, tail.last, link)
+                // What this node wrote last is there.
+                let seen = tail.seen.get(&*self.options.name);
+                let is_intact = self.unread.is_empty() && seen.is_some_and(|it| *it >= self.acked);
+                return if is_trimmed && is_intact {
+                    self.skipped(now, link)
                 } else {
                     self.lost(now, link)
                 };
@@ -748,7 +784,12 @@ impl Node {
                 if id > self.position {
                     self.apply(now, id, &fields);
                     self.position = id;
+                    self.unread.remove(&id);
                 }
+            }
+            let oldest = self.unread.first();
+            if oldest.is_some_and(|id| *id < self.position || !is_full && link.reads_primary()) {
+                return self.lost(now, link);
             }
             if !is_full {
                 self.caught_up = now;
@@ -760,8 +801,9 @@ impl Node {
         Ok(())
     }
 
-    fn skipped<L: Link>(&mut self, now: Micros, last: LogId, link: &mut L) -> Result<(), L::Error> {
-        let dropped = self.scan(now, last, Scan::Gap, Micros::MAX, link)?;
+    fn skipped<L: Link>(&mut self, now: Micros, link: &mut L) -> Result<(), L::Error> {
+        let from = self.recent(now);
+        let dropped = self.scan(now, from, Scan::Gap, Micros::MAX, link)?;
         self.totals.gaps += 1;
         self.notices.push(Notice::Gap { dropped });
         Ok(())
@@ -777,7 +819,8 @@ impl Node {
         for lifted in self.lifted.values_mut() {
             lifted.is_written = false;
         }
-        self.scan(now, tail.last, Scan::Loss, 0, link)?;
+        let from = self.recent(now);
+        self.scan(now, from, Scan::Loss, 0, link)?;
         self.epoch = tail.epoch;
         let before = self.pending.len();
         self.queue_own(0);
@@ -802,6 +845,7 @@ impl Node {
             }
         };
         let task = match entry {
+            Entry::Begin => return,
             Entry::Put(key, record) => {
                 let task = Task::Adopt(key.clone(), record.clone());
                 self.merge(now, key, record);
@@ -864,7 +908,7 @@ impl Node {
         let known = self.known.get(&key);
         let is_old = known.is_some_and(|it| it.id >= record.id);
         let subject = Subject::Decision(key.clone());
-        if is_old || self.is_lifted(key.value, record.created) || self.pending.has(&subject) {
+        if is_old || self.pending.has(&subject) {
             return;
         }
         self.replace(now, key, Some(record));
@@ -882,10 +926,11 @@ impl Node {
             return;
         };
         let before = self.known.get(&key);
-        // The live table counts in seconds.
         let is_same = before.is_some_and(|it| {
-            it.created.abs_diff(record.created) < 2 * SECOND
-                && it.until.abs_diff(record.until) < 2 * SECOND
+            // What was restored has whole seconds.
+            let off = if it.id == LogId::ZERO { 2 * SECOND } else { 1 };
+            it.created.abs_diff(record.created) < off
+                && it.until.abs_diff(record.until) < off
                 && (&it.node, &it.reason) == (&record.node, &record.reason)
         });
         if !is_same {
@@ -923,13 +968,19 @@ impl Node {
         let of_value = of_value.take_while(|(key, _)| key.value == value);
         let killed: Vec<_> = of_value
             .filter(|(_, record)| record.created <= at)
-            .map(|(key, record)| (key.clone(), record.until))
+            .map(|(key, record)| (key.clone(), record.clone()))
             .collect();
+        // The store of decisions has whole seconds: in the same one the state knows what came first.
+        let is_unsure =
+            |it: &Record| it.id == LogId::ZERO && it.created.saturating_add(SECOND) > at;
+        if killed.iter().any(|(_, record)| is_unsure(record)) {
+            self.next_compare = 0;
+        }
         for (key, _) in &killed {
             self.known.remove(key);
             self.pending.remove(&Subject::Decision(key.clone()));
         }
-        let keep = killed.iter().map(|(_, until)| *until).max();
+        let keep = killed.iter().map(|(_, record)| record.until).max();
         let keys = killed.into_iter().map(|(key, _)| key).collect();
         (keys, keep.unwrap_or(0))
     }
@@ -971,7 +1022,7 @@ impl Node {
     fn scan<L: Link>(
         &mut self,
         now: Micros,
-        last: LogId,
+        from: LogId,
         why: Scan,
         synced: Micros,
         link: &mut L,
@@ -986,7 +1037,9 @@ impl Node {
             Row::Lifted(value, at) => self.end(value, at, Maker::Elsewhere),
             Row::Points(value, part) => self.merge_part(now, value, part),
         })?;
-        self.position = last;
+        self.unread.clear();
+        self.is_elsewhere = false;
+        self.replay(now, from, link)?;
         if why == Scan::Loss {
             return Ok(0);
         }
@@ -999,7 +1052,7 @@ impl Node {
             .known
             .iter()
             .filter(|(key, record)| {
-                record.id <= last
+                record.id < from
                     && !is_unwritten(record)
                     && !seen.contains(*key)
                     && !self.pending.has(&Subject::Decision((*key).clone()))
@@ -1011,6 +1064,36 @@ impl Node {
             self.replace(now, key, None);
         }
         Ok(count)
+    }
+
+    /// Reads the log from an id on: the state may lack entries made by hand that no node has read yet.
+    fn replay<L: Link>(&mut self, now: Micros, from: LogId, link: &mut L) -> Result<(), L::Error> {
+        let mut position = from;
+        let mut last = LogId::ZERO;
+        loop {
+            let page = link.read(position, PAGE_MAX)?;
+            let is_full = page.entries.len() >= PAGE_MAX;
+            for (id, fields) in page.entries {
+                if id > last {
+                    self.apply(now, id, &fields);
+                    last = id;
+                }
+            }
+            if !is_full {
+                break;
+            }
+            position = last;
+        }
+        if last == LogId::ZERO {
+            last = link.tail()?.last;
+        }
+        self.position = last;
+        Ok(())
+    }
+
+    /// Where the log is read from after the state.
+    fn recent(&self, now: Micros) -> LogId {
+        entry_at(self.server(now).saturating_sub(REPLAY))
     }
 
     /// Takes a row of the state if it is newer than what is known; whether it is in force.
@@ -1072,6 +1155,8 @@ impl Node {
             return Ok(());
         }
         let noted = self.position;
+        // What was made by hand may not be in the state yet.
+        let settled = noted.min(self.recent(now));
         let mut seen = HashSet::new();
         let mut rows = Vec::new();
         link.scan(Scope::All, &mut |row| match row {
@@ -1093,7 +1178,7 @@ impl Node {
         let missing = self.known.iter().filter(|(key, record)| {
             let is_own = record.node == self.options.name;
             let is_written = record.id != LogId::ZERO || !is_own;
-            record.id <= noted && is_written && !seen.contains(*key)
+            record.id < settled && is_written && !seen.contains(*key)
         });
         let missing: Vec<Key> = missing.map(|(key, _)| key.clone()).collect();
         self.follow(now, link)?;
@@ -1120,7 +1205,11 @@ impl Node {
     /// Forgets what is over.
     fn sweep(&mut self, now: Micros) {
         let server = self.server(now);
-        self.known.retain(|_, record| record.until > server);
+        let pending = &self.pending;
+        self.known.retain(|key, record| {
+            record.until > server
+                || pending.len() > 0 && pending.has(&Subject::Decision(key.clone()))
+        });
         self.lifted
             .retain(|_, it| it.keep.max(it.at.saturating_add(LIFTED_AGE)) > server);
         self.sums.sweep(server);
@@ -1203,6 +1292,14 @@ impl Node {
     /// A time of this length, give or take a quarter.
     fn jittered(&mut self, time: Micros) -> Micros {
         time - time / 4 + self.below(time / 2)
+    }
+}
+
+/// The first entry that can be made at a time.
+const fn entry_at(time: Micros) -> LogId {
+    LogId {
+        ms: time / 1000,
+        seq: 0,
     }
 }
 
