@@ -9,6 +9,7 @@
 //! | [`config`] | the configuration file |
 //! | [`feeds`] | where lists come from, and the table that is made of them |
 //! | [`policy`] | what is answered: a handler over a table and rules |
+//! | [`haproxy_config`] | HAProxy's own configuration, for `spoa check --haproxy` |
 //! | [`admin`] | HTTP: metrics, the status page, commands |
 //! | [`live`] | decisions made while the agent runs, and the table that workers look them up in |
 //! | [`fleet`] | live decisions that all nodes share, by Valkey or Redis |
@@ -21,6 +22,7 @@ pub mod admin;
 pub mod config;
 pub mod feeds;
 pub mod fleet;
+pub mod haproxy_config;
 pub mod host;
 pub mod live;
 pub mod policy;

@@ -258,7 +258,9 @@ fn live() -> LivePolicy {
     live.start(|| {}).unwrap();
     let ban = Decision {
         kind: Kind::Challenge,
-        prefix: Prefix::new([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0].into(), 32).unwrap(),
+        target: Prefix::new([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0].into(), 32)
+            .unwrap()
+            .into(),
         origin: "ctl".into(),
         reason: "".into(),
         node: "here".into(),

@@ -320,6 +320,6 @@ fn what_may_not_be_meant_is_said() {
     assert!(!ended.stdout.contains("bitmap"), "{ended:?}");
     let ended = check(&scratch, &(feed("own") + "sets = [\"bm\"]\n"));
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    let why = "WRONG: set bm is of type bitmap:ip, which is not read";
+    let why = "WRONG: read as ipset-save; set bm is of type bitmap:ip, which is not read";
     assert!(ended.stdout.contains(why), "{ended:?}");
 }

@@ -3,6 +3,9 @@
 #![cfg(test)]
 #![cfg(feature = "http")]
 
+#[allow(dead_code, reason = "autonomous systems need numbers alone")]
+#[path = "model/mmdb.rs"]
+mod mmdb;
 mod support;
 
 use std::fs;
@@ -126,7 +129,7 @@ fn whatever_a_server_does_the_last_good_list_stays() {
         (Answer::Raw(gzip.concat()), "not be read to its end"),
         (Answer::Raw(head), "cannot be understood"),
         (Answer::new("206 Partial Content", &[], GOOD), "status 206"),
-        (Answer::ok("{\"error\":\"rate limit\"}\n"), "no format"),
+        (Answer::ok("{\"error\":\"rate limit\"}\n"), "read as json"),
         (Answer::Raw(huge), "max-size"),
         (Answer::Raw(b"SSH-2.0-x\r\n".to_vec()), ""),
         (Answer::Endless, "max-size"),
@@ -206,7 +209,179 @@ fn a_list_that_comes_packed_is_unpacked() {
     let server = Server::start(Answer::Raw([head.as_bytes(), &packed].concat()));
     let agent = Program::configured(&config(&scratch, &server, ""), &[]);
     assert_eq!(score(&agent), 0);
-    assert!(server.requests()[0].contains("accept-encoding: identity"));
+    assert!(server.requests()[0].contains("accept-encoding: gzip"));
+}
+
+/// An answer with a body of bytes.
+fn packed(headers: &str, body: &[u8]) -> Answer {
+    let len = body.len();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n{headers}\r\n");
+    Answer::Raw([head.as_bytes(), body].concat())
+}
+
+fn zlib(text: &str) -> Vec<u8> {
+    use flate2::{Compression, write::ZlibEncoder};
+    use std::io::Write as _;
+
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(text.as_bytes()).unwrap();
+    packed.finish().unwrap()
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    use flate2::{Compression, write::GzEncoder};
+    use std::io::Write as _;
+
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(text).unwrap();
+    packed.finish().unwrap()
+}
+
+#[test]
+fn encodings_of_a_transfer_are_unpacked_or_refused_by_name() {
+    let scratch = Scratch::new();
+    let server = Server::start(Answer::ok(BAD));
+    let more = "max-size = \"1MiB\"\nfetch-timeout = \"10s\"";
+    let agent = Program::configured(&config(&scratch, &server, more), &[]);
+    assert_eq!(score(&agent), 0);
+    let bomb = gzip(&b"192.0.2.1\n".repeat(1 << 20));
+    for (answer, why) in [
+        (
+            packed("Content-Encoding: br\r\n", b"\x0b\x02\x80"),
+            "Content-Encoding br is not unpacked",
+        ),
+        (
+            packed("Content-Encoding: zstd\r\n", b"\x28\xb5\x2f\xfd"),
+            "Content-Encoding zstd is not unpacked",
+        ),
+        (
+            packed("Content-Encoding: gzip\r\n", BAD.as_bytes()),
+            "Content-Encoding is gzip, and the answer is not",
+        ),
+        (packed("Content-Encoding: gzip\r\n", &bomb), "max-size"),
+        (packed("", &bomb), "max-size"),
+        (
+            packed("Content-Encoding: gzip, gzip\r\n", &bomb),
+            "more than one encoding",
+        ),
+        (
+            Answer::Raw(
+                b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n192.0.2.2\n192.0.2.3".to_vec(),
+            ),
+            "its last line has no end",
+        ),
+    ] {
+        server.answers(answer);
+        agent.signal(Signal::SIGHUP);
+        until(why, || agent.status("feed=\"web\"").contains(why));
+        assert_eq!(score(&agent), 0, "{why}");
+    }
+    let (zlib, gz) = (zlib(GOOD), gzip(GOOD.as_bytes()));
+    for (body, coding) in [
+        (&zlib[..], "deflate"),
+        // Without the frame: two bytes in front, and the checksum.
+        (&zlib[2..zlib.len() - 4], "deflate"),
+        (&gz, "gzip"),
+        (&gzip(&gz), "gzip"),
+    ] {
+        server.answers(Answer::ok(BAD));
+        agent.signal(Signal::SIGHUP);
+        until("the other list", || score(&agent) == 0);
+        server.answers(packed(&format!("Content-Encoding: {coding}\r\n"), body));
+        agent.signal(Signal::SIGHUP);
+        until(coding, || score(&agent) == 100);
+    }
+}
+
+#[test]
+fn all_fetches_together_hold_no_more_than_max_fetch_memory() {
+    let scratch = Scratch::new();
+    let server = Server::start(Answer::ok(&"192.0.2.1\n".repeat(20_000)));
+    let (one, two) = (server.url("/one"), server.url("/two"));
+    let file = scratch.write(
+        "spoa.toml",
+        format!(
+            "[reputation]\nmax-fetch-memory = \"100KiB\"\n[[feed]]\nname = \"one\"\nurl = \"{one}\"\n\
+             [[feed]]\nname = \"two\"\nurl = \"{two}\"\n"
+        ),
+    );
+    let agent = Program::configured(&file, &[]);
+    agent.says("more than max-fetch-memory = 102400 bytes");
+    server.answers(Answer::ok(BAD));
+    // Each takes 64 KiB at least, so that one waits for the other.
+    until("both", || {
+        agent.signal(Signal::SIGHUP);
+        ["one", "two"].iter().all(|name| {
+            agent
+                .status(&format!("feed=\"{name}\""))
+                .contains("state=good")
+        })
+    });
+}
+
+#[test]
+fn data_is_as_old_as_the_server_says_and_the_same_bytes_are_no_newer() {
+    let scratch = Scratch::new();
+    let modified = ["Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT"];
+    let server = Server::start(Answer::new("200 OK", &modified, BAD));
+    let config = config(&scratch, &server, "");
+    let agent = Program::configured(&config, &[]);
+    agent.shows("feed=\"web\"", "as_of=1994-11-06T08:49:37Z");
+    // The same bytes, by a server that touches its file.
+    let touched = [
+        "Last-Modified: Mon, 07 Nov 1994 08:49:37 GMT",
+        "ETag: \"x\"",
+    ];
+    server.answers(Answer::new("200 OK", &touched, BAD));
+    agent.signal(Signal::SIGHUP);
+    until("asked again", || server.requests().len() == 2);
+    agent.signal(Signal::SIGHUP);
+    until("asked with the new tag", || {
+        let requests = server.requests();
+        requests.len() > 2 && requests[2].contains("if-none-match: \"x\"")
+    });
+    agent.shows("feed=\"web\"", "as_of=1994-11-06T08:49:37Z");
+    agent.stop();
+    server.answers(Answer::Closes);
+    let agent = Program::configured(&config, &[]);
+    agent.shows("feed=\"web\"", "as_of=1994-11-06T08:49:37Z");
+    assert_eq!(score(&agent), 0);
+}
+
+#[test]
+fn networks_of_systems_follow_the_list_and_the_database() {
+    let scratch = Scratch::new();
+    let database = |number: u32| {
+        let system = mmdb::Value::Map(vec![(
+            "autonomous_system_number",
+            mmdb::Value::Number(number),
+        )]);
+        let networks = vec![([192, 0, 2, 0].into(), 24, system)];
+        mmdb::Database::new(networks).bytes()
+    };
+    scratch.write("asn.mmdb", database(64_496));
+    scratch.write("list.txt", "AS64496\n");
+    let server = Server::start(Answer::ok("AS64496\n"));
+    for place in [
+        "path = \"list.txt\"".to_owned(),
+        format!("url = \"{}\"", server.url("/asn.txt")),
+    ] {
+        scratch.write("asn.mmdb", database(64_496));
+        let file = scratch.write(
+            "spoa.toml",
+            format!(
+                "[reputation]\nasn-db = \"asn.mmdb\"\n[[feed]]\nname = \"systems\"\n{place}\n\
+                 allow-empty = true\nmax-shrink-ratio = 1\n"
+            ),
+        );
+        let agent = Program::configured(&file, &[]);
+        assert_eq!(score(&agent), 0, "{place}");
+        let requests = server.requests().len();
+        scratch.write("asn.mmdb.new", database(64_497));
+        fs::rename(scratch.path("asn.mmdb.new"), scratch.path("asn.mmdb")).unwrap();
+        until("other networks", || score(&agent) == 100);
+        assert_eq!(server.requests().len(), requests, "{place}");
+    }
 }
 
 #[test]

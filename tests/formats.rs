@@ -11,6 +11,7 @@ use std::io::Cursor;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use ip_reputation::formats::{
     Attributes, Categories, Column, Columns, Format, HigherIs, MmdbMatch, MmdbRule, Options,
@@ -291,6 +292,57 @@ fn single_addresses_have_a_number_and_a_country() {
     assert_eq!(countries.asn(address("192.0.2.77")), None);
     let error = Attributes::new(b"<html>".to_vec()).unwrap_err().to_string();
     assert!(error.starts_with("not a MaxMind database: "), "{error}");
+}
+
+#[test]
+fn numbers_of_systems_become_their_networks() {
+    let networks = [
+        (address("192.0.2.0"), 24, asn(64_496)),
+        (address("198.51.100.0"), 25, asn(64_496)),
+        (address("203.0.113.0"), 24, asn(64_497)),
+        (address("2001:db8::"), 32, asn(64_497)),
+    ];
+    for bytes in shapes(&networks) {
+        let has_v6 = Attributes::new(bytes.clone())
+            .unwrap()
+            .asn(address("2001:db8::1"))
+            .is_some();
+        let options = Options {
+            asn_db: Some(Arc::new(Attributes::new(bytes).unwrap())),
+            max_invalid_ratio: 0.5,
+            ..Options::default()
+        };
+        for list in [
+            "# ours\nAS64496\n",
+            "64496\r\n64499\n",
+            "asn,name\n64496,Example\n64496,Again\n",
+            "{\"asn\":64496,\"domain\":\"example.org\"}\n\
+             {\"type\":\"metadata\",\"timestamp\":1796083200,\"records\":1}\n",
+        ] {
+            let (found, _) = entries(Format::Asn, list.as_bytes(), &options).unwrap();
+            assert_eq!(found, ["192.0.2.0/24 1", "198.51.100.0/25 1"], "{list}");
+        }
+        let (found, report) = entries(Format::Asn, b"AS64497\n", &options).unwrap();
+        assert_eq!(found.len(), if has_v6 { 2 } else { 1 });
+        assert_eq!((report.lines, report.wrong), (1, 0));
+        for (list, why) in [
+            ("AS64499\n", "asn-db has no network of its 1 AS numbers"),
+            ("404 page not found\n", "an AS number such as AS64496"),
+            ("{\"asn\":64496,\"domain\":\"example.org\"}\n", "cut short"),
+            (
+                "{\"asn\":64496}\n{\"type\":\"metadata\",\"records\":2}\n",
+                "1 entries of the 2 that it declares",
+            ),
+        ] {
+            let error = entries(Format::Asn, list.as_bytes(), &options).unwrap_err();
+            assert!(error.to_string().contains(why), "{list}: {error}");
+        }
+    }
+    let error = entries(Format::Asn, b"AS64496\n", &Options::default()).unwrap_err();
+    assert!(
+        error.to_string().contains("asn-db in [reputation]"),
+        "{error}"
+    );
 }
 
 fn tor() -> Options {

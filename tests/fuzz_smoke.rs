@@ -80,7 +80,7 @@ const TABLE: Target = Target {
 };
 
 /// The feeds: one target a format.
-const FEEDS: [Target; 14] = [
+const FEEDS: [Target; 15] = [
     feed(
         "feed_plain",
         |data| feed_laws::holds(Format::Plain, data),
@@ -150,6 +150,11 @@ const FEEDS: [Target; 14] = [
         "feed_dat",
         |data| feed_laws::holds(Format::Dat, data),
         feed_seeds::dat,
+    ),
+    feed(
+        "feed_asn",
+        |data| feed_laws::holds(Format::Asn, data),
+        feed_seeds::asn,
     ),
 ];
 

@@ -5,11 +5,12 @@
 mod support;
 
 use std::io::Read as _;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use haproxy_spoa::Agent;
 use haproxy_spoa::{BindAddress, Builder, Limits, StartError, WorkerError, WorkerReport};
-use haproxy_spoa::{Handler, Scope, TypedData, handler};
+use haproxy_spoa::{Handler, Notify, Reply, Scope, TypedData, handler};
 use haproxy_spop::session::SessionConfig;
 use haproxy_spop::{Frame, FrameType};
 
@@ -192,6 +193,54 @@ fn limits_of_next_to_nothing_change_no_answer() {
         assert_eq!((ack.ids, ack.score()), ((id, id), 9));
     }
     peer.ended();
+    stop(agent);
+}
+
+/// Without time for a turn, two connections that each have thousands of NOTIFYs waiting are answered in
+/// turns of less than 100, whatever a NOTIFY costs. (It can be a few turns until the worker learns of the other.)
+#[test]
+fn costly_notifies_of_one_connection_do_not_delay_the_others() {
+    const NOTIFIES: u64 = 2000;
+    let limits = Limits {
+        turn_time: Some(Duration::ZERO),
+        ..Limits::default()
+    };
+    let (seen, order) = mpsc::channel();
+    let (start, started) = mpsc::channel::<()>();
+    let mut gate = Some((seen, started));
+    let agent = builder()
+        .limits(limits)
+        .workers(1)
+        .spawn(move |_| {
+            let (seen, started) = gate.take().unwrap();
+            let mut is_waiting = true;
+            move |notify: &Notify<'_>, _: Reply<'_>| {
+                seen.send(notify.stream_id).unwrap();
+                if core::mem::take(&mut is_waiting) {
+                    // Until both connections have sent everything.
+                    started.recv().unwrap();
+                }
+            }
+        })
+        .unwrap();
+    let mut peers: Vec<_> = (0..2)
+        .map(|_| Peer::greeted(&agent.addresses()[0]))
+        .collect();
+    for (peer, stream_id) in peers.iter_mut().zip(0..) {
+        let all: Vec<u8> = (0..NOTIFIES)
+            .flat_map(|id| frames::notify(stream_id, id))
+            .collect();
+        peer.send(&all);
+    }
+    start.send(()).unwrap();
+    let order: Vec<u64> = order.iter().take(2 * NOTIFIES as usize).collect();
+    let runs: Vec<_> = order
+        .chunk_by(|one, other| one == other)
+        .map(<[u64]>::len)
+        .collect();
+    let longest_while_both_wait = runs[..runs.len() - 2].iter().max();
+    assert!(longest_while_both_wait < Some(&400), "{runs:?}");
+    drop(peers);
     stop(agent);
 }
 

@@ -6,6 +6,12 @@
 
 #[path = "live/behavior.rs"]
 mod behavior;
+#[path = "model/mmdb.rs"]
+mod mmdb;
+#[path = "live/page.rs"]
+mod page;
+#[path = "live/places.rs"]
+mod places;
 #[path = "live/stores.rs"]
 mod stores;
 mod support;

@@ -55,7 +55,10 @@ fn stuff(peer: &mut Peer, enough: impl Fn() -> bool) -> usize {
 #[test]
 fn peers_that_never_read_stall_alone_and_find_every_answer_later() {
     let scratch = Scratch::new();
-    let agent = Program::start_on(&["127.0.0.1:0", &scratch.bind("s")], &["-n", "1"]);
+    let agent = Program::start_on(
+        &["127.0.0.1:0", &scratch.bind("s")],
+        &["-n", "1", "--write-timeout", "off"],
+    );
     let mut others: Vec<_> = agent.addresses().iter().map(Peer::greeted).collect();
     let before = agent.process().resident();
     let all_stall = AtomicBool::new(false);
@@ -183,4 +186,156 @@ fn unfinished_frames_and_fragments_cost_no_more_than_their_bounds() {
     ]));
     peer.acks(2..3);
     assert_eq!(agent.report().all.number("aborted"), 1);
+}
+
+#[test]
+fn a_peer_that_does_not_read_within_the_write_timeout_is_reset() {
+    let scratch = Scratch::new();
+    let agent = Program::start_on(
+        &["127.0.0.1:0", &scratch.bind("s")],
+        &["-n", "1", "--write-timeout", "300ms"],
+    );
+    let mut bystanders: Vec<_> = agent.addresses().iter().map(Peer::greeted).collect();
+    for (address, reset) in agent.addresses().iter().zip(1..) {
+        let mut glutton = small_peer(address);
+        fill(&mut glutton);
+        agent.reports("it is reset", |report| {
+            Peer::each_asks(&mut bystanders);
+            report.all.number("write_timeouts") == reset
+        });
+        // What the kernel had is lost, so its end is no end of a frame.
+        let end = loop {
+            match glutton.receive() {
+                Ok(Some(_)) => {}
+                other => break other.map(drop),
+            }
+        };
+        if let BindAddress::Tcp(_) = address {
+            assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        }
+    }
+    assert_eq!(agent.report().all.number("open"), 2);
+    agent.says("whose peer did not read its answers within --write-timeout, the last one from ");
+}
+
+/// Sends NOTIFYs and reads nothing until the socket takes no more for a while, or is reset.
+fn fill(peer: &mut Peer) {
+    peer.socket
+        .set_write_timeout(Some(Duration::from_millis(100)))
+        .unwrap();
+    let batch = frames::empty_notifies(FIRST_ID..FIRST_ID + 1000);
+    // A batch that was cut makes the rest invalid, but that is behind what the agent reads.
+    while peer.socket.write_all(&batch).is_ok() {}
+}
+
+/// The memory of all TCP sockets of the machine, in bytes.
+fn kernel_memory() -> usize {
+    let text = std::fs::read_to_string("/proc/net/sockstat").unwrap();
+    let line = text.lines().find(|line| line.starts_with("TCP:")).unwrap();
+    let pages = line.rsplit("mem ").next().unwrap();
+    pages.trim().parse::<usize>().unwrap() * 4096
+}
+
+/// SECURITY.md: at most 384 KiB of the kernel and 256 KiB of the agent for each.
+#[test]
+fn a_thousand_peers_that_never_read_cost_what_is_documented() {
+    const PEERS: usize = 1000;
+    let limits = "ulimit -n 4096";
+    let args = ["-p", "0", "-n", "1", "--write-timeout", "off"];
+    let agent = Program::started(Program::shell(limits, &args));
+    let mut bystander = Peer::greeted(agent.address());
+    let before = (kernel_memory(), agent.process().resident());
+    let mut gluttons: Vec<_> = (0..PEERS).map(|_| tiny_peer(agent.address())).collect();
+    let batch = frames::empty_notifies(FIRST_ID..FIRST_ID + 1000);
+    let mut at = vec![0; PEERS];
+    let mut is_stuck = false;
+    let deadline = Instant::now() + 4 * PATIENCE;
+    // Each is given as much as it takes, until nobody takes anything and the agent has stopped reading.
+    while !is_stuck {
+        assert!(Instant::now() < deadline, "somebody still takes something");
+        let mut taken = 0;
+        for (glutton, at) in gluttons.iter_mut().zip(&mut at) {
+            while let Ok(sent) = glutton.socket.write(&batch[*at..]) {
+                taken += sent;
+                *at = (*at + sent) % batch.len();
+            }
+        }
+        let report = agent.report();
+        is_stuck = taken == 0 && report.all.number("paused") >= PEERS as u64;
+    }
+    let kernel = kernel_memory().saturating_sub(before.0) / PEERS;
+    let own = agent.process().resident().saturating_sub(before.1) / PEERS;
+    println!("{kernel} bytes of the kernel and {own} of the agent for each peer");
+    // The sockets of the peers are in the figure of the kernel too.
+    assert!(
+        kernel < 384 * 1024 + 32 * 1024,
+        "{kernel} bytes of the kernel"
+    );
+    assert!(own < 256 * 1024, "{own} bytes of the agent");
+    bystander.ask();
+}
+
+/// A peer with the smallest buffers that there are, which never waits.
+fn tiny_peer(address: &BindAddress) -> Peer {
+    let (socket, to) = Peer::socket(address);
+    socket.set_recv_buffer_size(2048).unwrap();
+    socket.set_send_buffer_size(2048).unwrap();
+    socket.connect(&to).unwrap();
+    let mut peer = Peer::over(socket);
+    peer.greet();
+    peer.socket.set_nonblocking(true).unwrap();
+    peer
+}
+
+/// Connects from another loopback address.
+fn from(source: [u8; 4], address: &BindAddress) -> Peer {
+    let (socket, to) = Peer::socket(address);
+    let source = std::net::SocketAddr::from((source, 0));
+    socket.bind(&source.into()).unwrap();
+    socket.connect(&to).unwrap();
+    Peer::over(socket)
+}
+
+#[test]
+fn one_source_has_as_many_connections_as_it_may() {
+    let scratch = Scratch::new();
+    let agent = Program::start_on(
+        &["127.0.0.1:0", &scratch.bind("s")],
+        &["-n", "2", "--max-connections-per-source", "3"],
+    );
+    for (address, refused) in agent.addresses().iter().zip(1..) {
+        let mut inside: Vec<_> = (0..3).map(|_| Peer::greeted(address)).collect();
+        Peer::connect(address).dismissed(13);
+        Peer::each_asks(&mut inside);
+        assert_eq!(agent.report().all.number("over_source_limit"), refused);
+        drop(inside.pop());
+        agent.reports("room", |report| report.all.number("open") == 2);
+        Peer::greeted(address).ask();
+        drop(inside);
+        agent.reports("all gone", |report| report.all.number("open") == 0);
+    }
+    let address = agent.address();
+    let _first: Vec<_> = (0..3).map(|_| Peer::greeted(address)).collect();
+    let mut other = from([127, 0, 0, 2], address);
+    other.greet();
+    other.ask();
+    agent.says("of sources that have the most one may have, the last one from ");
+}
+
+#[test]
+fn loopback_and_unix_sources_have_no_limit_unless_it_is_set() {
+    let scratch = Scratch::new();
+    let addresses = ["127.0.0.1:0", &scratch.bind("s")];
+    for args in [
+        &["-n", "1"][..],
+        &["-n", "1", "--max-connections-per-source", "0"],
+    ] {
+        let agent = Program::start_on(&addresses, args);
+        for address in agent.addresses() {
+            let mut all: Vec<_> = (0..40).map(|_| Peer::greeted(address)).collect();
+            Peer::each_asks(&mut all);
+        }
+        assert_eq!(agent.report().all.number("over_source_limit"), 0);
+        agent.stop();
+    }
 }

@@ -19,8 +19,9 @@ use crate::config::values::duration_with_unit;
 use crate::host::now;
 use crate::live::{
     Applied, ApplyError, Decision, Kind, Live, LiveOptions, ORIGIN_BEHAVIOR, Offender, Request,
-    origin_error, parse_target, points_prefix, reason_error, time,
+    Target, origin_error, parse_target, points_prefix, reason_error, time,
 };
+use crate::policy::Policy;
 
 /// The longest body of a request, in bytes.
 const BODY_MAX: usize = 32 << 20;
@@ -52,7 +53,7 @@ impl<'a> Shown<'a> {
     fn new(decision: &'a Decision) -> Self {
         Self {
             kind: decision.kind.name(),
-            value: decision.prefix.to_string(),
+            value: decision.target.to_string(),
             origin: &decision.origin,
             reason: &decision.reason,
             node: &decision.node,
@@ -123,8 +124,8 @@ pub(super) fn list(office: &AdminState, query: Option<&str>) -> Reply {
     let has_origin = |it: &Decision| origin.as_ref().is_none_or(|origin| *it.origin == **origin);
     let found = match given("value").map(|value| parse_target(&value, EXACT)) {
         None => live.list(has_origin),
-        Some(Ok(prefix)) => {
-            let mut found = live.covering(prefix);
+        Some(Ok(target)) => {
+            let mut found = live.covering_any(targets(office, target));
             found.retain(has_origin);
             found
         }
@@ -137,6 +138,38 @@ pub(super) fn list(office: &AdminState, query: Option<&str>) -> Reply {
     };
     let shown: Vec<_> = found.iter().map(Shown::new).collect();
     json(StatusCode::OK, &shown)
+}
+
+/// What covers a value: of an address also its AS and its country.
+fn targets(office: &AdminState, target: Target) -> impl Iterator<Item = Target> + use<> {
+    let address = match target {
+        Target::Prefix(prefix @ (Prefix::V4 { len: 32, .. } | Prefix::V6 { len: 128, .. })) => {
+            Some(prefix.network())
+        }
+        _ => None,
+    };
+    let policy = policy(office).zip(address);
+    let places = policy.map(|(policy, address)| policy.targets(address).skip(1));
+    core::iter::once(target).chain(places.into_iter().flatten())
+}
+
+fn policy(office: &AdminState) -> Option<Arc<Policy>> {
+    let (_, published) = office.desk.subject()?.engine.as_ref()?;
+    Some(published.current())
+}
+
+/// Says that a value cannot be matched: there is no database for it.
+fn without_database(office: &AdminState, target: Target) -> Option<String> {
+    let policy = policy(office);
+    let policy = policy.as_deref();
+    let (key, has) = match target {
+        Target::Prefix(_) => return None,
+        Target::Asn(_) => ("asn-db", policy.is_some_and(Policy::has_asn)),
+        Target::Country(_) => ("country-db", policy.is_some_and(Policy::has_country)),
+    };
+    let why =
+        format!("{target} has no effect: there is no {key} in [reputation]; set it and reload");
+    (!has).then_some(why)
 }
 
 /// Points of an address as JSON has them.
@@ -154,7 +187,7 @@ struct ShownPoints {
 
 impl ShownPoints {
     fn new(offender: &Offender, live: &Live) -> Self {
-        let covering = live.covering(offender.prefix);
+        let covering = live.covering(offender.prefix.into());
         let mut bans = covering
             .iter()
             .filter(|it| it.kind == Kind::Ban && &*it.origin == ORIGIN_BEHAVIOR);
@@ -225,7 +258,7 @@ where
         Ok(found) => found,
         Err(reply) => return *reply,
     };
-    let Some(body) = collect(body).await else {
+    let Some(body) = collect(body, BODY_MAX).await else {
         let why = format!("the body is incomplete or exceeds {BODY_MAX} bytes");
         return refused(StatusCode::PAYLOAD_TOO_LARGE, why);
     };
@@ -260,7 +293,10 @@ where
         Ok(applied) => applied,
         Err(reply) => return *reply,
     };
-    let shown: Vec<_> = decisions.iter().map(|it| done(it, applied, live)).collect();
+    let shown: Vec<_> = decisions
+        .iter()
+        .map(|it| done(it, applied, office, live))
+        .collect();
     log(&decisions, applied, peer);
     office.desk.forget();
     json(StatusCode::OK, &shown)
@@ -275,8 +311,8 @@ pub(super) async fn delete(office: &AdminState, peer: &str, query: Option<&str>)
     let given = |key| query.and_then(|query| value_of(key, query));
     let is_exact = given("exact").is_some_and(|it| it != "0" && it != "false");
     let len = if is_exact { EXACT } else { options.ipv6_prefix };
-    let prefix = match parse_target(&given("value").unwrap_or_default(), len) {
-        Ok(prefix) => prefix,
+    let target = match parse_target(&given("value").unwrap_or_default(), len) {
+        Ok(target) => target,
         Err(error) => {
             return refused(
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -284,9 +320,9 @@ pub(super) async fn delete(office: &AdminState, peer: &str, query: Option<&str>)
             );
         }
     };
-    match apply(live, Request::Remove(prefix)).await {
+    match apply(live, Request::Remove(target)).await {
         Ok(Applied { count, stored }) => {
-            info!(value = %prefix, peer, count, "decisions removed value={prefix} peer={peer} count={count}");
+            info!(value = %target, peer, count, "decisions removed value={target} peer={peer} count={count}");
             office.desk.forget();
             json(
                 StatusCode::OK,
@@ -312,13 +348,19 @@ async fn apply(live: &Live, request: Request) -> Result<Applied, Box<Reply>> {
     })
 }
 
-fn done<'a>(decision: &'a Decision, applied: Applied, live: &Live) -> Shown<'a> {
+fn done<'a>(
+    decision: &'a Decision,
+    applied: Applied,
+    office: &AdminState,
+    live: &Live,
+) -> Shown<'a> {
     let is_against = decision.kind != Kind::Allow;
     let allowed = is_against
-        .then(|| live.allowed_within(decision.prefix))
+        .then(|| live.allowed_within(decision.target.prefix()?))
         .flatten();
     let warning =
         allowed.map(|allowed: Prefix| format!("[allow] has {allowed}, which takes precedence"));
+    let warning = warning.or_else(|| without_database(office, decision.target));
     Shown {
         stored: Some(applied.stored),
         warning,
@@ -331,7 +373,7 @@ fn log(decisions: &[Decision], applied: Applied, peer: &str) {
         return;
     };
     let Applied { count, stored } = applied;
-    let (origin, kind, value) = (&*first.origin, first.kind.name(), first.prefix);
+    let (origin, kind, value) = (&*first.origin, first.kind.name(), first.target);
     info!(
         kind,
         %value,
@@ -358,7 +400,7 @@ fn decision(
     } else {
         options.ipv6_prefix
     };
-    let prefix = parse_target(&wanted.value, len).map_err(|error| format!("value: {error}"))?;
+    let target = parse_target(&wanted.value, len).map_err(|error| format!("value: {error}"))?;
     let duration = match &wanted.duration {
         None => options.default_duration,
         Some(text) => duration_with_unit(text).map_err(|error| format!("for: {error}"))?,
@@ -373,7 +415,7 @@ fn decision(
     let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
     Ok(Decision {
         kind,
-        prefix,
+        target,
         origin: Arc::from(origin),
         reason: Arc::from(reason),
         node: live.node(),
@@ -383,7 +425,7 @@ fn decision(
 }
 
 /// The whole body; none if it is too long or breaks off.
-async fn collect<B>(mut body: B) -> Option<Vec<u8>>
+pub(super) async fn collect<B>(mut body: B, max: usize) -> Option<Vec<u8>>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -394,7 +436,7 @@ where
             return Some(bytes);
         };
         if let Ok(data) = frame.ok()?.into_data() {
-            if bytes.len() + data.len() > BODY_MAX {
+            if bytes.len() + data.len() > max {
                 return None;
             }
             bytes.extend_from_slice(&data);

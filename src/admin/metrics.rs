@@ -14,7 +14,7 @@ use haproxy_spoa::WorkerReport;
 /// A counter that each worker has.
 type OfWorker = (&'static str, &'static str, fn(&WorkerReport) -> u64);
 
-const OF_WORKERS: [OfWorker; 22] = [
+const OF_WORKERS: [OfWorker; 23] = [
     (
         "spoa_notifies_total",
         "NOTIFY frames answered, whole or put together from fragments.",
@@ -104,6 +104,11 @@ const OF_WORKERS: [OfWorker; 22] = [
         |it| it.counters.over_cap,
     ),
     (
+        "spoa_connections_over_source_limit_total",
+        "Connections turned away because their source has as many as one source may have.",
+        |it| it.counters.over_source_limit,
+    ),
+    (
         "spoa_connections_not_allowed_total",
         "Connections closed at once: their address is none of allow-from.",
         |it| it.counters.not_allowed,
@@ -129,7 +134,7 @@ const OF_WORKERS: [OfWorker; 22] = [
 type ByCause = (&'static str, fn(&WorkerReport) -> u64);
 
 /// Why connections ended, if they did not fail to come about.
-const ENDS: [ByCause; 8] = [
+const ENDS: [ByCause; 9] = [
     ("disconnect", |it| it.counters.disconnects),
     ("health_check", |it| it.counters.health_checks),
     ("eof", |it| it.counters.eof),
@@ -138,6 +143,7 @@ const ENDS: [ByCause; 8] = [
     ("refused", |it| it.counters.refused),
     ("hello_timeout", |it| it.counters.hello_timeouts),
     ("idle_timeout", |it| it.counters.idle_timeouts),
+    ("write_timeout", |it| it.counters.write_timeouts),
 ];
 
 const ACCEPT_ERRORS: [ByCause; 2] = [

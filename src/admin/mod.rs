@@ -19,6 +19,7 @@ mod error;
 mod exposition;
 mod figures;
 mod fleet;
+mod form;
 mod history;
 mod json;
 mod metrics;
@@ -165,6 +166,7 @@ impl Admin {
             desk: Arc::new(desk),
             token: self.token,
             is_unix,
+            form_key: page::nonce(),
         };
         let runtime = serve::runtime()?;
         thread::Builder::new()

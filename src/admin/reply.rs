@@ -32,6 +32,18 @@ impl Body for Whole {
     }
 }
 
+impl Whole {
+    pub(super) fn new(body: impl Into<Bytes>) -> Self {
+        Self(Some(body.into()))
+    }
+
+    /// The body as text.
+    pub(super) fn text(&self) -> String {
+        let bytes = self.0.as_deref().unwrap_or_default();
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+}
+
 pub(super) type Reply = Response<Whole>;
 
 /// What a body is.
@@ -66,7 +78,7 @@ const HEADERS: [(HeaderName, &str); 4] = [
 ];
 
 pub(super) fn reply(status: StatusCode, kind: Kind, body: impl Into<Bytes>) -> Reply {
-    let mut reply = Response::new(Whole(Some(body.into())));
+    let mut reply = Response::new(Whole::new(body));
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
     for (name, value) in HEADERS {

@@ -11,7 +11,7 @@ use tracing::info;
 
 use super::figures::{Figures, Snapshotter};
 use super::reply::{Kind, Reply, line, reply};
-use super::{Subject, Token, decisions, fleet, json, metrics, page, text};
+use super::{Subject, Token, decisions, fleet, form, json, metrics, page, text};
 use crate::host::certificates;
 use crate::host::log::{LogDial, LogLevel};
 use crate::host::supervisor;
@@ -22,6 +22,8 @@ pub(super) struct AdminState {
     pub(super) desk: Arc<Snapshotter>,
     pub(super) token: Option<Token>,
     pub(super) is_unix: bool,
+    /// What forms of the page bring. Empty without randomness: no form is obeyed.
+    pub(super) form_key: String,
 }
 
 /// The routes that can be looked at, with GET and HEAD.
@@ -41,7 +43,9 @@ pub const LOOKS: [&str; 13] = [
     FLEET,
 ];
 /// The routes that do something, with POST.
-pub const COMMANDS: [&str; 4] = ["/reload", LOG_LEVEL, DECISIONS, "/drain"];
+pub const COMMANDS: [&str; 5] = ["/reload", LOG_LEVEL, DECISIONS, FORM, "/drain"];
+/// What the page's forms are sent to.
+const FORM: &str = "/form";
 /// Live decisions: GET, POST and DELETE.
 pub(super) const DECISIONS: &str = "/decisions";
 /// Points of addresses.
@@ -51,7 +55,7 @@ const FLEET: &str = "/fleet";
 /// Looked at, and told to be another.
 const LOG_LEVEL: &str = "/loglevel";
 
-/// Answers a request. Only POST /decisions has a body that is read.
+/// Answers a request. Only POST /decisions and /form have a body that is read.
 pub(super) async fn answer<B>(office: &AdminState, peer: &str, request: Request<B>) -> Reply
 where
     B: Body<Data = Bytes> + Unpin,
@@ -72,6 +76,9 @@ where
     let (can_look, can_tell) = (LOOKS.contains(&path), COMMANDS.contains(&path));
     match (can_look, can_tell) {
         (true, _) if is_look => return look(office, path, query),
+        (_, true) if is_command && path == FORM => {
+            return form::submit(office, peer, &head.headers, body).await;
+        }
         (_, true) if is_command => {
             return match office.forbids(&head.headers) {
                 Some(why) => line(StatusCode::FORBIDDEN, why),
@@ -126,7 +133,7 @@ impl AdminState {
 }
 
 /// Whether a Host header is what this machine is called by those who know it.
-fn is_own_name(host: &HeaderValue) -> bool {
+pub(super) fn is_own_name(host: &HeaderValue) -> bool {
     let Ok(host) = host.to_str() else {
         return false;
     };
@@ -180,8 +187,19 @@ fn look(office: &AdminState, path: &str, query: Option<&str>) -> Reply {
                 "/status.json" => ok(Kind::Json, json::status(&figures, &samples)),
                 "/figures" => ok(Kind::Html, page::figures(&figures, &samples)),
                 _ => {
-                    let page = page::page(&figures, &samples, asked.as_deref());
+                    let decisions = query.and_then(|query| value_of("decisions", query));
+                    let asked = page::Asked {
+                        address: asked.as_deref(),
+                        decisions: decisions.as_deref(),
+                        forms: office.forms(),
+                    };
+                    let page = page::page(&figures, &samples, asked);
                     let mut reply = ok(Kind::Html, page.html);
+                    // Otherwise a browser does not say where a form comes from.
+                    let referrer = HeaderValue::from_static("same-origin");
+                    reply
+                        .headers_mut()
+                        .insert(header::REFERRER_POLICY, referrer);
                     if let Ok(policy) = HeaderValue::from_str(&page.policy) {
                         let name = header::CONTENT_SECURITY_POLICY;
                         reply.headers_mut().insert(name, policy);

@@ -93,6 +93,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = values::positive)]
     pub(crate) max_connections: Option<usize>,
 
+    /// Most connections of one source: an IPv4 address, the /64 of an IPv6 address, the user at a UNIX
+    /// socket; 0: no limit. Default: 1024 for remote addresses, no limit for loopback and UNIX sockets
+    #[arg(long, value_name = "N")]
+    pub(crate) max_connections_per_source: Option<usize>,
+
     /// How long a peer may take to send its HELLO, or "off"
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::maybe_duration)]
     pub(crate) hello_timeout: MaybeDuration,
@@ -101,6 +106,10 @@ pub(crate) struct Args {
     /// HAProxy 3.1 and later
     #[arg(long, value_name = "TIME", default_value = "off", value_parser = values::maybe_duration)]
     pub(crate) idle_timeout: MaybeDuration,
+
+    /// Reset connections whose peer leaves answers unread for this long, or "off"
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::maybe_duration)]
+    pub(crate) write_timeout: MaybeDuration,
 
     /// Answers slower than this are counted: HAProxy's "timeout processing"
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = values::duration)]
@@ -153,15 +162,26 @@ pub(crate) struct Args {
 /// What the program does other than to serve.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Check a configuration and every list in it, and say what was found; 1 if anything is wrong
+    /// Check a configuration and every list in it, HAProxy's files, or both, and report what was
+    /// found; 1 if anything is wrong
     Check {
-        /// The configuration
-        #[arg(short = 'f', long, value_name = "FILE")]
-        config: PathBuf,
+        /// The agent's configuration
+        #[arg(
+            short = 'f',
+            long,
+            value_name = "FILE",
+            required_unless_present = "haproxy"
+        )]
+        config: Option<PathBuf>,
 
-        /// Ask no URL: use the copies in the cache
+        /// Fetch no URL: use the copies in the cache
         #[arg(long)]
         offline: bool,
+
+        /// Files or directories that HAProxy is started with: report what in them, and in the SPOE
+        /// files that they name, does not fit the agent
+        #[arg(long, value_name = "FILE", num_args = 1..)]
+        haproxy: Vec<PathBuf>,
     },
     /// Explain the score of addresses: which entries cover it, what each contributes, what decides
     Lookup(Lookup),
@@ -247,8 +267,10 @@ impl Args {
         Limits {
             terms,
             connections_max: self.max_connections,
+            connections_per_source: self.max_connections_per_source,
             hello_timeout: self.hello_timeout.0,
             idle_timeout: self.idle_timeout.0,
+            write_timeout: self.write_timeout.0,
             drain_timeout: self.drain_timeout,
             slow_threshold: self.slow_threshold,
             busy_poll: self.busy_poll.0.unwrap_or_default(),

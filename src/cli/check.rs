@@ -2,7 +2,7 @@
 
 use core::fmt::Display;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[cfg(feature = "tls")]
@@ -14,29 +14,46 @@ use iprep_spoa::feeds::offline_check::{FetchMode, Finding, OfflineCheck};
 use iprep_spoa::feeds::status::Moment;
 use iprep_spoa::host::log::Printable;
 
-use super::admin;
 use super::failure::Failure;
+use super::{admin, check_haproxy};
 
-/// Reads everything that a configuration names, and says what it found.
-pub(crate) fn check(file: &Path, offline: bool) -> Result<ExitCode, Failure> {
-    let config = Config::read(file).map_err(|error| Failure::config(&error))?;
+/// Checks a configuration, HAProxy's files, or both, and reports what was found.
+pub(crate) fn check(
+    file: Option<&Path>,
+    offline: bool,
+    haproxy: &[PathBuf],
+) -> Result<ExitCode, Failure> {
+    let config = file.map(Config::read).transpose();
+    let config = config.map_err(|error| Failure::config(&error))?;
+    let mut wrong = 0;
+    if let Some(config) = &config {
+        wrong += check_config(config, offline)?;
+    }
+    if !haproxy.is_empty() {
+        wrong += check_haproxy::check(haproxy, config.as_ref())?;
+    }
+    Ok(ExitCode::from(u8::from(wrong > 0)))
+}
+
+/// Reads everything that a configuration names, and reports what it found.
+fn check_config(config: &Config, offline: bool) -> Result<usize, Failure> {
     let asking = if offline {
         FetchMode::Nothing
     } else {
         FetchMode::All
     };
-    let once = OfflineCheck::read(&config, asking, None).map_err(Failure::engine)?;
+    let once = OfflineCheck::read(config, asking, None).map_err(Failure::engine)?;
     let addresses: Vec<_> = config.agent.bind.iter().flatten().collect();
     let mut faults: Vec<_> = addresses.into_iter().filter_map(|it| fault(it)).collect();
     faults.extend(admin::faults(&config.admin));
     let mut wrong = once.database_errors.len() + faults.len();
     let mut text = Vec::new();
     wrong += once.findings.iter().filter(|it| is_wrong(it)).count();
-    if write(&mut text, file, &faults, &once, wrong).is_ok() {
-        // A reader that has gone away has seen enough.
+    if write(&mut text, &config.file, &faults, &once, wrong).is_ok() {
+        // A reader that has closed its end has seen enough.
         let _ = io::stdout().lock().write_all(&text);
     }
-    Ok(ExitCode::from(u8::from(wrong > 0)))
+    Ok(wrong)
 }
 
 /// What keeps the agent from listening there: a word, or a file of TLS. Whether the address is free is

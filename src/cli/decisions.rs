@@ -18,7 +18,7 @@ use super::print::say;
 /// A prefix, for how long, and why.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Decide {
-    /// An address or a network; an IPv6 address without a length is its /64 (ipv6-prefix)
+    /// An address, a network, an AS such as AS64496 or a country such as NL; an IPv6 address without a length is its /64 (ipv6-prefix)
     #[arg(value_name = "PREFIX", value_parser = prefix)]
     prefix: String,
 
@@ -38,7 +38,7 @@ pub(crate) struct Decide {
 /// A prefix.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Undecide {
-    /// An address or a network; an IPv6 address without a length is its /64 (ipv6-prefix)
+    /// An address, a network, an AS such as AS64496 or a country such as NL; an IPv6 address without a length is its /64 (ipv6-prefix)
     #[arg(value_name = "PREFIX", value_parser = prefix)]
     prefix: String,
 
@@ -50,7 +50,7 @@ pub(crate) struct Undecide {
 /// Which decisions.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct List {
-    /// Only those that cover this address or network
+    /// Only those that cover this address or network, or are of this AS or country
     #[arg(value_name = "PREFIX", value_parser = prefix)]
     prefix: Option<String>,
 

@@ -6,7 +6,7 @@ use core::net::IpAddr;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::process::ExitCode;
 
-use ip_reputation::{Prefix, Score, Table};
+use ip_reputation::{Score, Table};
 use iprep_spoa::config::Config;
 use iprep_spoa::feeds::explain::{self, Explanation, role_name};
 use iprep_spoa::feeds::offline_check::{FetchMode, OfflineCheck};
@@ -138,7 +138,7 @@ impl Desk<'_> {
         Some(match self.live {
             None => explanation,
             Some(live) => {
-                let covering = live.covering(Prefix::host(address));
+                let covering = live.covering_any(self.policy.targets(address));
                 explanation.with_live(self.policy, &covering, self.now)
             }
         })

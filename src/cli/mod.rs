@@ -7,6 +7,7 @@ mod admin;
 mod admin;
 mod args;
 mod check;
+mod check_haproxy;
 #[cfg(feature = "admin")]
 mod ctl;
 #[cfg(feature = "admin")]
@@ -57,7 +58,11 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
     let given = Args::command().try_get_matches().map_err(Failure::Usage)?;
     let mut args = Args::from_arg_matches(&given).map_err(Failure::Usage)?;
     match args.command.take() {
-        Some(Command::Check { config, offline }) => return check::check(&config, offline),
+        Some(Command::Check {
+            config,
+            offline,
+            haproxy,
+        }) => return check::check(config.as_deref(), offline, &haproxy),
         Some(Command::Lookup(lookup)) => return lookup::lookup(&lookup),
         #[cfg(feature = "admin")]
         Some(Command::Ctl(ctl)) => return ctl::ctl(&ctl),

@@ -167,6 +167,8 @@ mod tests {
                 ..Counters::default()
             };
             WorkerReport {
+                over_source_limit: None,
+                unread: None,
                 worker,
                 core: Some(worker),
                 open: 3,

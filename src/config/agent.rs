@@ -25,10 +25,14 @@ pub struct AgentOptions {
     pub max_reassembly: Option<usize>,
     /// Most connections at once.
     pub max_connections: Option<usize>,
+    /// Most connections of one source at once.
+    pub max_connections_per_source: Option<usize>,
     /// How long a peer may take to send its HELLO.
     pub hello_timeout: Option<MaybeDuration>,
     /// Silence after which a connection is closed.
     pub idle_timeout: Option<MaybeDuration>,
+    /// How long answers may stay unread.
+    pub write_timeout: Option<MaybeDuration>,
     /// How long a worker looks for work before it sleeps.
     pub busy_poll: Option<MaybeDuration>,
     /// Answers slower than this are counted.
@@ -57,8 +61,10 @@ pub(super) struct AgentTable {
     max_frame_size: Option<Within<256, 16_777_216>>,
     max_reassembly: Option<Within<0, { u32::MAX }>>,
     max_connections: Option<Within<1, { u32::MAX }>>,
+    max_connections_per_source: Option<Within<0, { u32::MAX }>>,
     hello_timeout: Option<MaybeDuration>,
     idle_timeout: Option<MaybeDuration>,
+    write_timeout: Option<MaybeDuration>,
     busy_poll: Option<MaybeDuration>,
     slow_threshold: Option<Time>,
     drain_timeout: Option<Time>,
@@ -79,8 +85,12 @@ impl From<AgentTable> for AgentOptions {
             max_frame_size: table.max_frame_size.map(|size| size.0),
             max_reassembly: table.max_reassembly.map(|size| size.0 as usize),
             max_connections: table.max_connections.map(|count| count.0 as usize),
+            max_connections_per_source: table
+                .max_connections_per_source
+                .map(|count| count.0 as usize),
             hello_timeout: table.hello_timeout,
             idle_timeout: table.idle_timeout,
+            write_timeout: table.write_timeout,
             busy_poll: table.busy_poll,
             slow_threshold: table.slow_threshold.map(|time| time.0),
             drain_timeout: table.drain_timeout.map(|time| time.0),
@@ -114,8 +124,13 @@ impl AgentOptions {
                 "max-connections",
                 self.max_connections == other.max_connections,
             ),
+            (
+                "max-connections-per-source",
+                self.max_connections_per_source == other.max_connections_per_source,
+            ),
             ("hello-timeout", self.hello_timeout == other.hello_timeout),
             ("idle-timeout", self.idle_timeout == other.idle_timeout),
+            ("write-timeout", self.write_timeout == other.write_timeout),
             ("busy-poll", self.busy_poll == other.busy_poll),
             (
                 "slow-threshold",

@@ -106,7 +106,7 @@ fn with_nearest(message: &str) -> Option<String> {
 }
 
 /// The known word that takes the fewest changes, if they are few for a word of this length.
-pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let few = 1 + word.chars().count() / 3;
     let distances = known.iter().map(|other| (distance(word, other), *other));
     let (changes, other) = distances.min_by_key(|(changes, _)| *changes)?;

@@ -1,5 +1,6 @@
 //! `[[feed]]`: where a list comes from, what is in it, and how much it counts.
 
+use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,7 +69,17 @@ pub enum Place {
     Url(String),
 }
 
-/// A header whose value is secret: it stands in a file or in the environment.
+impl fmt::Display for Place {
+    /// The path, or the URL without what may be secret in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => path.display().fmt(f),
+            Self::Url(url) => f.write_str(url.split(['?', '#']).next().unwrap_or_default()),
+        }
+    }
+}
+
+/// A header of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// Its name.
@@ -77,9 +88,11 @@ pub struct Header {
     pub value: Secret,
 }
 
-/// Where a secret is.
+/// Where the value of a header is. One that is secret belongs into a file or the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Secret {
+    /// In the configuration.
+    Literal(String),
     /// The first line of a file.
     File(PathBuf),
     /// A variable of the environment.
@@ -117,4 +130,6 @@ pub struct Specifics {
     pub sets: Vec<String>,
     /// MMDB: what makes a network bad.
     pub rules: Vec<MmdbRule>,
+    /// `asn`, or a format that is not stated: the database of autonomous systems.
+    pub asn_db: Option<PathBuf>,
 }

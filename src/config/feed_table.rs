@@ -83,16 +83,18 @@ pub(super) struct FeedTable {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct HeaderTable {
     name: Name,
+    value: Option<String>,
     file: Option<PathBuf>,
     env: Option<Name>,
 }
 
 impl FeedTable {
-    /// `ca_file` is the one of feeds that name none.
+    /// `ca_file` is the one of feeds that name none, `asn_db` that of `[reputation]`.
     pub(super) fn check(
         self,
         folder: &Path,
         ca_file: Option<&Path>,
+        asn_db: Option<&Path>,
         problems: &mut Problems<'_>,
     ) -> Option<Feed> {
         let line = problems.line(self.name.span());
@@ -105,7 +107,7 @@ impl FeedTable {
             problems.add(self.name.span(), what);
         }
         let place = self.place(folder, problems);
-        let format = self.format(problems);
+        let format = self.format(asn_db, problems);
         if let Some(interval) = self
             .refresh_interval
             .as_ref()
@@ -142,6 +144,7 @@ impl FeedTable {
                 categories: self.categories.map(|path| folder.join(path)),
                 sets: self.sets,
                 rules: self.rules,
+                asn_db: asn_db.filter(|_| matches!(format, None | Some(Format::Asn))),
             },
             problems,
         );
@@ -211,7 +214,7 @@ impl FeedTable {
         }
     }
 
-    fn format(&self, problems: &mut Problems<'_>) -> Option<Format> {
+    fn format(&self, asn_db: Option<&Path>, problems: &mut Problems<'_>) -> Option<Format> {
         let Some(format) = self.format.as_ref() else {
             // What is around an address hides what the list is.
             let strips = self.strip.is_some() || self.strip_prefix.is_some();
@@ -238,6 +241,11 @@ impl FeedTable {
             let what = "format \"mmdb\" needs rules that say which networks are bad";
             problems.add(format.span(), what);
         }
+        if known == Format::Asn && asn_db.is_none() {
+            let what = "format \"asn\" needs asn-db in [reputation]: the database that knows the \
+                        networks of AS numbers";
+            problems.add(format.span(), what);
+        }
         if known == Format::Lines && self.regex.is_none() {
             let what = "format \"lines\" needs a regex with the group prefix, such as \
                         '^deny (?<prefix>[^;]+);'";
@@ -249,7 +257,6 @@ impl FeedTable {
     /// Whether its entries have numbers, which mean nothing without a direction.
     fn reads_value(&self, format: Format) -> bool {
         match format {
-            Format::HaproxyMap => true,
             Format::Csv => {
                 let columns = self.columns.as_ref().map(Spanned::get_ref);
                 columns.is_some_and(|columns| columns.value.is_some())
@@ -296,11 +303,23 @@ fn check_header(
         );
         return None;
     }
-    let value = match (&table.file, &table.env) {
-        (Some(file), None) => Secret::File(folder.join(file)),
-        (None, Some(variable)) => Secret::Env(variable.0.clone()),
+    let value = match (&table.value, &table.file, &table.env) {
+        (Some(value), None, None) => {
+            let is_valid = |c: char| c == '\t' || !c.is_control();
+            if value.trim().is_empty() || !value.chars().all(is_valid) {
+                let what = format!(
+                    "header {}: its value is empty or not printable",
+                    table.name.0
+                );
+                problems.add(header.span(), what);
+                return None;
+            }
+            Secret::Literal(value.trim().to_owned())
+        }
+        (None, Some(file), None) => Secret::File(folder.join(file)),
+        (None, None, Some(variable)) => Secret::Env(variable.0.clone()),
         _ => {
-            let what = "a header has its value in a file or in env; give one of them";
+            let what = "a header has its value in value, in a file or in env; give one of them";
             problems.add(header.span(), what);
             return None;
         }

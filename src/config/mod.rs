@@ -30,6 +30,7 @@ use toml::Spanned;
 pub use accessed_paths::accessed_paths;
 pub use admin::AdminKeys;
 pub use agent::AgentOptions;
+pub(crate) use error::nearest;
 pub use error::{ConfigError, Problem};
 pub use feed::{Feed, Header, Place, Secret, Specifics};
 pub use policy::{Aggregation, MessageOption, OwnList, PayloadOption, ReputationOptions, Source};
@@ -181,9 +182,10 @@ impl Config {
 impl Document {
     fn check(self, file: &Path, folder: &Path, problems: &mut Problems<'_>) -> Config {
         let ca_file = self.reputation.ca_file(folder, problems);
+        let asn_db = self.reputation.asn_db(folder);
         let feeds = self.feed.into_iter();
         let feeds = feeds
-            .filter_map(|feed| feed.check(folder, ca_file.as_deref(), problems))
+            .filter_map(|feed| feed.check(folder, ca_file.as_deref(), asn_db.as_deref(), problems))
             .collect();
         let messages = self.message.into_iter();
         let messages = messages.map(|message| message.check(problems)).collect();

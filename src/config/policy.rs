@@ -15,6 +15,9 @@ use crate::policy::{ActionRule, Attribute, MessageRules, VariableRule, variable_
 use haproxy_spop::Scope;
 use ip_reputation::{PAYLOAD_BYTES_MAX, Pattern, PayloadRule, PayloadRules, Prefix, Score};
 
+/// As much as one list may have.
+const FETCH_MEMORY_MAX: u64 = 512 << 20;
+
 /// Where scores come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -54,6 +57,8 @@ pub struct ReputationOptions {
     pub country_db: Option<PathBuf>,
     /// The folder in which the last good copies of URLs are kept. `None`: nowhere.
     pub cache_dir: Option<PathBuf>,
+    /// The most bytes that all fetches hold together. Default 512 MiB.
+    pub max_fetch_memory: u64,
 }
 
 /// `[allow]` or `[deny]`.
@@ -94,6 +99,7 @@ pub(super) struct ReputationTable {
     asn_db: Option<PathBuf>,
     country_db: Option<PathBuf>,
     cache_dir: Option<PathBuf>,
+    max_fetch_memory: Option<Bytes>,
     ca_file: Option<Spanned<PathBuf>>,
 }
 
@@ -173,6 +179,11 @@ impl ReputationTable {
         Some(check_ca_file(given, folder, problems))
     }
 
+    /// The database of autonomous systems.
+    pub(super) fn asn_db(&self, folder: &Path) -> Option<PathBuf> {
+        self.asn_db.as_ref().map(|path| folder.join(path))
+    }
+
     pub(super) fn check(self, folder: &Path, problems: &mut Problems<'_>) -> ReputationOptions {
         let mut actions: Vec<ActionRule> = Vec::new();
         for action in self.actions {
@@ -202,6 +213,7 @@ impl ReputationTable {
             asn_db: at(self.asn_db),
             country_db: at(self.country_db),
             cache_dir: at(self.cache_dir),
+            max_fetch_memory: self.max_fetch_memory.map_or(FETCH_MEMORY_MAX, |max| max.0),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The keys of `[[feed]]` that only some formats need.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -119,7 +119,7 @@ pub(super) struct RuleTable {
 }
 
 /// The keys as they are written.
-pub(super) struct Given {
+pub(super) struct Given<'a> {
     pub(super) higher_is: Option<HigherIsName>,
     pub(super) max_value: Option<Spanned<f64>>,
     pub(super) columns: Option<Spanned<ColumnsTable>>,
@@ -134,9 +134,10 @@ pub(super) struct Given {
     pub(super) categories: Option<PathBuf>,
     pub(super) sets: Vec<String>,
     pub(super) rules: Vec<Spanned<RuleTable>>,
+    pub(super) asn_db: Option<&'a Path>,
 }
 
-pub(super) fn check(given: Given, problems: &mut Problems<'_>) -> Specifics {
+pub(super) fn check(given: Given<'_>, problems: &mut Problems<'_>) -> Specifics {
     let rules = given.rules.into_iter();
     let rules = rules.filter_map(|rule| rule_of(rule, problems)).collect();
     Specifics {
@@ -176,6 +177,7 @@ pub(super) fn check(given: Given, problems: &mut Problems<'_>) -> Specifics {
         categories: given.categories,
         sets: given.sets,
         rules,
+        asn_db: given.asn_db.map(Path::to_owned),
     }
 }
 

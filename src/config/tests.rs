@@ -188,6 +188,21 @@ const WRONG: &[(&str, usize, &str)] = &[
         "needs higher-is",
     ),
     (
+        "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"asn\"",
+        4,
+        "needs asn-db in [reputation]",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\nurl = \"http://x/\"\nheaders = [{ name = \"X\", value = \"\" }]",
+        4,
+        "its value is empty",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\nurl = \"http://x/\"\nheaders = [{ name = \"X\", value = \"a\", env = \"A\" }]",
+        4,
+        "give one of them",
+    ),
+    (
         "[[feed]]\nname = \"a\"\npath = \"x\"\nformat = \"netsset\"",
         4,
         "did you mean \"netset\"?",

@@ -108,7 +108,8 @@ impl Database {
     }
 }
 
-fn read(path: &Path) -> Result<Attributes, String> {
+/// Reads a database.
+pub(super) fn read(path: &Path) -> Result<Attributes, String> {
     for _ in 0..TRIES_MAX {
         let file = File::open(path, SIZE_MAX).map_err(|error| error.to_string())?;
         let mut bytes = Vec::new();

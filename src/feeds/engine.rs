@@ -29,6 +29,7 @@ use super::load::{self, LoadError};
 use super::outcome::Outcome;
 use super::schedule::{FetchTimer, Jitter};
 use super::snapshot::MakeError;
+use super::source::memory;
 use super::status::{SharedStatus, Status};
 use super::store::FeedStore;
 use super::watch::Watch;
@@ -150,6 +151,7 @@ impl Engine {
     /// If no policy can be made of the configuration.
     pub fn start(config: Config) -> Result<Self, MakeError> {
         let (sender, events) = mpsc::channel();
+        memory::set_max(config.reputation.max_fetch_memory);
         let mut store = FeedStore::default();
         store.adopt(lists(&config), config.reputation.cache_dir.clone());
         let mut databases = Databases::default();
@@ -332,6 +334,7 @@ impl Engine {
             return Err(self.refuse(&why));
         }
         self.update(|status| status.bad_configuration = false);
+        memory::set_max(config.reputation.max_fetch_memory);
         let old = core::mem::replace(&mut self.config, config);
         if self.config.admin != old.admin {
             warn!("[admin]: takes effect when the agent is started again");

@@ -199,13 +199,16 @@ impl<'a> Explanation<'a> {
             Source::Random => None,
         };
         let score = Score::new(self.score).unwrap_or(Score::BEST);
-        let hits = snapshot.lookup(self.address, || now).unwrap_or_default();
+        let hits = snapshot.lookup(self.address, || now);
+        let (asn, country) = (policy.asn(self.address), policy.country(self.address));
+        let hits = snapshot.with_places(hits, asn, country, || now);
+        let hits = hits.unwrap_or_default();
         let decided = decided(&hits, ruled_by, score, live.challenge_score);
         let leading = decided.map(|it| {
-            let prefix = it.hit.prefix(self.address);
-            (it.kind, prefix, snapshot.origin(it.hit).to_owned())
+            let target = it.hit.target(self.address);
+            (it.kind, target, snapshot.origin(it.hit).to_owned())
         });
-        if let (Some(decided), Some((kind, prefix, origin))) = (decided, &leading) {
+        if let (Some(decided), Some((kind, target, origin))) = (decided, &leading) {
             self.displaced = Some(Displaced {
                 score: self.score,
                 decided_by: self.decided_by,
@@ -215,19 +218,19 @@ impl<'a> Explanation<'a> {
             self.listed = true;
             self.decided_by = Some(live_name(*kind));
             (self.category, self.feed) = (None, None);
-            self.reason = Some(format!("{origin}:{prefix}"));
+            self.reason = Some(format!("{origin}:{target}"));
             self.action = policy.action(decided.score);
             self.expires = Some(decided.hit.until);
         }
         let lines = covering.iter().map(|it| LiveLine {
             kind: it.kind.name(),
-            value: it.prefix.to_string(),
+            value: it.target.to_string(),
             origin: it.origin.to_string(),
             node: it.node.to_string(),
             reason: it.reason.to_string(),
             until: time::rfc3339(it.until),
-            decides: leading.as_ref().is_some_and(|(kind, prefix, origin)| {
-                (*kind, *prefix, &**origin) == (it.kind, it.prefix, &*it.origin)
+            decides: leading.as_ref().is_some_and(|(kind, target, origin)| {
+                (*kind, *target, &**origin) == (it.kind, it.target, &*it.origin)
             }),
         });
         self.decisions = lines.collect();

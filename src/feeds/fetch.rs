@@ -3,6 +3,7 @@
 use super::background::BackgroundExecutor;
 use super::load::{LoadError, LoadedFeed};
 use super::source::cache::Meta;
+use super::source::memory::Body;
 use crate::config::{Feed, Place};
 use std::sync::Arc;
 
@@ -15,12 +16,14 @@ use std::sync::Arc;
 pub(super) enum Fetch {
     /// The server has nothing newer.
     NotModified,
+    /// It sent the same bytes again, as is known of them now.
+    Same(Meta),
     /// Another list.
     New {
         /// As it was read.
         good: Box<LoadedFeed>,
         /// As it came.
-        bytes: Arc<Vec<u8>>,
+        bytes: Arc<Body>,
         /// What to ask with the next time.
         meta: Meta,
     },
@@ -43,10 +46,18 @@ pub(super) fn fetch(
     };
     match http::fetch(feed, url, known, now)? {
         Answer::NotModified => Ok(Fetch::NotModified),
-        Answer::Fetched { bytes, meta } => {
-            let bytes = Arc::new(bytes);
+        Answer::Fetched { body, mut meta } => {
+            if let Some(known) = known.filter(|known| known.digest == meta.digest) {
+                meta.as_of = known.as_of;
+                return Ok(Fetch::Same(meta));
+            }
+            let bytes = Arc::new(body);
             let (list, body) = (feed.clone(), Arc::clone(&bytes));
-            let read = background.run(move || load::read_bytes(&list, &body, now, now));
+            let as_of = meta.as_of.unwrap_or(now);
+            let read = background.run(move || {
+                let read = load::read_bytes(&list, &body, as_of, now);
+                read.map(|good| good.keeping(&body))
+            });
             let good = Box::new(read?);
             Ok(Fetch::New { good, bytes, meta })
         }

@@ -114,6 +114,7 @@ fn own_file(name: &Arc<str>, path: &Path) -> Feed {
             categories: None,
             sets: Vec::new(),
             rules: Vec::new(),
+            asn_db: None,
         },
     }
 }

@@ -4,12 +4,13 @@
 use core::fmt;
 use core::ops::ControlFlow;
 use core::time::Duration;
-use std::io::BufRead;
+use std::io::{BufRead, Cursor};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::background::BackgroundExecutor;
+use super::databases;
 use super::source::{File, Input, SourceError, Stamp, TRIES_MAX};
 use crate::config::{Feed, Place};
 use ip_reputation::formats::{
@@ -29,7 +30,24 @@ pub struct LoadedFeed {
     /// When its data was made, in seconds since 1970: what it says itself, else when the file was
     /// written or the URL fetched.
     pub as_of: Option<u32>,
+    /// The bytes of a list of AS numbers that was fetched: their networks change with the database.
+    pub raw: Option<Arc<[u8]>>,
 }
+
+impl LoadedFeed {
+    /// Keeps the bytes, if the list may have to be read again without being fetched.
+    #[must_use]
+    pub fn keeping(self, bytes: &[u8]) -> Self {
+        let is_kept = self.format == Format::Asn && bytes.len() <= RAW_MAX;
+        Self {
+            raw: is_kept.then(|| bytes.into()),
+            ..self
+        }
+    }
+}
+
+/// The most bytes that are kept of a list of AS numbers. There are some 120,000 of them in the world.
+const RAW_MAX: usize = 16 << 20;
 
 /// Why a list is not used.
 #[derive(Debug)]
@@ -40,8 +58,12 @@ pub enum LoadError {
     Format(Unrecognised),
     /// They are no list, or not a good one.
     Refused(Refused),
+    /// Not as a list of the format that it seems to be in.
+    Assumed(Format, Box<Self>),
     /// The file with Suricata's categories.
     Categories(Box<Self>),
+    /// The database of autonomous systems, in these words.
+    AsnDb(String),
     /// Entries with too many different things to say.
     TooVaried,
     /// Whoever read it panicked, with these words.
@@ -63,7 +85,9 @@ impl fmt::Display for LoadError {
             Self::Source(error) => error.fmt(f),
             Self::Format(error) => error.fmt(f),
             Self::Refused(error) => error.fmt(f),
+            Self::Assumed(format, error) => write!(f, "read as {format}; {error}"),
             Self::Categories(error) => write!(f, "its categories: {error}"),
+            Self::AsnDb(why) => write!(f, "asn-db: {why}"),
             Self::TooVaried => f.write_str(
                 "its entries have too many different numbers, categories and times; \
                  leave the times out",
@@ -87,7 +111,7 @@ impl LoadError {
         match self {
             Self::Source(error) => error.may_pass(),
             Self::Refused(Refused::Io(error)) => error.raw_os_error().is_some(),
-            Self::Categories(error) => error.may_pass(),
+            Self::Assumed(_, error) | Self::Categories(error) => error.may_pass(),
             _ => false,
         }
     }
@@ -146,12 +170,7 @@ pub fn read_bytes(
     as_of: u32,
     now: u32,
 ) -> Result<LoadedFeed, LoadError> {
-    let path = Path::new("");
-    let unreadable = |error| SourceError::Io {
-        path: path.to_owned(),
-        error,
-    };
-    let mut input = Input::new(bytes, feed.max_size).map_err(unreadable)?;
+    let mut input = Input::new(Cursor::new(bytes), feed.max_size).map_err(SourceError::Bytes)?;
     read(feed, &mut input, Some(as_of), now)
 }
 
@@ -162,7 +181,10 @@ fn name(place: &Place) -> &str {
         Place::Url(url) => url.split(['?', '#']).next().unwrap_or_default(),
     };
     let name = path.rsplit('/').next().unwrap_or_default();
-    name.strip_suffix(".gz").unwrap_or(name)
+    let packed = [".gz", ".zip"]
+        .into_iter()
+        .find_map(|packed| name.strip_suffix(packed));
+    packed.unwrap_or(name)
 }
 
 /// Takes what others have made. A panic in there costs this list, and not the thread that reads all of
@@ -192,11 +214,19 @@ fn read_entries(
     as_of: Option<u32>,
     now: u32,
 ) -> Result<LoadedFeed, LoadError> {
-    let options = options(feed, as_of.unwrap_or(now))?;
+    let mut options = options(feed, as_of.unwrap_or(now))?;
     let reader = input.reader();
     let format = match feed.format {
         Some(format) => format,
         None => detect(reader, feed)?,
+    };
+    if let (Format::Asn, Some(path)) = (format, &feed.specifics.asn_db) {
+        let read = databases::read(path);
+        options.asn_db = Some(Arc::new(read.map_err(LoadError::AsnDb)?));
+    }
+    let assumed = |why: LoadError| match feed.format {
+        Some(_) => why,
+        None => LoadError::Assumed(format, Box::new(why)),
     };
     let mut builder = FeedDataBuilder::new();
     let mut is_too_varied = false;
@@ -209,14 +239,15 @@ fn read_entries(
         }
     });
     if is_too_varied {
-        return Err(LoadError::TooVaried);
+        return Err(assumed(LoadError::TooVaried));
     }
-    let report = report.map_err(LoadError::Refused)?;
+    let report = report.map_err(|why| assumed(LoadError::Refused(why)))?;
     Ok(LoadedFeed {
         data: Arc::new(builder.finish()),
         format,
         as_of: report.as_of.or(as_of),
         report,
+        raw: None,
     })
 }
 
@@ -256,6 +287,7 @@ fn options(feed: &Feed, now: u32) -> Result<Options, LoadError> {
         categories: Categories::default(),
         sets: specifics.sets.clone(),
         rules: specifics.rules.clone(),
+        asn_db: None,
         max_invalid_ratio: feed.max_invalid_ratio,
         allow_empty: feed.allow_empty,
     };

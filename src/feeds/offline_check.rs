@@ -10,6 +10,7 @@ use super::lists::{List, Selection, lists};
 use super::load::{LoadError, LoadedFeed};
 use super::outcome::Outcome;
 use super::snapshot::{self, MakeError};
+use super::source::memory;
 use super::store::FeedStore;
 use crate::config::{Config, Place};
 use crate::host::now;
@@ -72,6 +73,7 @@ impl OfflineCheck {
         live: Option<&Live>,
     ) -> Result<Self, MakeError> {
         let (mut store, here) = (FeedStore::default(), BackgroundExecutor::default());
+        memory::set_max(config.reputation.max_fetch_memory);
         let cache = config.reputation.cache_dir.clone();
         store.adopt(lists(config), cache.filter(|_| asking != FetchMode::All));
         store.read_copies(now(), &here);

@@ -4,6 +4,7 @@
 //! ([`engine`](super::engine)).
 
 mod ageing;
+mod expansion;
 mod notes;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use super::source::cache::{Copy, Meta};
 use super::status::FeedStatus;
 use crate::config::Place;
 use ip_reputation::Role;
+use ip_reputation::formats::Format;
 
 /// One list.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub(super) struct FeedSlot {
     is_known_stale: bool,
     /// The file as it was when it was last tried.
     tried: Option<Stamp>,
+    /// Its dependencies as they were then.
+    tried_with: Vec<Option<Stamp>>,
     /// Whether it could not be read for a reason that has nothing to do with it.
     may_pass: bool,
 }
@@ -88,7 +92,7 @@ impl FeedStore {
                 Place::Path(path) => Some(path),
                 Place::Url(_) => None,
             };
-            file.into_iter().chain(kept.categories())
+            file.into_iter().chain(kept.dependencies())
         })
     }
 
@@ -100,8 +104,11 @@ impl FeedStore {
         background: &BackgroundExecutor,
     ) -> Vec<Outcome> {
         let kept = self.kept.iter_mut();
-        kept.filter_map(|kept| kept.read_file(selection, now, background))
-            .collect()
+        let read = |kept: &mut FeedSlot| match kept.list.feed.place {
+            Place::Path(_) => kept.read_file(selection, now, background),
+            Place::Url(_) => kept.expand_again(selection, now, background),
+        };
+        kept.filter_map(read).collect()
     }
 
     /// Takes the copies of URLs that an earlier process has left.
@@ -127,6 +134,10 @@ impl FeedStore {
         let kept = self.kept.iter_mut().find(|kept| kept.list == *list)?;
         Some(match result {
             Ok(Fetch::NotModified) => kept.confirm(folder.as_deref(), now),
+            Ok(Fetch::Same(meta)) => {
+                kept.meta = Some(meta);
+                kept.confirm(folder.as_deref(), now)
+            }
             Ok(Fetch::New { good, bytes, meta }) => {
                 let outcome = kept.take(Ok(*good), now, background);
                 if outcome.is_new {
@@ -174,6 +185,7 @@ impl FeedSlot {
             uncopied: None,
             is_known_stale: false,
             tried: None,
+            tried_with: Vec::new(),
             may_pass: false,
         }
     }
@@ -189,8 +201,13 @@ impl FeedSlot {
         }
     }
 
-    fn categories(&self) -> Option<&PathBuf> {
-        self.list.feed.specifics.categories.as_ref()
+    /// Other files that decide what the list says: names of categories, the networks of AS numbers.
+    fn dependencies(&self) -> impl Iterator<Item = &PathBuf> {
+        let feed = &self.list.feed;
+        let format = self.good.as_ref().map(|good| good.format).or(feed.format);
+        let asn_db = feed.specifics.asn_db.as_ref();
+        let asn_db = asn_db.filter(|_| format == Some(Format::Asn));
+        feed.specifics.categories.iter().chain(asn_db)
     }
 
     fn read_file(
@@ -202,16 +219,17 @@ impl FeedSlot {
         let Place::Path(path) = self.list.feed.place.clone() else {
             return None;
         };
-        let categories = self.categories();
-        if selection.leaves_out(&path) || categories.is_some_and(|it| selection.leaves_out(it)) {
+        let is_left_out = self.dependencies().any(|file| selection.leaves_out(file));
+        if selection.leaves_out(&path) || is_left_out {
             return None;
         }
         let stamp = Stamp::at(&path);
-        // One with categories depends on another file too.
-        let is_known = self.tried.is_some() && self.tried == stamp && self.categories().is_none();
+        let stamps = self.stamps();
+        let is_known = self.tried.is_some() && self.tried == stamp && self.tried_with == stamps;
         if is_known && !selection.is_all() {
             return None;
         }
+        self.tried_with = stamps;
         let read = load::read_aside(background, &self.list.feed, &path, now);
         self.may_pass = read.as_ref().is_err_and(LoadError::may_pass);
         self.tried = match &read {
@@ -295,12 +313,16 @@ impl FeedSlot {
         };
         let meta = copy.meta();
         let fetched = meta.as_ref().map(|meta| meta.fetched);
+        let made = meta.as_ref().and_then(|meta| meta.as_of).or(fetched);
         let read = load::read_aside(background, &self.list.feed, copy.data(), now);
         // One that cannot be read is as good as none: the URL is asked.
         let Ok((mut good, _)) = read else {
             return;
         };
-        good.as_of = good.report.as_of.or(fetched).or(good.as_of);
+        if good.format == Format::Asn {
+            good = good.keeping(&std::fs::read(copy.data()).unwrap_or_default());
+        }
+        good.as_of = good.report.as_of.or(made).or(good.as_of);
         self.good = Some(good);
         self.last_success = fetched;
         self.from_cache = true;

@@ -8,13 +8,11 @@ use core::str::FromStr;
 use core::time::Duration;
 use std::sync::Arc;
 
-use ip_reputation::Prefix;
-
 use crate::config::values::duration_with_unit;
-use crate::live::{Kind, REASON_LEN_MAX, origin_error, parse_target};
+use crate::live::{Kind, REASON_LEN_MAX, Target, origin_error, parse_target};
 
 /// What a decision is about.
-pub(super) type Value = Prefix;
+pub(super) type Value = Target;
 /// Microseconds since 1970, by the clock of the server.
 pub(super) type Micros = u64;
 
@@ -100,7 +98,10 @@ impl Key {
 
 /// A value with its length, as the agent writes it.
 pub(super) fn shown(value: Value) -> String {
-    format!("{}/{}", value.network(), value.len())
+    match value.prefix() {
+        Some(prefix) => format!("{}/{}", prefix.network(), prefix.len()),
+        None => value.to_string(),
+    }
 }
 
 /// A decision as the fleet knows it.
@@ -197,6 +198,9 @@ pub(super) fn read(id: LogId, fields: &Fields, defaults: Defaults) -> Result<Rea
     let at = created.unwrap_or_else(|| id.time());
     let entry = match kind {
         "unban" => Entry::Lift { value, at },
+        "points" if value.prefix().is_none() => {
+            return Err(format!("points are for addresses, not for {value}"));
+        }
         "points" => Entry::Points {
             value,
             by: points(&fields, created, id)?,

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use std::{io, thread};
 
-use ip_reputation::Prefix;
 use tracing::{error, info, warn};
 
 use super::entry::{Defaults, Key, LogId, Micros, Record, SECOND};
@@ -19,7 +18,7 @@ use super::options::FleetOptions;
 use super::status::{FleetNode, FleetStatus};
 use crate::host::now_micros;
 use crate::live::{
-    Decision, Live, LiveOptions, LocalChange, Merge, ORIGIN_CROWDSEC, PointsReport, Request,
+    Decision, Live, LiveOptions, LocalChange, Merge, ORIGIN_CROWDSEC, PointsReport, Request, Target,
 };
 
 /// Changes on their way from the live thread.
@@ -45,7 +44,7 @@ const GARBAGE_INTERVAL: Duration = Duration::from_secs(10);
 
 enum Event {
     Put(Vec<Decision>),
-    Removed(Prefix),
+    Removed(Target),
     Reports(Vec<PointsReport>),
     Configured,
 }
@@ -216,7 +215,7 @@ impl FleetThread {
                         send_change(Event::Put(batch));
                     }
                 }
-                LocalChange::Removed(prefix) => send_change(Event::Removed(prefix)),
+                LocalChange::Removed(target) => send_change(Event::Removed(target)),
             }
             shared.number.store(number, Ordering::Release);
         })));
@@ -317,11 +316,11 @@ impl Member {
                     self.node.put(now, key, record);
                 }
             }
-            Event::Removed(prefix) => self.node.lift(now, prefix),
+            Event::Removed(target) => self.node.lift(now, target),
             Event::Reports(reports) => {
                 for report in reports {
                     self.node
-                        .report(now, report.prefix, f64::from(report.points));
+                        .report(now, report.prefix.into(), f64::from(report.points));
                 }
             }
             Event::Configured => {}
@@ -432,7 +431,7 @@ impl Member {
                 } => {
                     merges.push(Merge::Put(Decision {
                         kind: key.kind,
-                        prefix: key.value,
+                        target: key.value,
                         origin: key.origin,
                         reason,
                         node: if &*node == super::entry::NO_NODE {
@@ -448,7 +447,8 @@ impl Member {
                 Effect::Lift(value, at) => merges.push(Merge::Lift(value, at)),
                 Effect::Points(value, points) => reports.extend(report(value, points)),
                 Effect::Total(value, points) => {
-                    let has = live.points(value.network()).map_or(0.0, |it| it.points);
+                    let has = value.prefix().and_then(|it| live.points(it.network()));
+                    let has = has.map_or(0.0, |it| it.points);
                     reports.extend(report(value, points - has));
                 }
             }
@@ -599,10 +599,11 @@ fn apply(live: &Live, request: Request) {
     clippy::cast_sign_loss,
     reason = "it is between 1 and 1,000,000"
 )]
-fn report(value: Prefix, points: f64) -> Option<PointsReport> {
+fn report(value: Target, points: f64) -> Option<PointsReport> {
     let points = points.round().min(1e6);
+    let prefix = value.prefix()?;
     (points >= 1.0).then(|| PointsReport {
-        prefix: value,
+        prefix,
         points: points as u32,
         reason: "".into(),
         at: now_micros(),
@@ -612,7 +613,7 @@ fn report(value: Prefix, points: f64) -> Option<PointsReport> {
 /// A decision as the node knows it; times by the clock of this node.
 fn known(decision: &Decision) -> (Key, Record) {
     let key = Key {
-        value: decision.prefix,
+        value: decision.target,
         kind: decision.kind,
         origin: Arc::clone(&decision.origin),
     };

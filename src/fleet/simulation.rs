@@ -674,13 +674,8 @@ impl Run {
                     .push((now, 7.5));
             }
             2 if !self.with_loss => {
-                self.server.add(
-                    now,
-                    &[
-                        ("type", "unban"),
-                        ("value", &key.value.network().to_string()),
-                    ],
-                );
+                self.server
+                    .add(now, &[("type", "unban"), ("value", &key.value.to_string())]);
                 self.history.lifts.push((now, key.value));
             }
             _ if !self.with_loss => {

@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use tracing::warn;
 
-use haproxy_spoa::{Control, Counters, Refusals, Report};
+use haproxy_spoa::{Control, Counters, LastPeer, Refusals, Report};
 use haproxy_spop::Status;
 use rate_limiter::RateLimiter;
 
@@ -52,6 +52,8 @@ pub fn start(control: Control) -> io::Result<()> {
 struct PeerMonitor {
     refused: Vec<(Status, RateLimiter)>,
     over_cap: RateLimiter,
+    over_source_limit: RateLimiter,
+    write_timeouts: RateLimiter,
     starved: RateLimiter,
     accept_aborted: RateLimiter,
     register_failed: RateLimiter,
@@ -81,6 +83,7 @@ impl PeerMonitor {
                 connections(count)
             );
         }
+        self.tell_limits(report, &counters, now);
         if let Some(count) = self.starved.due(counters.accept_starved, now) {
             warn!(
                 count,
@@ -123,6 +126,29 @@ impl PeerMonitor {
         }
     }
 
+    /// Peers that take more than their share.
+    fn tell_limits(&mut self, report: &Report, counters: &Counters, now: Instant) {
+        if let Some(count) = self.over_source_limit.due(counters.over_source_limit, now) {
+            let peer = address(report.workers.iter().filter_map(|it| it.over_source_limit));
+            warn!(
+                count,
+                address = peer,
+                "turned down {} of sources that have the most one may have, the last one from {peer}; \
+                 if it is HAProxy, raise --max-connections-per-source",
+                connections(count)
+            );
+        }
+        if let Some(count) = self.write_timeouts.due(counters.write_timeouts, now) {
+            let peer = address(report.workers.iter().filter_map(|it| it.unread));
+            warn!(
+                count,
+                address = peer,
+                "reset {} whose peer did not read its answers within --write-timeout, the last one from {peer}",
+                connections(count)
+            );
+        }
+    }
+
     fn tell_refused(&mut self, refusals: &Refusals, now: Instant) {
         if self.refused.is_empty() {
             let fresh = |(status, _)| (status, RateLimiter::default());
@@ -158,6 +184,12 @@ impl PeerMonitor {
             }
         }
     }
+}
+
+/// The address of the latest of these peers.
+fn address(peers: impl Iterator<Item = LastPeer>) -> String {
+    let latest = peers.max().and_then(|peer| peer.address);
+    latest.map_or_else(|| "a UNIX socket".into(), |address| address.to_string())
 }
 
 fn connections(count: u64) -> String {

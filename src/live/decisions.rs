@@ -9,10 +9,9 @@ use std::sync::Arc;
 
 use super::decision::is_foreign;
 use super::network::Network;
-use super::slots::{Slots, len_of};
+use super::slots::{Lengths, Slots, len_of};
 use super::table::Effect;
-use super::{Decision, Kind};
-use ip_reputation::Prefix;
+use super::{Decision, Kind, Target};
 
 /// Distinct origins.
 const ORIGINS_MAX: usize = 1024;
@@ -65,8 +64,10 @@ pub(super) struct Decisions {
     origins: Vec<Arc<str>>,
     details: HashSet<Arc<Details>>,
     counts: BTreeMap<(Kind, u16), u64>,
+    /// The lengths that workers look up: IPv4, IPv6.
+    lengths: [Vec<u8>; 2],
     seed: u64,
-    /// Workers have another table, or fewer origins.
+    /// Workers have another table, or fewer lengths or origins.
     is_replaced: bool,
     max: usize,
     next_expiry: u32,
@@ -85,6 +86,7 @@ impl Decisions {
             origins: Vec::new(),
             details: HashSet::new(),
             counts: BTreeMap::new(),
+            lengths: Default::default(),
             seed,
             is_replaced: false,
             max: 0,
@@ -113,7 +115,7 @@ impl Decisions {
         let mut news = HashSet::new();
         let mut origins = HashSet::new();
         for decision in batch.iter().filter(|it| !self.holds(it)) {
-            news.insert((decision.prefix, decision.kind, &decision.origin));
+            news.insert((decision.target, decision.kind, &decision.origin));
             if self.origin_number(&decision.origin).is_none() {
                 origins.insert(&decision.origin);
             }
@@ -130,7 +132,7 @@ impl Decisions {
     /// Whether there is a decision of the same identity.
     pub(super) fn holds(&self, decision: &Decision) -> bool {
         let origin = self.origin_number(&decision.origin);
-        let slot = origin.and_then(|origin| self.slot(effect(decision, origin), decision.prefix));
+        let slot = origin.and_then(|origin| self.slot(effect(decision, origin), decision.target));
         slot.is_some_and(|(_, meta)| Effect::of(meta).is_some())
     }
 
@@ -150,7 +152,7 @@ impl Decisions {
         let effect = effect(decision, origin);
         let details = self.details(&decision.reason, &decision.node);
         let is_new;
-        let slot = if let Some((slot, meta)) = self.slot(effect, decision.prefix) {
+        let slot = if let Some((slot, meta)) = self.slot(effect, decision.target) {
             is_new = Effect::of(meta).is_none();
             self.table.set(slot, effect.meta());
             slot
@@ -160,8 +162,9 @@ impl Decisions {
             }
             is_new = true;
             self.used += 1;
-            self.table
-                .insert(Network::of(decision.prefix), effect.meta())
+            let network = Network::of_target(decision.target);
+            self.note_length(network);
+            self.table.insert(network, effect.meta())
         };
         if let Some(record) = self.records.get_mut(slot) {
             record.details = Some(details);
@@ -174,26 +177,27 @@ impl Decisions {
         self.next_expiry = self.next_expiry.min(decision.until);
     }
 
-    /// Removes the decisions of exactly this prefix.
-    pub(super) fn remove(&mut self, prefix: Prefix) -> Vec<Decision> {
+    /// Removes the decisions of exactly this value.
+    pub(super) fn remove(&mut self, target: Target) -> Vec<Decision> {
         let mut slots = Vec::new();
-        self.table.exactly(Network::of(prefix), |slot, meta| {
-            slots.extend(Effect::of(meta).map(|_| slot));
-        });
+        self.table
+            .exactly(Network::of_target(target), |slot, meta| {
+                slots.extend(Effect::of(meta).map(|_| slot));
+            });
         let mut removed: Vec<_> = slots.iter().filter_map(|slot| self.take(*slot)).collect();
         removed.sort_unstable_by_key(|it| (it.kind, Arc::clone(&it.origin)));
         removed
     }
 
     /// Removes one decision, if it is there.
-    pub(super) fn remove_one(&mut self, prefix: Prefix, kind: Kind, origin: &str) -> bool {
+    pub(super) fn remove_one(&mut self, target: Target, kind: Kind, origin: &str) -> bool {
         let Some(origin) = self.origin_number(origin) else {
             return false;
         };
-        let network = Network::of(prefix);
+        let network = Network::of_target(target);
         let (_, _, len) = network.bits();
         let wanted = Effect::new(kind, self.is_foreign(origin), origin, len, 0);
-        let slot = self.slot(wanted, prefix);
+        let slot = self.slot(wanted, target);
         slot.is_some_and(|(slot, _)| self.take(slot).is_some())
     }
 
@@ -219,13 +223,28 @@ impl Decisions {
         over.len()
     }
 
-    /// The table and the origins, if workers have others.
+    /// Whether workers have another table, or fewer lengths or origins.
     pub(super) fn take_replaced(&mut self) -> bool {
         core::mem::replace(&mut self.is_replaced, false)
     }
 
     pub(super) fn table(&self) -> Arc<Slots> {
         Arc::clone(&self.table)
+    }
+
+    pub(super) fn lengths(&self) -> Lengths {
+        let [v4, v6] = &self.lengths;
+        self.table.lengths(v4, v6)
+    }
+
+    fn note_length(&mut self, network: Network) {
+        let (_, _, len) = network.bits();
+        let [v4, v6] = &mut self.lengths;
+        let lengths = if network.is_v4() { v4 } else { v6 };
+        if !lengths.contains(&len) {
+            lengths.push(len);
+            self.is_replaced = true;
+        }
     }
 
     pub(super) fn origins(&self) -> Arc<[Arc<str>]> {
@@ -249,16 +268,36 @@ impl Decisions {
         all.into_iter().map(|(_, decision)| decision).collect()
     }
 
-    /// The decisions whose prefix contains this one.
-    pub(super) fn covering(&self, prefix: Prefix) -> Vec<Decision> {
-        let inner = Network::of(prefix);
+    /// The decisions that were made last and are not over, the newest first.
+    pub(super) fn newest(&self, count: usize, now: u32) -> Vec<Decision> {
+        let all = self.table.iter().filter_map(|(slot, bits, meta)| {
+            let effect = Effect::of(meta).filter(|it| it.hit.until > now)?;
+            let created = self.records.get(slot)?.created;
+            Some((core::cmp::Reverse(created), effect.hit.until, slot, bits))
+        });
+        let mut all: Vec<_> = all.collect();
+        if count < all.len() {
+            all.select_nth_unstable(count);
+            all.truncate(count);
+        }
+        all.sort_unstable();
+        let newest = all.into_iter().filter_map(|(.., slot, bits)| {
+            let (_, meta) = self.table.get(slot)?;
+            self.decision(slot, Network::from_bits(bits.0, bits.1, len_of(meta)), meta)
+        });
+        newest.collect()
+    }
+
+    /// The decisions whose prefix contains this one, or those of exactly this AS or country.
+    pub(super) fn covering(&self, target: Target) -> Vec<Decision> {
+        let inner = Network::of_target(target);
         let (high, low, len) = inner.bits();
+        let shorter = target.prefix().map(|_| (0..len).rev());
+        let shorter = shorter.into_iter().flatten();
+        let outer = shorter.map(|len| Network::around((high, low), len));
+        let outer = outer.filter(|outer| inner.is_within(*outer));
         let mut found = Vec::new();
-        for len in (0..=len).rev() {
-            let outer = Network::around((high, low), len);
-            if !inner.is_within(outer) {
-                continue;
-            }
+        for outer in core::iter::once(inner).chain(outer) {
             let first = found.len();
             self.table.exactly(outer, |slot, meta| {
                 found.extend(self.decision(slot, outer, meta));
@@ -279,13 +318,14 @@ impl Decisions {
     }
 
     /// The slot of an identity, whether or not it has a decision.
-    fn slot(&self, wanted: Effect, prefix: Prefix) -> Option<(usize, u64)> {
+    fn slot(&self, wanted: Effect, target: Target) -> Option<(usize, u64)> {
         let mut found = None;
-        self.table.exactly(Network::of(prefix), |slot, meta| {
-            if Effect::is_same(meta, wanted.meta()) {
-                found = Some((slot, meta));
-            }
-        });
+        self.table
+            .exactly(Network::of_target(target), |slot, meta| {
+                if Effect::is_same(meta, wanted.meta()) {
+                    found = Some((slot, meta));
+                }
+            });
         found
     }
 
@@ -310,11 +350,15 @@ impl Decisions {
         let table = Slots::with_room(self.len + more, self.seed);
         let mut records = vec![Record::default(); table.len()];
         self.used = 0;
-        for (slot, bits, meta) in self.table.iter() {
+        self.lengths = Default::default();
+        let old = Arc::clone(&self.table);
+        for (slot, bits, meta) in old.iter() {
             if Effect::of(meta).is_none() {
                 continue;
             }
-            let at = table.insert(Network::from_bits(bits.0, bits.1, len_of(meta)), meta);
+            let network = Network::from_bits(bits.0, bits.1, len_of(meta));
+            self.note_length(network);
+            let at = table.insert(network, meta);
             self.used += 1;
             if let (Some(new), Some(old)) = (records.get_mut(at), self.records.get_mut(slot)) {
                 *new = core::mem::take(old);
@@ -359,7 +403,7 @@ impl Decisions {
         let details = record.details.as_ref()?;
         Some(Decision {
             kind: effect.kind,
-            prefix: network.prefix(),
+            target: network.target(),
             origin: self.origin(effect.hit.origin),
             reason: Arc::clone(&details.reason),
             node: Arc::clone(&details.node),
@@ -370,7 +414,7 @@ impl Decisions {
 }
 
 fn effect(decision: &Decision, origin: u16) -> Effect {
-    let (_, _, len) = Network::of(decision.prefix).bits();
+    let (_, _, len) = Network::of_target(decision.target).bits();
     let is_foreign = is_foreign(&decision.origin);
     Effect::new(decision.kind, is_foreign, origin, len, decision.until)
 }
@@ -379,13 +423,15 @@ fn effect(decision: &Decision, origin: u16) -> Effect {
 mod tests {
     use core::net::IpAddr;
 
+    use ip_reputation::Prefix;
+
     use super::super::Snapshot;
     use super::*;
 
     fn decision(kind: Kind, prefix: &str, origin: &str, until: u32) -> Decision {
         Decision {
             kind,
-            prefix: super::super::parse_target(prefix, 64).unwrap(),
+            target: super::super::parse_target(prefix, 64).unwrap(),
             origin: origin.into(),
             reason: "".into(),
             node: "here".into(),
@@ -401,7 +447,12 @@ mod tests {
     }
 
     fn snapshot(decisions: &Decisions) -> Snapshot {
-        Snapshot::new(decisions.table(), decisions.origins(), None)
+        Snapshot::new(
+            decisions.table(),
+            decisions.lengths(),
+            decisions.origins(),
+            None,
+        )
     }
 
     /// What covers an address, worked out one decision at a time.
@@ -416,12 +467,12 @@ mod tests {
             it.kind == kind
                 && it.until > now
                 && (foreign || !is_foreign(&it.origin))
-                && it.prefix.contains(address)
+                && it.target.prefix().unwrap().contains(address)
         };
         let found = all
             .iter()
             .filter(covers)
-            .map(|it| (it.prefix.len(), it.until));
+            .map(|it| (it.target.prefix().unwrap().len(), it.until));
         found.max()
     }
 
@@ -455,19 +506,21 @@ mod tests {
             let prefix = Prefix::new(address, len).unwrap();
             let now = step;
             if random(4) == 0 {
-                let removed = decisions.remove(prefix).len();
+                let removed = decisions.remove(prefix.into()).len();
                 let before = all.len();
-                all.retain(|it| it.prefix != prefix);
+                all.retain(|it| it.target != prefix.into());
                 assert_eq!(removed, before - all.len());
             } else {
                 let kind = Kind::ALL[usize::try_from(random(3)).unwrap()];
                 let origin = ["ctl", "api", "crowdsec"][usize::try_from(random(3)).unwrap()];
                 let until = now + 1 + u32::try_from(random(800)).unwrap();
                 let new = Decision {
-                    prefix,
+                    target: prefix.into(),
                     ..decision(kind, "0.0.0.0/0", origin, until)
                 };
-                all.retain(|it| (it.prefix, it.kind, &it.origin) != (prefix, kind, &new.origin));
+                all.retain(|it| {
+                    (it.target, it.kind, &it.origin) != (new.target, kind, &new.origin)
+                });
                 decisions.put(&new);
                 all.push(new);
             }
@@ -483,7 +536,8 @@ mod tests {
                 for kind in Kind::ALL {
                     for foreign in [false, true] {
                         let hit = hits.of(kind, foreign);
-                        let found = hit.map(|it| (it.prefix(address).len(), it.until));
+                        let found =
+                            hit.map(|it| (it.target(address).prefix().unwrap().len(), it.until));
                         assert_eq!(
                             found,
                             oracle(&all, kind, foreign, address, later),
@@ -512,9 +566,9 @@ mod tests {
             .unwrap();
         assert_eq!((workers.origin(hit), hit.until), ("ctl", 50));
         assert_eq!(decisions.expire(20), 1);
-        let covering = decisions.covering("203.0.113.9".parse().map(Prefix::host).unwrap());
+        let covering = decisions.covering(super::super::parse_target("203.0.113.9", 64).unwrap());
         assert_eq!(covering.len(), 1);
-        assert_eq!(decisions.remove(covering[0].prefix).len(), 1);
+        assert_eq!(decisions.remove(covering[0].target).len(), 1);
         // What workers have already has it.
         assert!(workers.lookup(address, || 0).is_none());
     }
@@ -529,5 +583,37 @@ mod tests {
         decisions.put(&first);
         assert_eq!(decisions.room_for(&[first]), Ok(()));
         assert_eq!(decisions.room_for(&[other]), Err(Full::Decisions(1)));
+    }
+
+    #[test]
+    fn a_prefix_counts_before_an_as_and_an_as_before_a_country() {
+        let address: IpAddr = "203.0.113.9".parse().unwrap();
+        let mut decisions = decisions();
+        decisions.put(&decision(Kind::Ban, "NL", "crowdsec", 900));
+        assert_eq!(snapshot(&decisions).places(), (false, true));
+        let of = |decisions: &Decisions, now: u32| {
+            let snapshot = snapshot(decisions);
+            let hits = snapshot.lookup(address, || now);
+            let hits = snapshot.with_places(hits, Some(64_496), Some(*b"NL"), || now);
+            let hit = hits.unwrap_or_default().of(Kind::Ban, true);
+            hit.map(|it| it.target(address).to_string())
+        };
+        assert_eq!(of(&decisions, 1).unwrap(), "NL");
+        decisions.put(&decision(Kind::Ban, "AS64496", "ctl", 500));
+        decisions.put(&decision(Kind::Ban, "AS64497", "ctl", 500));
+        assert_eq!(snapshot(&decisions).places(), (true, true));
+        assert_eq!(of(&decisions, 1).unwrap(), "AS64496");
+        decisions.put(&decision(Kind::Ban, "0.0.0.0/0", "ctl", 300));
+        assert_eq!(of(&decisions, 1).unwrap(), "0.0.0.0/0");
+        assert_eq!(of(&decisions, 300).unwrap(), "AS64496");
+        assert_eq!(of(&decisions, 500).unwrap(), "NL");
+        assert_eq!(of(&decisions, 900), None);
+        let target = super::super::parse_target("AS64496", 64).unwrap();
+        assert_eq!(decisions.covering(target).len(), 1);
+        assert_eq!(decisions.remove(target).len(), 1);
+        assert_eq!(of(&decisions, 300).unwrap(), "NL");
+        let listed = decisions.list(|_| true);
+        let listed: Vec<_> = listed.iter().map(|it| it.target.to_string()).collect();
+        assert_eq!(listed, ["0.0.0.0/0", "AS64497", "NL"]);
     }
 }

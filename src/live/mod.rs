@@ -26,6 +26,7 @@ mod store;
 #[path = "no_store.rs"]
 mod store;
 mod table;
+mod target;
 pub mod time;
 
 pub use behavior::{
@@ -34,7 +35,7 @@ pub use behavior::{
 };
 pub use decision::{
     Decision, Kind, ORIGIN_BEHAVIOR, ORIGIN_CROWDSEC, ORIGIN_LEN_MAX, ParseKindError,
-    ParseTargetError, REASON_LEN_MAX, is_foreign, origin_error, parse_target, reason_error,
+    REASON_LEN_MAX, is_foreign, origin_error, reason_error,
 };
 pub use options::LiveOptions;
 pub use points::{Offender, points_prefix};
@@ -44,6 +45,7 @@ pub use service::{
     OnReports, Request, TimesToForce,
 };
 pub use table::{Hit, Hits, Snapshot};
+pub use target::{ParseTargetError, Target, parse_target};
 
 /// A change of the store.
 #[derive(Debug)]

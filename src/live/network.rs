@@ -2,7 +2,12 @@
 
 use core::net::IpAddr;
 
+use super::Target;
 use ip_reputation::Prefix;
+
+/// What stands for the length of autonomous systems and countries: addresses have none of these.
+pub(super) const LEN_ASN: u8 = 129;
+pub(super) const LEN_COUNTRY: u8 = 130;
 
 /// IPv4 or IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +39,15 @@ impl Network {
         }
     }
 
+    pub(super) fn of_target(target: Target) -> Self {
+        let (high, len) = match target {
+            Target::Prefix(prefix) => return Self::of(prefix),
+            Target::Asn(number) => (u64::from(number) << 32, LEN_ASN),
+            Target::Country(letters) => (u64::from(u16::from_be_bytes(letters)) << 48, LEN_COUNTRY),
+        };
+        Self { high, low: 0, len }
+    }
+
     /// The network of this length around an address.
     pub(super) const fn around(bits: (u64, u64), len: u8) -> Self {
         let (high, low) = bits;
@@ -46,7 +60,7 @@ impl Network {
     }
 
     pub(super) const fn is_v4(self) -> bool {
-        self.len >= 96 && self.high == 0 && self.low >> 32 == 0xffff
+        self.len >= 96 && self.len <= 128 && self.high == 0 && self.low >> 32 == 0xffff
     }
 
     pub(super) const fn family(self) -> Family {
@@ -84,13 +98,13 @@ impl Network {
         Prefix::new(address, self.len).unwrap_or_else(|| Prefix::host(address))
     }
 
-    #[inline]
-    pub(super) const fn hash(self, seed: u64) -> u64 {
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        let one = self.low ^ seed ^ (self.len as u64).wrapping_mul(ODD);
-        let other = self.high ^ seed.rotate_left(32) ^ ODD;
-        let first = fold(one, ODD) ^ other;
-        fold(first, seed | 1)
+    #[expect(clippy::cast_possible_truncation, reason = "as it was put in")]
+    pub(super) fn target(self) -> Target {
+        match self.len {
+            LEN_ASN => Target::Asn((self.high >> 32) as u32),
+            LEN_COUNTRY => Target::Country(((self.high >> 48) as u16).to_be_bytes()),
+            _ => self.prefix().into(),
+        }
     }
 }
 
@@ -101,12 +115,6 @@ const fn mapped(network: u32) -> u64 {
 #[expect(clippy::cast_possible_truncation, reason = "these are the halves")]
 const fn halves(network: u128) -> (u64, u64) {
     ((network >> 64) as u64, network as u64)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
-const fn fold(one: u64, other: u64) -> u64 {
-    let product = (one as u128) * (other as u128);
-    (product as u64) ^ ((product >> 64) as u64)
 }
 
 /// The bits of an address. A mapped IPv4 address is IPv4.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Change, Decision, Kind, Offender};
+use super::{Change, Decision, Kind, Offender, Target};
 use ip_reputation::Prefix;
 
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(super) struct Contents {
 #[derive(Debug)]
 pub(super) struct Removal {
     pub(super) kind: Kind,
-    pub(super) prefix: Prefix,
+    pub(super) target: Target,
     pub(super) origin: String,
 }
 
@@ -88,7 +88,7 @@ impl Store {
 
     pub(super) fn bring_up_to_date<'a>(
         &mut self,
-        _: impl Iterator<Item = &'a Prefix>,
+        _: impl Iterator<Item = &'a Target>,
         _: &[Decision],
         _: u32,
     ) -> Result<(), StoreError> {

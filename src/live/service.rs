@@ -20,7 +20,7 @@ use super::decisions::Decisions;
 use super::network::Network;
 use super::points::Points;
 use super::store::{self, Contents, Store, StoreError};
-use super::{Change, Decision, Kind, LiveOptions, LiveTable, Offender, Snapshot};
+use super::{Change, Decision, Kind, LiveOptions, LiveTable, Offender, Snapshot, Target};
 use crate::host::{now, now_micros};
 
 /// How often expired decisions, old tables and changes of another process are looked for.
@@ -47,8 +47,8 @@ const GROUP_MAX: usize = 1024;
 pub enum Request {
     /// Makes these decisions, all or none.
     Put(Vec<Decision>),
-    /// Removes every decision of exactly this prefix, and sets the points of its addresses to 0.
-    Remove(Prefix),
+    /// Removes every decision of exactly this value, and sets the points of its addresses to 0.
+    Remove(Target),
     /// Adds points that another node was told of.
     Report(Vec<PointsReport>),
     /// Takes over what other nodes have decided, as far as there is room. Who sends it knows the changes
@@ -62,10 +62,10 @@ pub enum Merge {
     /// A decision.
     Put(Decision),
     /// The end of a decision.
-    Drop(Kind, Prefix, Arc<str>),
-    /// An unban: ends what this node alone knows of the prefix, if it was made until this second, and sets
+    Drop(Kind, Target, Arc<str>),
+    /// An unban: ends what this node alone knows of the value, if it was made until this second, and sets
     /// the points to 0.
-    Lift(Prefix, u32),
+    Lift(Target, u32),
     /// How far the log was read, once all before is in the store.
     Mark(String),
 }
@@ -75,8 +75,8 @@ pub enum Merge {
 pub enum LocalChange<'a> {
     /// These decisions were made.
     Put(&'a [Decision]),
-    /// Everything of this prefix was removed.
-    Removed(Prefix),
+    /// Everything of this value was removed.
+    Removed(Target),
 }
 
 /// Called with what this process decides and the number of the change, on the live thread.
@@ -476,13 +476,25 @@ impl Live {
         lock(&self.shared.decisions).list(|it| it.until > time && is_wanted(it))
     }
 
-    /// What is in force and covers this prefix.
+    /// What was made last and is in force, the newest first.
     #[must_use]
-    pub fn covering(&self, prefix: Prefix) -> Vec<Decision> {
+    pub fn newest(&self, count: usize) -> Vec<Decision> {
+        lock(&self.shared.decisions).newest(count, now())
+    }
+
+    /// What is in force and covers this prefix, or is of exactly this AS or country.
+    #[must_use]
+    pub fn covering(&self, target: Target) -> Vec<Decision> {
         let time = now();
-        let mut found = lock(&self.shared.decisions).covering(prefix);
+        let mut found = lock(&self.shared.decisions).covering(target);
         found.retain(|it| it.until > time);
         found
+    }
+
+    /// What is in force and covers any of these.
+    #[must_use]
+    pub fn covering_any(&self, targets: impl Iterator<Item = Target>) -> Vec<Decision> {
+        targets.flat_map(|target| self.covering(target)).collect()
     }
 
     /// How many decisions there are of each kind and origin.
@@ -532,7 +544,8 @@ impl Shared {
         }
         is_replaced.then(|| {
             let points = points.as_ref().map(Points::table);
-            let snapshot = Snapshot::new(decisions.table(), decisions.origins(), points);
+            let (table, lengths) = (decisions.table(), decisions.lengths());
+            let snapshot = Snapshot::new(table, lengths, decisions.origins(), points);
             self.table.swap(snapshot)
         })
     }
@@ -549,11 +562,11 @@ struct LiveThread {
     /// When the store is tried again: it lacks something that is in force.
     retry: Option<Instant>,
     is_ours: bool,
-    /// Prefixes that were unbanned while the store could not be written: its rows about them are outdated.
-    removed: HashSet<Prefix>,
+    /// What was unbanned while the store could not be written: its rows about them are outdated.
+    removed: HashSet<Target>,
     /// Changes of this process that the fleet may not know yet, with their numbers: of an identity, or of
-    /// a prefix.
-    unmerged: HashMap<(Prefix, Option<(Kind, Arc<str>)>), u64>,
+    /// a value.
+    unmerged: HashMap<(Target, Option<(Kind, Arc<str>)>), u64>,
     /// The number of the last change of this process.
     number: u64,
     retired: Vec<Arc<Snapshot>>,
@@ -647,14 +660,17 @@ impl LiveThread {
         let before = changes.len();
         match request {
             Request::Put(batch) => self.put(batch, changes)?,
-            Request::Remove(prefix) => {
-                let removed = lock(&self.shared.decisions).remove(prefix);
-                self.forget_points(prefix);
+            Request::Remove(target) => {
+                let removed = lock(&self.shared.decisions).remove(target);
+                target
+                    .prefix()
+                    .into_iter()
+                    .for_each(|it| self.forget_points(it));
                 if self.path.is_some() {
-                    self.removed.insert(prefix);
+                    self.removed.insert(target);
                 }
                 changes.extend(removed.into_iter().map(Change::Remove));
-                self.changed_here(LocalChange::Removed(prefix));
+                self.changed_here(LocalChange::Removed(target));
             }
             Request::Report(reports) => {
                 let bans = self.add_points(&reports);
@@ -680,25 +696,25 @@ impl LiveThread {
             LocalChange::Put(batch) => {
                 for it in batch.iter().filter(|it| *it.origin != *ORIGIN_CROWDSEC) {
                     let identity = Some((it.kind, Arc::clone(&it.origin)));
-                    self.unmerged.insert((it.prefix, identity), self.number);
+                    self.unmerged.insert((it.target, identity), self.number);
                 }
             }
-            LocalChange::Removed(prefix) => {
-                self.unmerged.insert((prefix, None), self.number);
+            LocalChange::Removed(target) => {
+                self.unmerged.insert((target, None), self.number);
             }
         }
         called(self.number, change);
     }
 
     /// Whether this process has changed something that who sends a merge does not know yet.
-    fn is_unmerged(&self, prefix: Prefix, kind: Kind, origin: &Arc<str>) -> bool {
+    fn is_unmerged(&self, target: Target, kind: Kind, origin: &Arc<str>) -> bool {
         if self.unmerged.is_empty() {
             return false;
         }
         let identity = Some((kind, Arc::clone(origin)));
         [None, identity]
             .into_iter()
-            .any(|it| self.unmerged.contains_key(&(prefix, it)))
+            .any(|it| self.unmerged.contains_key(&(target, it)))
     }
 
     /// Takes over what other nodes have decided.
@@ -706,17 +722,20 @@ impl LiveThread {
         let mut refused = 0;
         for merge in merges {
             match merge {
-                Merge::Put(it) if self.is_unmerged(it.prefix, it.kind, &it.origin) => {}
-                Merge::Drop(kind, prefix, origin) if self.is_unmerged(prefix, kind, &origin) => {}
+                Merge::Put(it) if self.is_unmerged(it.target, it.kind, &it.origin) => {}
+                Merge::Drop(kind, target, origin) if self.is_unmerged(target, kind, &origin) => {}
                 Merge::Put(decision) => refused += u64::from(!self.take_over(decision, changes)),
-                Merge::Drop(kind, prefix, origin) => {
-                    self.end_where(prefix, changes, |it| it.kind == kind && it.origin == origin);
+                Merge::Drop(kind, target, origin) => {
+                    self.end_where(target, changes, |it| it.kind == kind && it.origin == origin);
                 }
-                Merge::Lift(prefix, at) => {
-                    self.end_where(prefix, changes, |it| {
+                Merge::Lift(target, at) => {
+                    self.end_where(target, changes, |it| {
                         it.origin.as_ref() == ORIGIN_CROWDSEC && it.created <= at
                     });
-                    self.forget_points(prefix);
+                    target
+                        .prefix()
+                        .into_iter()
+                        .for_each(|it| self.forget_points(it));
                 }
                 Merge::Mark(mark) => {
                     let written = core::mem::take(changes);
@@ -754,18 +773,18 @@ impl LiveThread {
 
     fn end_where(
         &mut self,
-        prefix: Prefix,
+        target: Target,
         changes: &mut Vec<Change>,
         is_over: impl Fn(&Decision) -> bool,
     ) {
         let mut decisions = lock(&self.shared.decisions);
-        let found = decisions.covering(prefix).into_iter();
-        let found = found.filter(|it| it.prefix == prefix && is_over(it));
+        let found = decisions.covering(target).into_iter();
+        let found = found.filter(|it| it.target == target && is_over(it));
         for decision in found {
             if self.path.is_some() {
-                self.removed.insert(prefix);
+                self.removed.insert(target);
             }
-            decisions.remove_one(decision.prefix, decision.kind, &decision.origin);
+            decisions.remove_one(decision.target, decision.kind, &decision.origin);
             changes.push(Change::Remove(decision));
         }
     }
@@ -891,7 +910,7 @@ impl LiveThread {
         let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
         Decision {
             kind: Kind::Ban,
-            prefix: report.prefix,
+            target: report.prefix.into(),
             origin: ORIGIN_BEHAVIOR.into(),
             reason: reason.into(),
             node: Arc::clone(&lock(&self.shared.node)),
@@ -903,7 +922,7 @@ impl LiveThread {
     /// Bans one at a time: at the limit the others still are.
     fn ban(&mut self, bans: Vec<Decision>, changes: &mut Vec<Change>) {
         for ban in bans {
-            let (value, reason) = (ban.prefix, Arc::clone(&ban.reason));
+            let (value, reason) = (ban.target, Arc::clone(&ban.reason));
             if self.put(vec![ban], changes).is_ok() {
                 self.shared.behavior_bans.fetch_add(1, Ordering::Relaxed);
                 info!(%value, reason = &*reason, "behavior ban value={value} reason=\"{reason}\"");
@@ -943,7 +962,7 @@ impl LiveThread {
             Ok(Some((removals, made))) => {
                 let mut decisions = lock(&self.shared.decisions);
                 for it in &removals {
-                    decisions.remove_one(it.prefix, it.kind, &it.origin);
+                    decisions.remove_one(it.target, it.kind, &it.origin);
                 }
                 for decision in &made {
                     decisions.put(decision);
@@ -1106,7 +1125,7 @@ impl LiveThread {
         let mut decisions = lock(&self.shared.decisions);
         decisions.reserve(contents.decisions.len());
         for decision in &contents.decisions {
-            if !self.removed.contains(&decision.prefix) && !decisions.holds(decision) {
+            if !self.removed.contains(&decision.target) && !decisions.holds(decision) {
                 decisions.put(decision);
             }
         }
@@ -1115,7 +1134,7 @@ impl LiveThread {
             points.track(true);
             let time = now_micros();
             for it in &contents.points {
-                if !self.removed.contains(&it.prefix) {
+                if !self.removed.contains(&it.prefix.into()) {
                     points.restore(it.prefix, it.points, &it.reason, it.updated, time);
                 }
             }

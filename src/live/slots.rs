@@ -14,7 +14,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::network::{Family, Network};
+use super::network::{Family, LEN_ASN, LEN_COUNTRY, Network};
 
 /// Bits of the filter for each slot.
 const FILTER_BITS: usize = 12;
@@ -24,7 +24,7 @@ const SPARE: usize = 64;
 
 /// Where groups of lengths begin, the longest first; IPv4 from 96.
 const ANCHORS_V4: [u8; 4] = [120, 112, 104, 96];
-const ANCHORS_V6: [u8; 5] = [64, 48, 32, 16, 0];
+const ANCHORS_V6: [u8; 4] = [48, 32, 16, 0];
 
 /// A cache line of the filter.
 #[derive(Debug, Default)]
@@ -38,27 +38,82 @@ impl Line {
         let word = self.0.get(word);
         word.is_some_and(|word| word.load(Ordering::Relaxed) & bits == bits)
     }
+
+    fn add(&self, hash: u64) {
+        let (word, bits) = filter_bits(hash);
+        if let Some(word) = self.0.get(word) {
+            word.fetch_or(bits, Ordering::Release);
+        }
+    }
 }
 
-/// The lengths present: bit `len - 1`.
+/// Keys of the hash, so that nobody can choose networks that collide.
+#[derive(Debug, Clone, Copy)]
+struct Keys {
+    high: u64,
+    low: u64,
+}
+
+impl Keys {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+    const fn new(seed: u64) -> Self {
+        Self {
+            high: fold(seed, Self::ODD) | 1,
+            low: fold(!seed, Self::ODD),
+        }
+    }
+
+    /// Networks of this length, or groups of networks that begin with it.
+    const fn mask(self, len: u8, is_anchor: bool) -> Mask {
+        let (high, low, _) =
+            Network::around((u64::MAX, u64::MAX), if len > 128 { 128 } else { len }).bits();
+        let number = len as u64 * 2 + is_anchor as u64;
+        Mask {
+            high,
+            low,
+            salt: self.low ^ number.wrapping_mul(Self::ODD),
+            len,
+        }
+    }
+
+    #[inline]
+    const fn hash(self, mask: &Mask, bits: (u64, u64)) -> u64 {
+        let (high, low) = (bits.0 & mask.high, bits.1 & mask.low);
+        fold(high ^ self.high, low ^ mask.salt)
+    }
+}
+
+/// A prefix length that is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mask {
+    high: u64,
+    low: u64,
+    salt: u64,
+    len: u8,
+}
+
+/// Lengths that share a line of the filter, the longest first.
+#[derive(Debug)]
+struct Group {
+    anchor: Mask,
+    lengths: Vec<Mask>,
+}
+
+/// The lengths present in a table, and how they are looked up: the longest first.
 #[derive(Debug, Default)]
-struct Lengths([AtomicU64; 2]);
+pub(super) struct Lengths {
+    v4: Box<[Group]>,
+    v6: Box<[Group]>,
+    /// Whether there are autonomous systems, and countries: no address leads to these.
+    has_asn: bool,
+    has_country: bool,
+}
 
 impl Lengths {
     #[inline]
-    fn load(&self) -> u128 {
-        let [low, high] = &self.0;
-        let (low, high) = (low.load(Ordering::Acquire), high.load(Ordering::Acquire));
-        (u128::from(high) << 64) | u128::from(low)
-    }
-
-    fn add(&self, len: u8) {
-        let Some(bit) = len.checked_sub(1) else {
-            return;
-        };
-        if let Some(word) = self.0.get(usize::from(bit >> 6)) {
-            word.fetch_or(1 << (bit & 63), Ordering::Release);
-        }
+    pub(super) const fn places(&self) -> (bool, bool) {
+        (self.has_asn, self.has_country)
     }
 }
 
@@ -67,11 +122,7 @@ impl Lengths {
 pub(super) struct Slots {
     slots: Box<[[AtomicU64; 3]]>,
     filter: Box<[Line]>,
-    v4: Lengths,
-    v6: Lengths,
-    /// Whether there is a network of length 0 of IPv6.
-    has_default_route: AtomicU64,
-    seed: u64,
+    keys: Keys,
 }
 
 impl Default for Slots {
@@ -90,10 +141,7 @@ impl Slots {
                 .take(len)
                 .collect(),
             filter: core::iter::repeat_with(Line::default).take(lines).collect(),
-            v4: Lengths::default(),
-            v6: Lengths::default(),
-            has_default_route: AtomicU64::new(0),
-            seed,
+            keys: Keys::new(seed),
         }
     }
 
@@ -110,64 +158,78 @@ impl Slots {
         size_of_val(&*self.slots) + size_of_val(&*self.filter)
     }
 
+    /// How networks of these lengths are looked up; IPv4 from 96.
+    pub(super) fn lengths(&self, v4: &[u8], v6: &[u8]) -> Lengths {
+        Lengths {
+            v4: self.groups(Family::V4, v4),
+            v6: self.groups(Family::V6, v6),
+            has_asn: v6.contains(&LEN_ASN),
+            has_country: v6.contains(&LEN_COUNTRY),
+        }
+    }
+
+    fn groups(&self, family: Family, lens: &[u8]) -> Box<[Group]> {
+        let mut lens = lens.to_vec();
+        lens.retain(|len| *len <= 128);
+        lens.sort_unstable_by(|one, other| other.cmp(one));
+        let mut groups: Vec<Group> = Vec::new();
+        for len in lens {
+            let anchor = self.keys.mask(anchor(family, len), true);
+            let mask = self.keys.mask(len, false);
+            match groups.last_mut().filter(|it| it.anchor == anchor) {
+                Some(group) => group.lengths.push(mask),
+                None => groups.push(Group {
+                    anchor,
+                    lengths: vec![mask],
+                }),
+            }
+        }
+        groups.into()
+    }
+
     /// Calls `each` for every slot whose network contains an address, the longest prefixes first.
     #[inline]
-    pub(super) fn covering(&self, bits: (u64, u64), family: Family, mut each: impl FnMut(u64)) {
-        let (mut lengths, anchors) = match family {
-            Family::V4 => (self.v4.load(), &ANCHORS_V4[..]),
-            Family::V6 => (self.v6.load(), &ANCHORS_V6[..]),
+    pub(super) fn covering(
+        &self,
+        lengths: &Lengths,
+        bits: (u64, u64),
+        family: Family,
+        mut each: impl FnMut(u64),
+    ) {
+        let groups = match family {
+            Family::V4 => &lengths.v4,
+            Family::V6 => &lengths.v6,
         };
-        for anchor in anchors {
-            if lengths == 0 {
-                break;
-            }
-            // Bit `len - 1`: those from the anchor up.
-            let below = (1_u128 << anchor) >> 1;
-            let mut group = lengths & !below.wrapping_sub(1);
-            if *anchor == 0 {
-                group = lengths;
-            }
-            if group == 0 {
+        for group in groups {
+            let hash = self.keys.hash(&group.anchor, bits);
+            let line = self.filter.get(reduced(hash, self.filter.len()));
+            let Some(line) = line.filter(|line| line.has(hash)) else {
                 continue;
-            }
-            lengths ^= group;
-            let Some(line) = self.line(bits, *anchor) else {
-                return;
             };
-            while group != 0 {
-                let len = top(group);
-                group ^= 1 << (len - 1);
-                let network = Network::around(bits, len);
-                let hash = network.hash(self.seed);
+            for mask in &group.lengths {
+                let hash = self.keys.hash(mask, bits);
                 if line.has(hash) {
+                    let network = Network::around(bits, mask.len);
                     self.probe(network, hash, |_, meta| each(meta));
                 }
             }
-        }
-        if family == Family::V6 && self.has_default_route.load(Ordering::Acquire) != 0 {
-            let network = Network::around(bits, 0);
-            self.probe(network, network.hash(self.seed), |_, meta| each(meta));
         }
     }
 
     /// Calls `each` for every slot of exactly this network.
     #[inline]
     pub(super) fn exactly(&self, network: Network, each: impl FnMut(usize, u64)) {
-        let hash = network.hash(self.seed);
-        let (high, low, len) = network.bits();
-        let anchor = anchor(network.family(), len);
-        if self
-            .line((high, low), anchor)
-            .is_some_and(|line| line.has(hash))
-        {
+        let hash = self.hash(network);
+        let line = reduced(self.anchor_hash(network), self.filter.len());
+        if self.filter.get(line).is_some_and(|line| line.has(hash)) {
             self.probe(network, hash, each);
         }
     }
 
     /// Takes a slot. There is room; only the owner of the table calls this.
     pub(super) fn insert(&self, network: Network, meta: u64) -> usize {
-        let hash = network.hash(self.seed);
-        let (high, low, len) = network.bits();
+        let hash = self.hash(network);
+        let (high, low, _) = network.bits();
         let mut at = reduced(hash, self.slots.len());
         while self.meta(at) != 0 {
             at = self.after(at);
@@ -178,15 +240,10 @@ impl Slots {
             // A reader that sees this sees the key.
             last.store(meta, Ordering::Release);
         }
-        let (word, bits) = filter_bits(hash);
-        let line = self.line((high, low), anchor(network.family(), len));
-        if let Some(word) = line.and_then(|line| line.0.get(word)) {
-            word.fetch_or(bits, Ordering::Release);
-        }
-        match network.family() {
-            Family::V4 => self.v4.add(len),
-            Family::V6 if len == 0 => self.has_default_route.store(1, Ordering::Release),
-            Family::V6 => self.v6.add(len),
+        let anchor = self.anchor_hash(network);
+        if let Some(line) = self.filter.get(reduced(anchor, self.filter.len())) {
+            line.add(anchor);
+            line.add(hash);
         }
         at
     }
@@ -222,9 +279,16 @@ impl Slots {
     }
 
     #[inline]
-    fn line(&self, bits: (u64, u64), anchor: u8) -> Option<&Line> {
-        let hash = Network::around(bits, anchor).hash(!self.seed);
-        self.filter.get(reduced(hash, self.filter.len()))
+    fn hash(&self, network: Network) -> u64 {
+        let (high, low, len) = network.bits();
+        self.keys.hash(&self.keys.mask(len, false), (high, low))
+    }
+
+    #[inline]
+    fn anchor_hash(&self, network: Network) -> u64 {
+        let (high, low, len) = network.bits();
+        let anchor = self.keys.mask(anchor(network.family(), len), true);
+        self.keys.hash(&anchor, (high, low))
     }
 
     #[inline]
@@ -271,15 +335,13 @@ fn anchor(family: Family, len: u8) -> u8 {
         Family::V4 => &ANCHORS_V4[..],
         Family::V6 => &ANCHORS_V6[..],
     };
-    // A length of 0 has no bit and no group; any line will do.
     anchors.iter().copied().find(|it| *it <= len).unwrap_or(0)
 }
 
-/// The longest length of a set that has one.
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "1 to 128")]
-const fn top(lengths: u128) -> u8 {
-    128 - lengths.leading_zeros() as u8
+#[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+const fn fold(one: u64, other: u64) -> u64 {
+    let product = (one as u128) * (other as u128);
+    (product as u64) ^ ((product >> 64) as u64)
 }
 
 #[inline]

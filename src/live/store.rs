@@ -16,7 +16,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
 use super::time;
-use super::{Change, Decision, Kind, Offender, parse_target};
+use super::{Change, Decision, Kind, Offender, Target, parse_target};
 use ip_reputation::Prefix;
 
 /// The version of the schema, as `PRAGMA user_version` has it.
@@ -89,7 +89,7 @@ pub(super) struct Contents {
 #[derive(Debug)]
 pub(super) struct Removal {
     pub(super) kind: Kind,
-    pub(super) prefix: Prefix,
+    pub(super) target: Target,
     pub(super) origin: String,
 }
 
@@ -236,7 +236,7 @@ impl Store {
     /// Writes what is in force, and removes decisions of these prefixes that are not.
     pub(super) fn bring_up_to_date<'a>(
         &mut self,
-        removed: impl Iterator<Item = &'a Prefix>,
+        removed: impl Iterator<Item = &'a Target>,
         all: &[Decision],
         now: u32,
     ) -> Result<(), StoreError> {
@@ -247,8 +247,8 @@ impl Store {
             let mut note = transaction.prepare_cached(note)?;
             let delete = "DELETE FROM decisions WHERE value = ?1";
             let mut delete = transaction.prepare_cached(delete)?;
-            for prefix in removed {
-                let value = prefix.to_string();
+            for target in removed {
+                let value = target.to_string();
                 note.execute(params![value, time::rfc3339(now)])?;
                 delete.execute([value])?;
             }
@@ -382,7 +382,7 @@ fn insert(transaction: &Transaction<'_>, decision: &Decision) -> rusqlite::Resul
     let mut insert = transaction.prepare_cached(INSERT)?;
     insert.execute(params![
         decision.kind.name(),
-        decision.prefix.to_string(),
+        decision.target.to_string(),
         &*decision.origin,
         &*decision.reason,
         &*decision.node,
@@ -393,7 +393,7 @@ fn insert(transaction: &Transaction<'_>, decision: &Decision) -> rusqlite::Resul
 }
 
 fn remove(transaction: &Transaction<'_>, decision: &Decision, now: u32) -> rusqlite::Result<()> {
-    let (value, kind) = (decision.prefix.to_string(), decision.kind.name());
+    let (value, kind) = (decision.target.to_string(), decision.kind.name());
     let mut delete = transaction.prepare_cached(DELETE)?;
     delete.execute(params![value, kind, &*decision.origin])?;
     let note = "INSERT INTO removals (type, value, origin, at) VALUES (?1, ?2, ?3, ?4)";
@@ -417,7 +417,7 @@ fn decisions_after(
         *last = row.get(7)?;
         let text = |at: usize| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str()?);
         // Rows of other types are for later versions, or were made by hand; they stay as they are.
-        let (Ok(kind), Ok(prefix), Some(created), Some(until)) = (
+        let (Ok(kind), Ok(target), Some(created), Some(until)) = (
             text(0)?.parse(),
             parse_target(text(1)?, 128),
             time::parse(text(5)?),
@@ -428,7 +428,7 @@ fn decisions_after(
         if until > now {
             decisions.push(Decision {
                 kind,
-                prefix,
+                target,
                 origin: texts.shared(text(2)?),
                 reason: texts.shared(text(3)?),
                 node: texts.shared(text(4)?),
@@ -448,10 +448,10 @@ fn removals_after(connection: &Connection, last: &mut i64) -> rusqlite::Result<V
     while let Some(row) = rows.next()? {
         *last = row.get(3)?;
         let (kind, value): (String, String) = (row.get(0)?, row.get(1)?);
-        if let (Ok(kind), Ok(prefix)) = (kind.parse(), parse_target(&value, 128)) {
+        if let (Ok(kind), Ok(target)) = (kind.parse(), parse_target(&value, 128)) {
             removals.push(Removal {
                 kind,
-                prefix,
+                target,
                 origin: row.get(2)?,
             });
         }
@@ -466,7 +466,9 @@ fn points(connection: &Connection) -> rusqlite::Result<Vec<SavedPoints>> {
     let mut points = Vec::new();
     while let Some(row) = rows.next()? {
         let (value, updated): (String, String) = (row.get(0)?, row.get(2)?);
-        if let (Ok(prefix), Some(updated)) = (parse_target(&value, 128), time::parse(&updated)) {
+        let prefix = parse_target(&value, 128).ok();
+        let prefix = prefix.and_then(Target::prefix);
+        if let (Some(prefix), Some(updated)) = (prefix, time::parse(&updated)) {
             points.push(SavedPoints {
                 prefix,
                 points: row.get(1)?,

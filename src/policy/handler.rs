@@ -12,10 +12,10 @@ use super::compiled::CompiledMessage;
 use super::counters::PolicyCounters;
 use super::precedence::{LiveDecision, badness_of, decided, with_points};
 use super::{Attribute, LivePolicy, Policy, PolicyCell, Source};
-use crate::live::{LiveReader, ORIGIN_BEHAVIOR, Snapshot, points_prefix};
+use crate::live::{Hits, LiveReader, ORIGIN_BEHAVIOR, Snapshot, Target, points_prefix};
 use haproxy_spoa::{Handler, Reply, WorkerHooks};
 use haproxy_spop::{Message, Notify, TypedData, Variable};
-use ip_reputation::{Label, PayloadMatch, Prefix, Random, Reputation as _, Score, Verdict};
+use ip_reputation::{Label, PayloadMatch, Random, Reputation as _, Score, Verdict};
 
 /// The longest reason, in bytes. A longer name of a feed is cut; the prefix never is.
 pub const REASON_LEN_MAX: usize = 128;
@@ -201,7 +201,11 @@ impl<'a> Evaluation<'a> {
                 }
             }
             let clock = &mut self.clock;
-            if let Some(hits) = snapshot.lookup(address, || clock.now()) {
+            let mut hits = snapshot.lookup(address, || clock.now());
+            if snapshot.places() != (false, false) {
+                hits = with_places(snapshot, self.policy, hits, address, clock);
+            }
+            if let Some(hits) = hits {
                 let ruled_by = found.and_then(|it| it.verdict.ruled_by(it.now));
                 let score = looked.score;
                 if let Some(decision) = decided(&hits, ruled_by, score, live.challenge_score) {
@@ -323,8 +327,8 @@ impl<'a> Evaluation<'a> {
                 until.map(|until| until.saturating_sub(self.clock.now()).into())
             }
             Attribute::Reason if is_overruled => findings.live.map(|(it, origin)| {
-                let prefix = it.hit.prefix(address);
-                TypedData::String(reason(self.text, origin, prefix))
+                let target = it.hit.target(address);
+                TypedData::String(reason(self.text, origin, target))
             }),
             Attribute::Reason | Attribute::Feed if findings.is_led_by_points() => {
                 let prefix = points_prefix(address);
@@ -432,6 +436,21 @@ impl Clock {
     }
 }
 
+/// Adds decisions about the AS and the country of an address. The databases are searched only for those.
+#[cold]
+fn with_places(
+    snapshot: &Snapshot,
+    policy: &Policy,
+    hits: Option<Hits>,
+    address: IpAddr,
+    clock: &mut Clock,
+) -> Option<Hits> {
+    let (has_asn, has_country) = snapshot.places();
+    let asn = has_asn.then(|| policy.asn(address)).flatten();
+    let country = has_country.then(|| policy.country(address)).flatten();
+    snapshot.with_places(hits, asn, country, || clock.now())
+}
+
 /// Whether two names are the same. Cheaper than the library call that `==` becomes.
 #[inline]
 fn is_same(one: &[u8], other: &[u8]) -> bool {
@@ -490,7 +509,7 @@ fn payload<'m>(message: &Message<'m>, name: Option<&str>) -> Option<&'m [u8]> {
 }
 
 /// Writes `feed:prefix`.
-fn reason<'a>(text: &'a mut Vec<u8>, feed: &str, prefix: Prefix) -> &'a [u8] {
+fn reason<'a>(text: &'a mut Vec<u8>, feed: &str, target: impl Into<Target>) -> &'a [u8] {
     /// As long as a prefix can be: `::ffff:255.255.255.255`-like addresses are shorter.
     const PREFIX_LEN_MAX: usize = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128".len();
     let room = REASON_LEN_MAX - PREFIX_LEN_MAX - 1;
@@ -498,7 +517,7 @@ fn reason<'a>(text: &'a mut Vec<u8>, feed: &str, prefix: Prefix) -> &'a [u8] {
     let cut = feed.get(..feed.floor_char_boundary(room));
     text.extend_from_slice(cut.unwrap_or(feed).as_bytes());
     text.push(b':');
-    prefix.write(text);
+    target.into().write(text);
     text
 }
 

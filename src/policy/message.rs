@@ -118,12 +118,14 @@ impl Attribute {
     }
 
     /// Whether it takes a look at the address at all.
-    pub(super) const fn needs_address(self) -> bool {
+    #[must_use]
+    pub const fn needs_address(self) -> bool {
         self.needs_verdict() || matches!(self, Self::Asn | Self::Country)
     }
 
     /// Whether it takes a look at the payload.
-    pub(super) const fn needs_payload(self) -> bool {
+    #[must_use]
+    pub const fn needs_payload(self) -> bool {
         matches!(
             self,
             Self::Payload | Self::PayloadScore | Self::CombinedScore | Self::Action

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use super::MessageRules;
 use super::compiled::CompiledMessage;
-use crate::live::{LiveTable, ReportSender};
+use crate::live::{LiveTable, ReportSender, Target};
 use haproxy_spop::{Scope, Variable};
 use ip_reputation::formats::Attributes;
-use ip_reputation::{PayloadRules, Score, Table};
+use ip_reputation::{PayloadRules, Prefix, Score, Table};
 
 /// The longest full name of a variable, `scope.prefix.name`, in bytes: HAProxy silently drops longer ones.
 const FULL_NAME_LEN_MAX: usize = 63;
@@ -194,10 +194,32 @@ impl Policy {
         self.asn.as_ref()?.asn(address)
     }
 
+    /// Whether there is a database of autonomous systems.
+    #[must_use]
+    pub const fn has_asn(&self) -> bool {
+        self.asn.is_some()
+    }
+
+    /// Whether there is a database of countries.
+    #[must_use]
+    pub const fn has_country(&self) -> bool {
+        self.country.is_some()
+    }
+
     /// The country of an address, two letters.
     #[must_use]
     pub fn country(&self, address: IpAddr) -> Option<[u8; 2]> {
         self.country.as_ref()?.country(address)
+    }
+
+    /// What live decisions may be about that cover an address: itself, its AS and its country.
+    pub fn targets(&self, address: IpAddr) -> impl Iterator<Item = Target> + use<> {
+        let places = [
+            self.asn(address).map(Target::Asn),
+            self.country(address).map(Target::Country),
+        ];
+        let host = Target::Prefix(Prefix::host(address));
+        core::iter::once(host).chain(places.into_iter().flatten())
     }
 
     /// The action for a score, if there is one.

@@ -27,11 +27,14 @@ fn agent(scratch: &Scratch, clock: Option<&Clock>) -> Program {
     agent
 }
 
-/// The status of a request on a connection of its own; `None`: refused.
+/// The status of a request on a connection of its own; `None`: denied.
 fn status(proxy: &Proxy, client: IpAddr, path: &str) -> Option<u16> {
     let mut connection = proxy.connect(client);
     let answer = connection.ask_for(path, "connection: close\r\n", b"");
-    answer.ok().map(|it| it.status)
+    answer
+        .ok()
+        .map(|it| it.status)
+        .filter(|status| *status != 403)
 }
 
 fn misbehavior_is_refused(version: Version) {

@@ -1,4 +1,4 @@
-//! haproxy-conf/check-buffer: a TCP service with a whitelist and a rate limit, whose first bytes
+//! haproxy-conf/check-buffer: a TCP service with an allow list and a rate limit, whose first bytes
 //! the agent is shown.
 
 use core::net::{IpAddr, Ipv6Addr};
@@ -7,7 +7,7 @@ use haproxy_spoa::BindAddress;
 
 use crate::rig::{Connection, Oracle, Proxy, Setup, Version, agent};
 
-each_version!(scores, whitelist, rate_limit);
+each_version!(scores, allow_list, rate_limit);
 
 /// A rate that no test here reaches.
 const UNLIMITED: &str = "1000000";
@@ -60,19 +60,19 @@ fn scores(version: Version) {
     proxy.assert_all_answered(2 * 2 * SIZES.len());
 }
 
-fn whitelist(version: Version) {
+fn allow_list(version: Version) {
     let oracle = Oracle::start();
     let setup = setup(version, oracle.address()).set("SPOA_RATE", UNLIMITED);
-    let proxy = setup.file("SPOA_WHITELIST", "127.0.0.7\n::1\n").start();
+    let proxy = setup.file("SPOA_ALLOW", "127.0.0.7\n::1\n").start();
     for source in [IpAddr::from([127, 0, 0, 7]), Ipv6Addr::LOCALHOST.into()] {
         let visit = proxy.visit(source);
         assert_eq!((visit.log.score, visit.log.error), (None, None), "{source}");
-        assert_eq!(visit.response.expect("whitelisted").status, 200);
+        assert_eq!(visit.response.expect("allowed").status, 200);
     }
     assert_eq!(
         oracle.asked(),
         [] as [IpAddr; 0],
-        "nobody asks about who is whitelisted"
+        "nothing is sent about an allowed client"
     );
     let other = proxy.visit([127, 0, 0, 8].into());
     assert_eq!(

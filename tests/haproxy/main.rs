@@ -8,7 +8,7 @@
 //! | module | what it shows |
 //! |---|---|
 //! | `samples` | haproxy-conf is accepted; scores are there, and decide who gets in |
-//! | `check_buffer` | the TCP sample: first bytes, whitelist, rate limit |
+//! | `check_buffer` | the TCP sample: first bytes, allow list, rate limit |
 //! | `codes` | what HAProxy says when the cap is reached |
 //! | `behind_proxy` | X-Forwarded-For counts from a trusted proxy and from nobody else |
 //! | `guide` | the configurations of docs/guide.md |
@@ -24,6 +24,7 @@
 //! | `reload` | HAProxy is reloaded under traffic |
 //! | `takeover` | the agent is replaced, or restarted, under traffic |
 //! | `tls` | certificates between HAProxy and the agent |
+//! | `verdict_cache` | the sample asks once per client for some seconds, then again |
 //! | `stall` | an agent that answers no more, and then again |
 //!
 //! `rig` holds everything that is not a test, and `support` what all tests on real sockets share.
@@ -98,3 +99,5 @@ mod tls;
 #[cfg(test)]
 #[cfg(feature = "trace")]
 mod trace;
+#[cfg(all(test, feature = "admin"))]
+mod verdict_cache;

@@ -174,7 +174,7 @@ fn listed_clients(version: Version) {
         ("::1".parse().unwrap(), false),
     ] {
         let visit = proxy.visit(source);
-        assert_eq!(visit.response.is_some(), is_let_in, "{visit:?}");
+        assert_eq!(visit.is_served(), is_let_in, "{visit:?}");
         assert_eq!(visit.log.score, Some(if is_let_in { 100 } else { 0 }));
         assert_eq!(visit.log.error, None);
     }

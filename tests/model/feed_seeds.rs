@@ -88,6 +88,16 @@ pub(crate) fn dat() -> Seeds {
     )])
 }
 
+pub(crate) fn asn() -> Seeds {
+    owned(&[
+        (
+            "asndrop",
+            b"{\"asn\":64496,\"rir\":\"arin\",\"domain\":\"example.org\",\"cc\":\"ZZ\",\"asname\":\"EXAMPLE\"}\n{\"type\":\"metadata\",\"timestamp\":1796083200,\"records\":1}\n",
+        ),
+        ("csv", b"ASN,Entity\n\"64496\",\"Example\"\nAS64497 # note\n"),
+    ])
+}
+
 pub(crate) fn suricata() -> Seeds {
     owned(&[
         (

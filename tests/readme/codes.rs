@@ -103,6 +103,8 @@ fn every_route_is_listed_and_answers() {
         let expected: &[u16] = match (method, route) {
             (_, "/reload" | "/decisions" | "/behavior") => &[409],
             (_, "/drain") => &[202],
+            // Without the key of a page.
+            (_, "/form") => &[403],
             // Without an address or a level.
             (_, "/lookup") | ("POST", "/loglevel") => &[400],
             _ => &[200],

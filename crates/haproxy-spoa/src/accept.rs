@@ -1,13 +1,16 @@
 //! Taking connections off the kernel's queue and giving each to a worker.
 
 use std::io;
+use std::time::Instant;
 
 use bytes::BytesMut;
 use nix::libc;
 
 use super::limits::{ACCEPT_BATCH, ACCEPT_FAILURES, ACCEPT_RETRY};
 use super::mailbox::Mail;
-use super::stream::Stream;
+use super::report::LastPeer;
+use super::sources::Admission;
+use super::transport::Transport;
 use super::worker::Worker;
 use crate::{Handler, WorkerHooks};
 use haproxy_spop::Status;
@@ -60,13 +63,13 @@ impl<H: Handler + WorkerHooks> Worker<H> {
                     failures += 1;
                     self.context.counters.accept_aborted += 1;
                     if failures == ACCEPT_FAILURES {
-                        listener.retry_at = self.context.deadline_in(ACCEPT_RETRY);
+                        listener.retry_at = self.context.timer.deadline_in(ACCEPT_RETRY);
                         return;
                     }
                 }
                 Err(Trouble::Starved) => {
                     self.context.counters.accept_starved += 1;
-                    listener.retry_at = self.context.deadline_in(ACCEPT_RETRY);
+                    listener.retry_at = self.context.timer.deadline_in(ACCEPT_RETRY);
                     return;
                 }
             }
@@ -77,10 +80,27 @@ impl<H: Handler + WorkerHooks> Worker<H> {
     }
 
     /// Keeps a connection or hands it to the worker with the fewest.
-    fn place(&mut self, stream: Stream) {
+    fn place(&mut self, mut stream: Transport) {
         self.context.counters.accepted += 1;
+        if !self.sources.is_off()
+            && let Some(origin) = stream.origin()
+        {
+            match self.sources.admit(origin) {
+                Admission::Unlimited => {}
+                Admission::Permitted(permit) => stream.hold(permit),
+                Admission::Refused => {
+                    self.context.counters.over_source_limit += 1;
+                    self.context.over_source_limit = Some(LastPeer {
+                        at: Instant::now(),
+                        address: stream.peer(),
+                    });
+                    return self.turn_down(stream, "its source has as many as it may have");
+                }
+            }
+        }
         let Some(worker) = self.placement.claim(self.number) else {
-            return self.turn_down(stream);
+            self.context.counters.over_cap += 1;
+            return self.turn_down(stream, "the connection cap is reached");
         };
         if worker == self.number {
             return self.adopt(stream);
@@ -96,16 +116,18 @@ impl<H: Handler + WorkerHooks> Worker<H> {
         }
     }
 
-    /// The cap is reached: the peer is told why, if it can be told at once.
-    fn turn_down(&mut self, mut stream: Stream) {
-        self.context.counters.over_cap += 1;
+    /// Closes a connection that is too much. The peer gets the status, if the socket takes it at once.
+    #[cfg_attr(
+        not(feature = "trace"),
+        expect(unused_variables, reason = "the reason is traced only")
+    )]
+    fn turn_down(&self, mut stream: Transport, why: &str) {
         #[cfg(feature = "trace")]
         if let Some(trace) = &self.context.trace {
-            trace.turned_down(&stream);
+            trace.turned_down(&stream, why);
         }
-        #[cfg(feature = "tls")]
-        if stream.is_sealed() {
-            // It would have to be told over TLS, and that takes as much as to serve it.
+        if !stream.is_plain() {
+            // A handshake costs as much as serving it.
             return;
         }
         let mut output = BytesMut::new();

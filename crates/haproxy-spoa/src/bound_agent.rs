@@ -17,6 +17,7 @@ use super::mailbox::Mailbox;
 #[cfg(feature = "tls")]
 use super::mailbox::Renewed;
 use super::placement::Placement;
+use super::sources::Sources;
 use super::worker::{WAKER, Worker};
 use super::{Agent, BindAddress, Control, Exit, Replies, StartError, WorkerError};
 use crate::handler::Plain;
@@ -98,6 +99,7 @@ impl BoundAgent {
         let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
 
         let placement = Arc::new(Placement::new(count, connections_max));
+        let sources = Sources::new(builder.limits.connections_per_source);
         let (polls, workers, mails) = mailboxes(count).map_err(StartError::Worker)?;
         let workers: Arc<[Mailbox]> = workers.into();
         let (exit, exits) = mpsc::channel();
@@ -139,6 +141,7 @@ impl BoundAgent {
                 poll,
                 mail,
                 placement: Arc::clone(&placement),
+                sources: Arc::clone(&sources),
                 workers: Arc::clone(&workers),
                 listeners: listeners.next().unwrap_or_default(),
                 connections: Slab::new(),

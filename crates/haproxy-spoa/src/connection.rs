@@ -1,129 +1,110 @@
-//! One connection of a worker: socket, session, and what could not be dealt with at once.
+//! One connection of a worker: its parts, and one turn over them.
 //!
 //! ```text
-//!             leftover   one read                      backlog   one write
-//!  context.input [ cut fra | me frame frame fra ]  --->  [ unsent | answers ] context.output
-//!                        Replies::serve, in place
+//!  transport --one read--> inbox, restored | input --session, handler--> output --one write--> transport
+//!                                                                          '--> outbox: unsent
 //! ```
 //!
 //! A turn is one `read`, the session over all whole frames, one `write`. Only the tail of a frame
 //! and unsent answers stay here; while there are unsent answers nothing more is read. A read that
 //! does not fill its room has emptied the socket, so there is none to see that it is empty. (Urgent
-//! data and descriptors end a read early; SPOP has neither, and who sends them waits for the next event.)
+//! data and descriptors end a read early; SPOP has neither, and a peer that sends them waits for the
+//! next event.)
+//!
+//! Each part owns its fields and is tested apart: [`Transport`] (socket, TLS), [`Inbox`] (what is left
+//! over of a cut frame), [`Outbox`] (what is unsent), [`Lifecycle`] (state and deadline).
 
-use std::io::{self, Read as _};
+use std::io;
 use std::time::Instant;
 
-use mio::Token;
+use mio::{Interest, Registry, Token};
 
 use super::context::WorkerContext;
-use super::outbox::Backlog;
+use super::inbox::Inbox;
+use super::lifecycle::{CloseMode, ConnectionEnd, LINGER, Lifecycle, Phase, WaitFor};
+use super::outbox::{Batch, Outbox, Sent};
 use super::refusals::Refused;
-use super::replies::Served;
-use super::report::States;
-use super::shutdown::{CloseMode, LINGER};
-use super::stream::Stream;
-use super::worker::Late;
+use super::replies::{LateAnswer, Served};
+use super::report::{LastPeer, States};
+#[cfg(feature = "tls")]
+use super::tls::Fault;
+use super::transport::{Received, Transport};
 use crate::Handler;
+use haproxy_spop::Status;
 use haproxy_spop::session::{Close, CloseReason, ProtocolError, Session};
-use haproxy_spop::{FRAME_LEN_LEAST, LENGTH_PREFIX};
-
-/// A leftover buffer of at most this size is kept for the next cut frame; a larger one is freed.
-const LEFTOVER_KEPT: usize = 512;
 
 /// One connection.
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each says one thing about the socket"
-)]
 pub(super) struct Connection {
-    pub(super) stream: Stream,
-    pub(super) session: Session,
-    /// Tells this connection from others that had or will have its place in the slab.
+    transport: Transport,
+    session: Session,
+    inbox: Inbox,
+    outbox: Outbox,
+    lifecycle: Lifecycle,
+    /// Tells this connection from others that had or will have its slot in the slab.
     pub(super) serial: u32,
-    /// Input that waits for more input, or for the backlog to be sent.
-    pub(super) leftover: Vec<u8>,
-    /// `leftover` holds whole frames: the output was full.
-    pub(super) held_back: bool,
-    pub(super) backlog: Option<Box<Backlog>>,
-    /// Nothing more is to be read; close once the backlog is sent.
-    pub(super) ending: Option<CloseMode>,
-    /// When `expire` is to be called.
-    pub(super) deadline: Option<Instant>,
-    /// The kernel has said that the peer sends nothing after what is in the socket.
-    pub(super) read_closed: bool,
-    /// Waiting in the worker's queue for another turn.
-    pub(super) queued: bool,
-    /// Registered for writability too.
-    pub(super) watches_write: bool,
-    /// By what the worker finds it.
+    /// What the worker finds it by.
     token: Token,
     /// NOTIFYs whose answers are deferred.
-    pub(super) outstanding: u32,
-}
-
-/// What a connection waits for after a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WaitFor {
-    /// An event.
-    Event,
-    /// An event, writability among them.
-    Writable,
-    /// Another turn, after the others have had theirs.
-    Turn,
-}
-
-/// Why a connection is no more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ConnectionEnd {
-    /// It ended as the protocol says.
-    Ended,
-    /// The peer closed it without a DISCONNECT.
-    Eof,
-    /// The socket failed.
-    Reset,
-    /// The kernel did not register it for events.
-    Unregistered,
+    outstanding: u32,
+    /// The kernel has reported that the peer sends nothing after what is in the socket.
+    pub(super) is_read_closed: bool,
+    /// Waiting in the worker's queue for another turn.
+    pub(super) is_queued: bool,
+    /// Registered for writability too.
+    watches_write: bool,
 }
 
 impl Connection {
     pub(super) fn new<H>(
-        stream: Stream,
+        transport: Transport,
         token: Token,
         serial: u32,
         context: &mut WorkerContext<H>,
     ) -> Self {
-        let wait = match context.drain {
-            Some(_) => Some(context.limits.drain_grace),
-            None => context.limits.hello_timeout,
-        };
         Self {
-            stream,
+            transport,
             session: Session::new(context.limits.terms),
+            inbox: Inbox::default(),
+            outbox: Outbox::default(),
+            lifecycle: Lifecycle::new(&context.limits, &mut context.timer),
             serial,
-            leftover: Vec::new(),
-            held_back: false,
-            backlog: None,
-            ending: None,
-            deadline: wait.and_then(|wait| context.deadline_in(wait)),
-            read_closed: false,
-            queued: false,
-            watches_write: false,
             token,
             outstanding: 0,
+            is_read_closed: false,
+            is_queued: false,
+            watches_write: false,
         }
     }
 
-    /// Counts it where it stands.
-    pub(super) const fn count_state(&self, states: &mut States) {
-        if self.ending.is_some() {
-            states.leaving += 1;
-        } else if self.session.is_established() {
-            states.established += 1;
-        } else {
-            states.connecting += 1;
+    pub(super) fn register(&mut self, registry: &Registry) -> io::Result<()> {
+        self.transport
+            .register(registry, self.token, Interest::READABLE)
+    }
+
+    /// Has the kernel report when the socket takes output again.
+    pub(super) fn watch_write(&mut self, registry: &Registry) -> io::Result<()> {
+        if self.watches_write {
+            return Ok(());
         }
+        self.watches_write = true;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.transport.reregister(registry, self.token, both)
+    }
+
+    /// Counts it under its state.
+    pub(super) const fn count_state(&self, states: &mut States) {
+        match self.lifecycle.phase() {
+            Phase::Connecting => states.connecting += 1,
+            Phase::Established => states.established += 1,
+            Phase::Leaving(_) => states.leaving += 1,
+        }
+    }
+
+    /// When [`expire`](Self::expire) is to be called.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let lifecycle = self.lifecycle.deadline();
+        lifecycle.into_iter().chain(self.outbox.deadline()).min()
     }
 
     /// One turn: unsent answers, one read, its answers.
@@ -131,17 +112,25 @@ impl Connection {
         &mut self,
         context: &mut WorkerContext<impl Handler>,
     ) -> Result<WaitFor, ConnectionEnd> {
-        if !self.send_backlog(context)? {
+        if self.outbox.has_unsent() {
+            self.flush(context)?;
+        }
+        if self.outbox.has_unsent() {
             return Ok(WaitFor::Writable);
         }
-        if self.held_back {
-            self.answer_leftover(context)?;
+        if self.inbox.is_held_back() {
+            self.answer(0, false, Instant::now(), context)?;
         }
-        if self.backlog.is_some() {
+        if let Phase::Leaving(mode) = self.lifecycle.phase()
+            && !self.outbox.has_unsent()
+        {
+            return self.leave(mode, context);
+        }
+        if self.outbox.has_unsent() {
             return Ok(WaitFor::Writable);
         }
-        if let Some(ending) = self.ending {
-            return self.leave(ending, context);
+        if self.inbox.is_held_back() {
+            return Ok(WaitFor::Turn);
         }
         self.fill(context)
     }
@@ -151,165 +140,190 @@ impl Connection {
         &mut self,
         context: &mut WorkerContext<impl Handler>,
     ) -> Result<WaitFor, ConnectionEnd> {
-        #[cfg(feature = "tls")]
-        if self.stream.is_sealed() {
-            return self.fill_sealed(context);
-        }
-        let held = self.leftover.len();
         let room = context.limits.turn_bytes;
-        let Some(space) = context.input.get_mut(held..held.saturating_add(room)) else {
-            return Err(ConnectionEnd::Reset);
-        };
-        let read = match self.stream.read(space) {
-            Ok(0) => return Err(ConnectionEnd::Eof),
-            Ok(read) => read,
-            Err(error) => return pass(&error),
+        let received = self
+            .transport
+            .receive(self.inbox.len(), room, &mut context.buffers);
+        let received = match received {
+            Ok(Some(received)) => received,
+            Ok(None) => return Err(self.end_of_input(context)),
+            Err(error) => return wait_after(&error),
         };
         let read_at = Instant::now();
-        context.counters.bytes_in += read as u64;
-        self.postpone_idle(read_at, context);
-        self.process_input(read, read < room, read_at, context)
+        context.counters.bytes_in += received.bytes as u64;
+        self.lifecycle
+            .restart_idle(read_at, &context.limits, &mut context.timer);
+        if !context.buffers.output.is_empty() {
+            // A handshake, or an alert.
+            self.send_sealed(Batch::without_acks(), context)?;
+        }
+        #[cfg(feature = "tls")]
+        if let Some(fault) = &received.fault {
+            return self.tls_fault(fault, context);
+        }
+        #[cfg(feature = "tls")]
+        {
+            context.counters.tls_handshakes += u64::from(received.is_new);
+        }
+        self.process(&received, read_at, context)
     }
 
-    /// The answers to what was read behind the place of the leftover.
-    pub(super) fn process_input(
+    /// The answers to what was received behind what is left over.
+    #[inline]
+    fn process(
         &mut self,
-        read: usize,
-        drained: bool,
+        received: &Received,
         read_at: Instant,
         context: &mut WorkerContext<impl Handler>,
     ) -> Result<WaitFor, ConnectionEnd> {
-        let held = self.leftover.len();
-        if self.is_still_cut(read, context) {
-            self.leftover
-                .extend_from_slice(context.input.get(held..held + read).unwrap_or_default());
-        } else {
-            self.restore_leftover(context);
-            self.answer(held + read, drained, read_at, context)?;
-        }
-        if self.backlog.is_some() {
+        let held = self.inbox.len();
+        let fresh = context.buffers.input.get(held..held + received.len);
+        debug_assert!(fresh.is_some(), "what was received is in the input");
+        let fresh = fresh.unwrap_or_default();
+        if self.outbox.has_unsent() {
+            // The handshake is not sent: what came with it waits.
+            self.inbox.keep(fresh, true);
             return Ok(WaitFor::Writable);
         }
-        match self.ending {
-            Some(ending) => self.leave(ending, context),
-            None if !drained => Ok(WaitFor::Turn),
+        if fresh.is_empty()
+            || self
+                .inbox
+                .is_still_cut(fresh, self.session.max_frame_size())
+        {
+            self.inbox.keep(fresh, false);
+        } else {
+            self.answer(received.len, received.is_drained, read_at, context)?;
+        }
+        if self.outbox.has_unsent() {
+            return Ok(WaitFor::Writable);
+        }
+        match self.lifecycle.phase() {
+            Phase::Leaving(mode) => self.leave(mode, context),
+            _ if !received.is_drained || self.inbox.is_held_back() => Ok(WaitFor::Turn),
             // What is left is the end itself, or what a read stops in front of: urgent data, or a
             // descriptor sent over a UNIX socket.
-            None if self.read_closed => Ok(WaitFor::Turn),
-            None => Ok(WaitFor::Event),
+            _ if self.is_read_closed => Ok(WaitFor::Turn),
+            _ => Ok(WaitFor::Event),
         }
     }
 
-    /// Whether the frame that was cut still is, so that nothing needs to be moved or looked at. The
-    /// session sees a length that is out of bounds at once.
-    fn is_still_cut<H>(&self, read: usize, context: &WorkerContext<H>) -> bool {
-        let held = self.leftover.len();
-        if held == 0 {
-            return false;
+    /// The peer has closed its side. TLS answers that if the socket takes it at once.
+    fn end_of_input<H>(&mut self, context: &mut WorkerContext<H>) -> ConnectionEnd {
+        context.buffers.output.clear();
+        if self.transport.seal(&mut context.buffers, true).is_ok()
+            && !context.buffers.output.is_empty()
+        {
+            // It is closed in any case.
+            let _ = self.send_sealed(Batch::without_acks(), context);
         }
-        let fresh = context.input.get(held..held + read).unwrap_or_default();
-        let mut prefix = [0; LENGTH_PREFIX];
-        let mut known = 0;
-        for (place, byte) in prefix.iter_mut().zip(self.leftover.iter().chain(fresh)) {
-            *place = *byte;
-            known += 1;
-        }
-        let len = u32::from_be_bytes(prefix);
-        known < LENGTH_PREFIX
-            || ((FRAME_LEN_LEAST..=self.session.max_frame_size()).contains(&len)
-                && held + read < LENGTH_PREFIX.saturating_add(len as usize))
+        ConnectionEnd::Eof
     }
 
-    /// Puts the leftover back in front of what was read behind its place.
-    fn restore_leftover<H>(&mut self, context: &mut WorkerContext<H>) {
-        if let Some(front) = context.input.get_mut(..self.leftover.len()) {
-            front.copy_from_slice(&self.leftover);
-        }
-        if self.leftover.capacity() > LEFTOVER_KEPT {
-            self.leftover = Vec::new();
-        }
-        self.leftover.clear();
-    }
-
-    fn answer_leftover(
+    /// TLS cannot go on; the peer was sent an alert if there is one for it.
+    #[cfg(feature = "tls")]
+    fn tls_fault(
         &mut self,
+        fault: &Fault,
         context: &mut WorkerContext<impl Handler>,
-    ) -> Result<(), ConnectionEnd> {
-        self.held_back = false;
-        let held = self.leftover.len();
-        self.restore_leftover(context);
-        self.answer(held, false, Instant::now(), context)
+    ) -> Result<WaitFor, ConnectionEnd> {
+        match fault {
+            Fault::Certificate(_) => context.counters.tls_refused += 1,
+            Fault::Protocol(_) | Fault::TooLong => context.counters.tls_faults += 1,
+        }
+        #[cfg(feature = "trace")]
+        if let Some(trace) = &context.trace {
+            trace.fault(self.serial, &self.transport, fault);
+        }
+        self.inbox.discard();
+        self.lifecycle.leave(LINGER);
+        self.lifecycle
+            .start_linger(&context.limits, &mut context.timer);
+        if self.outbox.has_unsent() {
+            return Ok(WaitFor::Writable);
+        }
+        self.leave(LINGER, context)
     }
 
-    /// Runs the session over the first `len` bytes of the input and sends the answers.
+    /// Runs the session over what is left over and `fresh` bytes behind it, and sends the answers.
     fn answer(
         &mut self,
-        len: usize,
-        drained: bool,
+        fresh: usize,
+        is_drained: bool,
         read_at: Instant,
         context: &mut WorkerContext<impl Handler>,
     ) -> Result<(), ConnectionEnd> {
+        let len = self.inbox.restore(&mut context.buffers.input) + fresh;
+        context.replies.start_turn(read_at);
         let mut from = 0;
         loop {
-            context.output.clear();
-            let connecting = !self.session.is_established();
-            let input = context.input.get(from..len).unwrap_or_default();
-            let replies = &mut context.replies;
-            (replies.token, replies.outstanding) = (self.token, self.outstanding);
-            let step = replies.serve(
-                &mut self.session,
-                input,
-                &mut context.output,
-                &mut context.handler,
-            );
-            self.outstanding = replies.outstanding;
-            let refusal = step.close.and_then(refusal_of);
-            #[cfg(feature = "trace")]
-            if let Some(trace) = &context.trace {
-                trace.step(
-                    self.serial,
-                    input.get(..step.consumed).unwrap_or_default(),
-                    &context.output,
-                    refusal,
-                );
-                trace.actions_dropped(self.serial, context.replies.actions_dropped);
-            }
-            from += step.consumed;
-            self.count(&step, read_at, context);
-            if step.close.is_some() {
-                self.ending = Some(match refusal {
-                    Some(why) => {
-                        let peer = self.stream.peer();
-                        let at = read_at;
-                        context.refusals.record(Refused { at, peer, why });
-                        LINGER
-                    }
-                    None => CloseMode::Close,
-                });
-            } else if drained && from == len && step.acks > 0 {
-                self.leave_if_draining(context);
-            }
-            self.send(step.acks, read_at, context)?;
-            if connecting && self.session.is_established() {
-                self.deadline = context
-                    .limits
-                    .idle_timeout
-                    .and_then(|idle| context.deadline_in(idle));
-                if context.drain.is_some() {
-                    self.drain(context);
+            let (served, refusal) = self.serve(from..len, read_at, context);
+            from += served.consumed;
+            match (served.close, refusal) {
+                (Some(_), None) => self.lifecycle.leave(CloseMode::Close),
+                (Some(_), Some(_)) => self.lifecycle.leave(LINGER),
+                (None, _) if is_drained && from == len && served.acks > 0 => {
+                    self.leave_if_draining(context);
                 }
+                (None, _) => {}
             }
-            if self.ending.is_some() {
+            let batch = Batch {
+                read_at,
+                acks: served.acks,
+            };
+            self.send(batch, context)?;
+            if self.session.is_established() {
+                self.lifecycle
+                    .establish(&context.limits, &mut context.timer);
+            }
+            if self.lifecycle.is_leaving() {
                 return Ok(());
             }
-            self.held_back = step.paused && self.backlog.is_some();
-            if !step.paused || self.held_back {
-                break;
+            // A full output that was sent makes room; without time left others go first.
+            let hold_back = served.paused && (self.outbox.has_unsent() || served.is_over_time);
+            if !served.paused || hold_back {
+                let rest = context.buffers.input.get(from..len);
+                debug_assert!(rest.is_some(), "no more is consumed than there is");
+                self.inbox.keep(rest.unwrap_or_default(), hold_back);
+                return Ok(());
             }
         }
-        self.leftover
-            .extend_from_slice(context.input.get(from..len).unwrap_or_default());
-        Ok(())
+    }
+
+    /// One call of the session over part of the input. What it did, and the fault of the peer.
+    fn serve(
+        &mut self,
+        input: core::ops::Range<usize>,
+        read_at: Instant,
+        context: &mut WorkerContext<impl Handler>,
+    ) -> (Served, Option<ProtocolError>) {
+        let buffers = &mut context.buffers;
+        buffers.output.clear();
+        let input = buffers.input.get(input);
+        debug_assert!(input.is_some(), "the input holds what was read");
+        let input = input.unwrap_or_default();
+        let replies = &mut context.replies;
+        (replies.token, replies.outstanding) = (self.token, self.outstanding);
+        let served = replies.serve(
+            &mut self.session,
+            input,
+            &mut buffers.output,
+            &mut context.handler,
+        );
+        self.outstanding = replies.outstanding;
+        let refusal = served.close.and_then(refusal_of);
+        #[cfg(feature = "trace")]
+        if let Some(trace) = &context.trace {
+            let consumed = input.get(..served.consumed).unwrap_or_default();
+            trace.step(self.serial, consumed, &buffers.output, refusal);
+            trace.actions_dropped(self.serial, context.replies.actions_dropped);
+        }
+        self.count(&served, read_at, context);
+        if let Some(why) = refusal {
+            let peer = self.transport.peer();
+            let at = read_at;
+            context.refusals.record(Refused { at, peer, why });
+        }
+        (served, refusal)
     }
 
     fn count<H>(&mut self, served: &Served, read_at: Instant, context: &mut WorkerContext<H>) {
@@ -332,68 +346,265 @@ impl Connection {
         if deferred > 0 {
             // Not earlier than the deadline of the first of them.
             if let Some(deadline) = context.replies.deadline_from(read_at) {
-                context.watch(deadline);
+                context.timer.watch(deadline);
             }
         }
     }
 
     /// Whether an ACK may still follow.
     pub(super) const fn takes_answers(&self) -> bool {
-        self.ending.is_none() && self.session.is_established()
+        matches!(self.lifecycle.phase(), Phase::Established)
     }
 
     /// Sends answers that were deferred, all with one write.
     pub(super) fn answer_later(
         &mut self,
-        answers: &[Late],
+        answers: &[LateAnswer],
         context: &mut WorkerContext<impl Handler>,
     ) -> Result<WaitFor, ConnectionEnd> {
-        context.output.clear();
-        for (outstanding, frame, dropped) in answers {
+        context.buffers.output.clear();
+        let now = Instant::now();
+        for answer in answers {
             debug_assert!(
                 self.outstanding > 0,
                 "each was counted when it was deferred"
             );
-            self.outstanding = self.outstanding.saturating_sub(1);
+            self.outstanding -= 1;
+            let output = &mut context.buffers.output;
             context
                 .replies
-                .write(outstanding, frame, &mut context.output);
+                .write(&answer.outstanding, &answer.frame, output);
             context.counters.notifies += 1;
-            context.counters.actions_dropped += u64::from(*dropped);
-            context.latency.record(outstanding.since.elapsed(), 1);
+            context.counters.actions_dropped += u64::from(answer.dropped);
+            let took = now.saturating_duration_since(answer.outstanding.since);
+            context.latency.record(took, 1);
             #[cfg(feature = "trace")]
             if let Some(trace) = &context.trace {
-                trace.actions_dropped(self.serial, *dropped);
+                trace.actions_dropped(self.serial, answer.dropped);
             }
         }
         #[cfg(feature = "trace")]
         if let Some(trace) = &context.trace {
-            trace.step(self.serial, &[], &context.output, None);
+            trace.step(self.serial, &[], &context.buffers.output, None);
         }
-        if self.leftover.is_empty() {
+        if self.inbox.is_empty() {
             self.leave_if_draining(context);
         }
-        self.send_behind(context)?;
-        match self.ending {
-            _ if self.backlog.is_some() => Ok(WaitFor::Writable),
-            Some(ending) => self.leave(ending, context),
-            None => Ok(WaitFor::Event),
+        self.send(Batch::without_acks(), context)?;
+        match self.lifecycle.phase() {
+            _ if self.outbox.has_unsent() => Ok(WaitFor::Writable),
+            Phase::Leaving(mode) => self.leave(mode, context),
+            _ => Ok(WaitFor::Event),
         }
     }
 
-    /// Whatever a peer sends shows that it is there.
-    pub(super) fn postpone_idle<H>(&mut self, read_at: Instant, context: &mut WorkerContext<H>) {
-        if let (Some(idle), None, None) = (context.limits.idle_timeout, self.ending, context.drain)
-            && self.session.is_established()
-        {
-            self.deadline = read_at.checked_add(idle);
-            self.deadline.into_iter().for_each(|at| context.watch(at));
+    /// Sends the output; what the socket does not take is sent later.
+    #[inline]
+    fn send<H>(
+        &mut self,
+        batch: Batch,
+        context: &mut WorkerContext<H>,
+    ) -> Result<(), ConnectionEnd> {
+        let is_last = self.lifecycle.is_leaving();
+        self.transport
+            .seal(&mut context.buffers, is_last)
+            .map_err(|_| ConnectionEnd::Reset)?;
+        self.send_sealed(batch, context)
+    }
+
+    /// Sends the output as it is.
+    #[inline]
+    fn send_sealed<H>(
+        &mut self,
+        batch: Batch,
+        context: &mut WorkerContext<H>,
+    ) -> Result<(), ConnectionEnd> {
+        if context.buffers.output.is_empty() {
+            return Ok(());
         }
+        let had_unsent = self.outbox.has_unsent();
+        let sent = self
+            .outbox
+            .send(&mut self.transport, &context.buffers.output, batch)
+            .map_err(|_| ConnectionEnd::Reset)?;
+        record(sent, context);
+        if !had_unsent && self.outbox.has_unsent() {
+            context.counters.paused += 1;
+            let timeout = context.limits.write_timeout;
+            let deadline = timeout.and_then(|timeout| context.timer.deadline_in(timeout));
+            self.outbox.set_deadline(deadline);
+            if self.lifecycle.is_leaving() {
+                self.lifecycle
+                    .start_linger(&context.limits, &mut context.timer);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends unsent answers.
+    fn flush<H>(&mut self, context: &mut WorkerContext<H>) -> Result<(), ConnectionEnd> {
+        let sent = self
+            .outbox
+            .flush(&mut self.transport)
+            .map_err(|_| ConnectionEnd::Reset)?;
+        record(sent, context);
+        if self.outbox.has_unsent() && sent.bytes > 0 && self.lifecycle.is_leaving() {
+            // A peer that still reads its answers gets the time for it, up to the deadline of the
+            // outbox.
+            self.lifecycle
+                .start_linger(&context.limits, &mut context.timer);
+        }
+        Ok(())
+    }
+
+    /// In a shutdown a connection is disconnected together with an answer that leaves nothing open.
+    fn leave_if_draining<H>(&mut self, context: &mut WorkerContext<H>) {
+        if context.timer.is_draining()
+            && self.session.is_established()
+            && !self.session.is_reassembling()
+            && self.outstanding == 0
+        {
+            self.queue_disconnect(Status::NORMAL, context);
+        }
+    }
+
+    /// Appends AGENT-DISCONNECT to the output and ends the connection.
+    fn queue_disconnect<H>(&mut self, status: Status, context: &mut WorkerContext<H>) {
+        let output = &mut context.buffers.output;
+        #[cfg(feature = "trace")]
+        let from = output.len();
+        self.session.disconnect(status, output);
+        #[cfg(feature = "trace")]
+        if let Some(trace) = &context.trace {
+            let appended = output.get(from..).unwrap_or_default();
+            trace.step(self.serial, &[], appended, None);
+        }
+        self.lifecycle.leave(LINGER);
+        self.lifecycle
+            .start_linger(&context.limits, &mut context.timer);
+    }
+
+    /// Everything is sent and nothing more is wanted.
+    fn leave<H>(
+        &mut self,
+        mode: CloseMode,
+        context: &mut WorkerContext<H>,
+    ) -> Result<WaitFor, ConnectionEnd> {
+        let CloseMode::Linger { is_shut, .. } = mode else {
+            return Err(ConnectionEnd::Ended);
+        };
+        if !is_shut {
+            self.lifecycle
+                .start_linger(&context.limits, &mut context.timer);
+            self.transport
+                .shutdown_write()
+                .map_err(|_| ConnectionEnd::Ended)?;
+        }
+        let room = context.buffers.input.len();
+        let (discarded, next) = match self.transport.discard(&mut context.buffers) {
+            Ok(0) => return Err(ConnectionEnd::Ended),
+            Ok(read) if read == room => (read, WaitFor::Turn),
+            Ok(read) => (read, WaitFor::Event),
+            Err(error) => (0, wait_after(&error).map_err(|_| ConnectionEnd::Ended)?),
+        };
+        let may_go_on = self.lifecycle.discard(discarded);
+        if !may_go_on || (next == WaitFor::Event && self.is_read_closed) {
+            return Err(ConnectionEnd::Ended);
+        }
+        Ok(next)
+    }
+
+    /// A deadline has passed by `now`.
+    pub(super) fn expire(
+        &mut self,
+        now: Instant,
+        context: &mut WorkerContext<impl Handler>,
+    ) -> Result<WaitFor, ConnectionEnd> {
+        if self.outbox.deadline().is_some_and(|at| at <= now) {
+            self.transport.reset_on_close();
+            context.unread = Some(LastPeer {
+                at: now,
+                address: self.transport.peer(),
+            });
+            return Err(ConnectionEnd::Unread);
+        }
+        self.lifecycle.clear_deadline();
+        if self.lifecycle.is_leaving() {
+            // It had its time. What is unsent would stay in the kernel.
+            self.transport.reset_on_close();
+            return Err(ConnectionEnd::Ended);
+        }
+        let status = match context.timer.drain() {
+            Some(until) => {
+                // What has arrived by now is still answered.
+                let next = self.turn(context)?;
+                let is_open = self.has_pending() || next != WaitFor::Event;
+                if self.lifecycle.is_leaving() || (is_open && Instant::now() < until) {
+                    // Checked again each time: what is pending may end without an answer.
+                    self.drain(context);
+                    return Ok(next);
+                }
+                Status::NORMAL
+            }
+            None if self.outstanding > 0 => {
+                // It is this side that is silent.
+                self.lifecycle
+                    .extend_idle(&context.limits, &mut context.timer);
+                return Ok(WaitFor::Event);
+            }
+            None if self.lifecycle.phase() == Phase::Established => {
+                context.counters.idle_timeouts += 1;
+                Status::TIMEOUT
+            }
+            None => {
+                context.counters.hello_timeouts += 1;
+                Status::TIMEOUT
+            }
+        };
+        context.buffers.output.clear();
+        self.queue_disconnect(status, context);
+        self.send(Batch::without_acks(), context)?;
+        self.turn(context)
+    }
+
+    /// A shutdown has begun.
+    pub(super) fn drain<H>(&mut self, context: &mut WorkerContext<H>) {
+        self.lifecycle.drain(&context.limits, &mut context.timer);
+    }
+
+    /// A shutdown's time is over.
+    pub(super) fn cut_off<H>(&mut self, context: &mut WorkerContext<H>) {
+        if !self.lifecycle.is_leaving() && !self.outbox.has_unsent() {
+            context.buffers.output.clear();
+            self.queue_disconnect(Status::NORMAL, context);
+            // It is closed in any case.
+            let _ = self.send(Batch::without_acks(), context);
+        }
+    }
+
+    /// Whether the peer has begun something that is not complete.
+    fn has_pending(&self) -> bool {
+        self.transport.has_pending()
+            || !self.inbox.is_empty()
+            || self.outbox.has_unsent()
+            || self.session.is_reassembling()
+            || self.outstanding > 0
     }
 }
 
-/// An error of `read`: nothing there, interrupted, or the end.
-pub(super) fn pass(error: &io::Error) -> Result<WaitFor, ConnectionEnd> {
+/// Counts what was written. Latency is that of whole batches.
+#[inline]
+fn record<H>(sent: Sent, context: &mut WorkerContext<H>) {
+    context.counters.bytes_out += sent.bytes as u64;
+    if let Some(Batch { read_at, acks }) = sent.complete
+        && acks > 0
+    {
+        context.latency.record(read_at.elapsed(), acks);
+    }
+}
+
+/// What to do after an error of `read`.
+fn wait_after(error: &io::Error) -> Result<WaitFor, ConnectionEnd> {
     match error.kind() {
         io::ErrorKind::WouldBlock => Ok(WaitFor::Event),
         io::ErrorKind::Interrupted => Ok(WaitFor::Turn),

@@ -1,10 +1,10 @@
 //! What a worker has one of, whatever the number of its connections.
 
-use core::time::Duration;
-use std::time::Instant;
-
 use bytes::BytesMut;
 
+use super::report::LastPeer;
+use super::timer::Timer;
+use super::transport::Buffers;
 use super::{Counters, Latency, Limits, Refusals, Replies};
 use haproxy_spop::LENGTH_PREFIX;
 
@@ -13,29 +13,19 @@ use super::tls::ROOM_LEAST;
 #[cfg(feature = "trace")]
 use super::trace::Trace;
 
-/// One input and one output buffer, the handler, the counts and the clock's next appointment.
+/// Buffers, handler, counts and timer.
 #[derive(Debug)]
 pub(super) struct WorkerContext<H> {
-    /// Room for what a connection has left over, and behind it for one read.
-    pub(super) input: Vec<u8>,
-    /// The answers of one connection's turn.
-    pub(super) output: BytesMut,
-    /// Room for one read of records, what is kept of the last one in front. Empty without TLS.
-    #[cfg(feature = "tls")]
-    pub(super) sealed: Vec<u8>,
-    /// The records that take the place of the output.
-    #[cfg(feature = "tls")]
-    pub(super) sealing: BytesMut,
+    pub(super) buffers: Buffers,
     pub(super) handler: H,
     pub(super) replies: Replies,
     pub(super) counters: Counters,
     pub(super) refusals: Refusals,
+    pub(super) over_source_limit: Option<LastPeer>,
+    pub(super) unread: Option<LastPeer>,
     pub(super) latency: Latency,
     pub(super) limits: Limits,
-    /// Set by a shutdown: the moment by which all has to be over.
-    pub(super) drain: Option<Instant>,
-    /// No deadline is earlier.
-    pub(super) earliest: Option<Instant>,
+    pub(super) timer: Timer,
     #[cfg(feature = "trace")]
     pub(super) trace: Option<Trace>,
 }
@@ -47,20 +37,23 @@ impl<H> WorkerContext<H> {
         let frame = LENGTH_PREFIX.saturating_add(limits.terms.max_frame_size as usize);
         let output = limits.terms.output_high_water;
         Self {
-            input: vec![0; frame.saturating_add(limits.turn_bytes)],
-            output: BytesMut::with_capacity(output.saturating_add(frame)),
-            #[cfg(feature = "tls")]
-            sealed: Vec::new(),
-            #[cfg(feature = "tls")]
-            sealing: BytesMut::new(),
+            buffers: Buffers {
+                input: vec![0; input_len(&limits)],
+                output: BytesMut::with_capacity(output.saturating_add(frame)),
+                #[cfg(feature = "tls")]
+                sealed: Vec::new(),
+                #[cfg(feature = "tls")]
+                sealing: BytesMut::new(),
+            },
             handler,
             replies,
             counters: Counters::default(),
             refusals: Refusals::default(),
+            over_source_limit: None,
+            unread: None,
             latency: Latency::new(limits.slow_threshold),
             limits,
-            drain: None,
-            earliest: None,
+            timer: Timer::default(),
             #[cfg(feature = "trace")]
             trace: None,
         }
@@ -70,20 +63,14 @@ impl<H> WorkerContext<H> {
     #[cfg(feature = "tls")]
     pub(super) fn expect_tls(&mut self) {
         self.limits.turn_bytes = self.limits.turn_bytes.max(ROOM_LEAST);
-        let frame = LENGTH_PREFIX.saturating_add(self.limits.terms.max_frame_size as usize);
-        self.input = vec![0; frame.saturating_add(self.limits.turn_bytes)];
-        self.sealed = vec![0; self.limits.turn_bytes];
+        self.buffers.input = vec![0; input_len(&self.limits)];
+        self.buffers.sealed = vec![0; self.limits.turn_bytes];
     }
+}
 
-    /// A deadline from now on, and the promise to look at it.
-    pub(super) fn deadline_in(&mut self, after: Duration) -> Option<Instant> {
-        let at = Instant::now().checked_add(after)?;
-        self.watch(at);
-        Some(at)
-    }
-
-    /// Has the clock looked at by then.
-    pub(super) fn watch(&mut self, at: Instant) {
-        self.earliest = Some(self.earliest.map_or(at, |earliest| earliest.min(at)));
-    }
+/// Room for one read behind what a connection can have left over: the tail of a frame and, if a turn
+/// ended early, the input of that turn.
+fn input_len(limits: &Limits) -> usize {
+    let frame = LENGTH_PREFIX.saturating_add(limits.terms.max_frame_size as usize);
+    frame.saturating_add(limits.turn_bytes)
 }

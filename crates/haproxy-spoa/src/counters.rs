@@ -46,6 +46,8 @@ counters! {
     closed,
     /// Connections refused because the cap was reached.
     over_cap,
+    /// Connections refused because their source had as many as one source may have.
+    over_source_limit,
     /// Connections closed at once: their address is none of `allow-from`. Not among those accepted.
     not_allowed,
     /// TLS handshakes completed.
@@ -75,6 +77,8 @@ counters! {
     hello_timeouts,
     /// Connections that were silent for longer than the idle timeout.
     idle_timeouts,
+    /// Connections reset because the peer did not read its answers in time.
+    write_timeouts,
     /// Frames of an unknown type, skipped.
     unknown_frames,
     /// NOTIFYs put together from fragments.

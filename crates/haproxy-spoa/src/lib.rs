@@ -28,7 +28,9 @@ mod context;
 mod counters;
 mod error;
 mod handler;
+mod inbox;
 mod latency;
+mod lifecycle;
 mod limits;
 mod listener;
 mod mailbox;
@@ -41,16 +43,14 @@ mod refusals;
 mod replies;
 mod reply;
 mod report;
-mod shutdown;
+mod sources;
 mod steer;
-mod stream;
-mod timers;
+mod timer;
 #[cfg(feature = "tls")]
 mod tls;
-#[cfg(feature = "tls")]
-mod tls_io;
 #[cfg(feature = "trace")]
 mod trace;
+mod transport;
 mod worker;
 
 use core::time::Duration;
@@ -78,7 +78,7 @@ pub use path::{OwnPath, is_live, set_rights, temporary_name};
 pub use refusals::{Refusals, Refused};
 pub use replies::{Replies, Served};
 pub use reply::{Deferred, Reply};
-pub use report::{Report, States, Tally, WorkerReport};
+pub use report::{LastPeer, Report, States, Tally, WorkerReport};
 #[cfg(feature = "tls")]
 pub use tls::TlsError;
 #[cfg(feature = "trace")]

@@ -15,6 +15,17 @@ pub struct Limits {
     pub connections_max: Option<usize>,
     /// Bytes read from one connection before the others have their turn. Default 65,536.
     pub turn_bytes: usize,
+    /// The time after which a turn of a connection ends at the next check, so that costly NOTIFYs of one
+    /// connection do not delay the others for long. It is checked every 16 KiB of input, a NOTIFY
+    /// counted as 192 bytes more than it has. `None`: no limit. Default 1 ms.
+    pub turn_time: Option<Duration>,
+    /// Open connections of one source: an IPv4 address, the /64 of an IPv6 address, the user of a process
+    /// at a UNIX socket. `Some(0)`: no limit. `None`: 1,024 for remote addresses, and no limit for
+    /// loopback addresses and UNIX sockets. Default `None`.
+    pub connections_per_source: Option<usize>,
+    /// How long output may stay unsent because the peer does not read. The connection is then reset.
+    /// Reading a part of it does not extend the time. `None`: for ever. Default 10 s.
+    pub write_timeout: Option<Duration>,
     /// How long a peer may take to send its HELLO. `None`: for ever. Default 5 s.
     pub hello_timeout: Option<Duration>,
     /// How long a connection may be silent after its HELLO. Default `None`, for ever: closing an
@@ -51,6 +62,9 @@ impl Default for Limits {
             terms: SessionConfig::default(),
             connections_max: None,
             turn_bytes: 64 * 1024,
+            turn_time: Some(Duration::from_millis(1)),
+            connections_per_source: None,
+            write_timeout: Some(Duration::from_secs(10)),
             hello_timeout: Some(Duration::from_secs(5)),
             idle_timeout: None,
             drain_timeout: Duration::from_secs(5),
@@ -66,6 +80,13 @@ impl Default for Limits {
     }
 }
 
+/// Open connections of one remote source, if no limit is configured.
+pub(super) const CONNECTIONS_PER_SOURCE: usize = 1024;
+/// The send buffer of a connection, in bytes. Linux doubles it for its own overhead, and then does not grow
+/// it. Two batches of 64 answers take a tenth of it.
+pub(super) const SEND_BUFFER: usize = 64 * 1024;
+/// The receive buffer of a TCP connection, in bytes. Linux doubles it as well.
+pub(super) const RECEIVE_BUFFER: usize = 64 * 1024;
 /// Connections taken from one listener in a row when a shutdown empties it.
 pub(super) const ACCEPT_ALL: usize = BACKLOG.cast_unsigned() as usize;
 /// Connections accepted from one listener before the others have their turn.

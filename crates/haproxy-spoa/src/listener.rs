@@ -26,12 +26,12 @@ use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use super::bind::allows;
 use super::closing::Group;
-use super::limits::{BACKLOG, KEEPALIVE};
+use super::limits::{BACKLOG, KEEPALIVE, RECEIVE_BUFFER, SEND_BUFFER};
 use super::passed::{Passed, PassedSocket};
 use super::path::{OwnPath, Unpublished, is_live, set_rights, temporary_name};
-use super::stream::Stream;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
+use super::transport::Transport;
 use super::{Bind, BindAddress, Network, StartError, steer};
 
 /// How long another process may take to be turned down: the system calls between its `bind` and its end.
@@ -221,8 +221,11 @@ fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 }
 
 /// Accepted sockets inherit these: no system call for each. A host that has vanished would otherwise
-/// keep its connections, and their places, for ever.
+/// keep its connections, and their places, for ever. A peer that does not read, or whose requests are not
+/// read, would have the kernel grow its buffers to megabytes.
 fn inherited(socket: &Socket) -> io::Result<()> {
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.set_tcp_nodelay(true)?;
     let interval = Duration::from_secs(10);
     socket.set_tcp_keepalive(
@@ -291,7 +294,7 @@ impl Listener {
     }
 
     /// Takes one connection off the kernel's queue; nothing of one that may not come in.
-    pub(super) fn accept(&self) -> io::Result<Option<Stream>> {
+    pub(super) fn accept(&self) -> io::Result<Option<Transport>> {
         match &self.socket {
             Accepting::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
@@ -301,13 +304,13 @@ impl Listener {
                 #[cfg(feature = "tls")]
                 if let Some(config) = &self.door.tls {
                     let tls = Tls::new(config).map_err(io::Error::other)?;
-                    return Ok(Some(Stream::Tls(stream, tls)));
+                    return Ok(Some(Transport::tls(stream, tls)));
                 }
-                Ok(Some(Stream::Tcp(stream)))
+                Ok(Some(Transport::tcp(stream)))
             }
             Accepting::Unix(listener, _) => listener
                 .accept()
-                .map(|(stream, _)| Some(Stream::Unix(stream))),
+                .map(|(stream, _)| Some(Transport::unix(stream))),
         }
     }
 

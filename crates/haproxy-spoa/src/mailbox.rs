@@ -10,13 +10,13 @@ use mio::Waker;
 
 use super::reply::Answer;
 use super::report::WorkerReport;
-use super::stream::Stream;
+use super::transport::Transport;
 
 /// What a worker can be told.
 #[derive(Debug)]
 pub(super) enum Mail {
     /// Serve this connection; its place has been claimed.
-    Adopt(Stream),
+    Adopt(Transport),
     /// Send the answer to a NOTIFY that was deferred.
     Answer(Answer),
     /// Copy your counters and your histogram.

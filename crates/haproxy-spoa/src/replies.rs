@@ -61,6 +61,22 @@ pub(crate) struct Outstanding {
     pub(crate) since: Instant,
 }
 
+/// A deferred answer on its way out.
+#[derive(Debug)]
+pub(crate) struct LateAnswer {
+    pub(crate) outstanding: Outstanding,
+    /// Its ACK, or nothing for one without actions.
+    pub(crate) frame: BytesMut,
+    /// Actions that did not fit.
+    pub(crate) dropped: u32,
+}
+
+/// NOTIFYs are this many bytes to the time limit of a turn, whatever their size.
+const NOTIFY_WEIGHT: usize = 192;
+/// The clock is read after so many bytes: often enough for a turn of large frames, and never in a batch
+/// of 64 small ones.
+const CLOCK_INTERVAL: usize = 16 * 1024;
+
 /// What one call of [`Replies::serve`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Served {
@@ -68,10 +84,12 @@ pub struct Served {
     pub consumed: usize,
     /// ACKs in the output.
     pub acks: u32,
-    /// The output has reached
-    /// [`SessionConfig::output_high_water`](haproxy_spop::session::SessionConfig::output_high_water), and there is
-    /// input left. Send the output, then call again.
+    /// There is input left, and the output has reached
+    /// [`SessionConfig::output_high_water`](haproxy_spop::session::SessionConfig::output_high_water) or the turn
+    /// its [`Limits::turn_time`]. Send the output, then call again.
     pub paused: bool,
+    /// It paused because of the time: other connections should have their turn first.
+    pub is_over_time: bool,
     /// The connection is to be closed once the output is sent.
     pub close: Option<Close>,
 }
@@ -86,6 +104,9 @@ pub struct Replies {
     /// The connection that is served now, and how many answers it waits for.
     pub(crate) token: Token,
     pub(crate) outstanding: u32,
+    /// When the turn of the connection that is served now should end.
+    turn_ends: Option<Instant>,
+    turn_time: Option<Duration>,
     /// Unsets this variable in an ACK that has no action.
     pub(crate) filler: Option<Variable>,
     pub(crate) sink: Sink,
@@ -108,6 +129,8 @@ impl Replies {
             max_per_connection: u32::try_from(limits.deferred_per_connection).unwrap_or(u32::MAX),
             token: Token(0),
             outstanding: 0,
+            turn_ends: None,
+            turn_time: limits.turn_time,
             filler,
             sink,
             acks: 0,
@@ -164,14 +187,22 @@ impl Replies {
             .saturating_add(session.terms().output_high_water.max(1));
         let mut rest = input;
         self.acks = 0;
+        let mut since_clock = 0;
         loop {
-            if output.len() >= full && !rest.is_empty() {
+            if since_clock >= CLOCK_INTERVAL {
+                since_clock = 0;
+                served.is_over_time = !rest.is_empty() && self.is_over_time();
+            }
+            if (output.len() >= full || served.is_over_time) && !rest.is_empty() {
                 served.paused = true;
                 break;
             }
             let max = session.max_frame_size();
             let step = session.next(rest, output);
-            rest = rest.get(step.consumed..).unwrap_or_default();
+            let tail = rest.get(step.consumed..);
+            debug_assert!(tail.is_some(), "no more is consumed than there is");
+            rest = tail.unwrap_or_default();
+            since_clock += step.consumed + NOTIFY_WEIGHT;
             match step.event {
                 Event::Notify(notify) => self.answer(handler, &notify, max, output),
                 Event::Established => {}
@@ -185,6 +216,16 @@ impl Replies {
         served.acks = self.acks;
         served.consumed = input.len() - rest.len();
         served
+    }
+
+    /// A turn begins: [`serve`](Self::serve) pauses when its time is over.
+    pub(crate) fn start_turn(&mut self, now: Instant) {
+        self.turn_ends = self.turn_time.and_then(|time| now.checked_add(time));
+    }
+
+    #[cold]
+    fn is_over_time(&self) -> bool {
+        self.turn_ends.is_some_and(|end| Instant::now() >= end)
     }
 
     /// Appends the deferred answers that come within `wait`, up to the first that does not; only for
@@ -295,5 +336,67 @@ impl fmt::Debug for Replies {
         f.debug_struct("Replies")
             .field("outstanding", &self.slots.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use haproxy_spop::session::SessionConfig;
+    use haproxy_spop::{Capabilities, HaproxyHello, NotifyWriter, Versions};
+
+    use super::*;
+
+    /// A connection after its HELLO, and `notifies` NOTIFYs of `len` bytes of payload or more.
+    fn established(notifies: u64, len: usize) -> (Session, BytesMut) {
+        let (mut session, mut bytes) = (Session::new(SessionConfig::default()), BytesMut::new());
+        let hello = HaproxyHello {
+            supported_versions: Some(Versions(b"2.0")),
+            max_frame_size: Some(16_380),
+            capabilities: Some(Capabilities(b"pipelining")),
+            ..HaproxyHello::default()
+        };
+        hello.write(&mut bytes, 16_380).unwrap();
+        session.next(&bytes, &mut BytesMut::new());
+        let mut input = BytesMut::new();
+        let name = "m".repeat(len);
+        for id in 0..notifies {
+            let mut notify = NotifyWriter::begin(&mut input, id, id, 16_380);
+            notify.message(&name, &[]).unwrap();
+            notify.finish();
+        }
+        (session, input)
+    }
+
+    fn served(turn_time: Option<Duration>, (mut session, input): (Session, BytesMut)) -> Served {
+        let limits = Limits {
+            turn_time,
+            ..Limits::default()
+        };
+        let mut replies = Replies::detached_with(&limits);
+        replies.start_turn(Instant::now());
+        let mut handler = crate::handler(|_, _| ());
+        replies.serve(&mut session, &input, &mut BytesMut::new(), &mut handler)
+    }
+
+    #[test]
+    fn a_turn_without_time_left_ends_at_the_next_check() {
+        let small = served(Some(Duration::ZERO), established(1000, 10));
+        assert!(small.paused && small.is_over_time, "{small:?}");
+        assert!((64..100).contains(&small.acks), "{small:?}");
+        let large = served(Some(Duration::ZERO), established(8, 16_000));
+        assert!(large.paused && large.acks <= 2, "{large:?}");
+    }
+
+    #[test]
+    fn a_turn_with_time_left_or_nothing_left_to_do_does_not_pause() {
+        for (turn_time, notifies) in [
+            (None, 1000),
+            (Some(Duration::from_hours(1)), 1000),
+            (Some(Duration::ZERO), 64),
+        ] {
+            let served = served(turn_time, established(notifies, 10));
+            assert!(!served.paused && !served.is_over_time, "{served:?}");
+            assert_eq!(u64::from(served.acks), notifies);
+        }
     }
 }

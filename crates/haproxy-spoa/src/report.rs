@@ -1,5 +1,8 @@
 //! What a worker tells about itself when asked.
 
+use core::net::SocketAddr;
+use std::time::Instant;
+
 use super::{Counters, Latency, Refusals};
 
 /// The state of one worker at one moment.
@@ -17,10 +20,23 @@ pub struct WorkerReport {
     pub counters: Counters,
     /// What it has refused.
     pub refusals: Refusals,
+    /// The latest peer that was refused because its source had too many connections.
+    pub over_source_limit: Option<LastPeer>,
+    /// The latest peer that was reset because it did not read its answers.
+    pub unread: Option<LastPeer>,
     /// What its handler has counted.
     pub tallies: Vec<Tally>,
     /// How long its answers took.
     pub latency: Latency,
+}
+
+/// The latest peer of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LastPeer {
+    /// When it was seen.
+    pub at: Instant,
+    /// Its address; `None` for a UNIX socket, and if it was gone.
+    pub address: Option<SocketAddr>,
 }
 
 /// How many connections are how far.

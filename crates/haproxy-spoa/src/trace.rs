@@ -6,10 +6,10 @@
 use core::fmt::{self, Display, Write as _};
 use std::sync::Arc;
 
-use super::connection::ConnectionEnd;
-use super::stream::Stream;
+use super::lifecycle::ConnectionEnd;
 #[cfg(feature = "tls")]
 use super::tls::Fault;
+use super::transport::Transport;
 use haproxy_spop::TypedData;
 use haproxy_spop::session::ProtocolError;
 use haproxy_spop::{
@@ -49,15 +49,13 @@ impl Trace {
         ));
     }
 
-    pub(super) fn opened(&self, connection: u32, stream: &Stream) {
-        self.line(connection, format_args!("opened by {stream}"));
+    pub(super) fn opened(&self, connection: u32, transport: &Transport) {
+        self.line(connection, format_args!("opened by {transport}"));
     }
 
-    pub(super) fn turned_down(&self, stream: &Stream) {
+    pub(super) fn turned_down(&self, transport: &Transport, why: &str) {
         let worker = self.worker;
-        (self.sink)(&format!(
-            "worker {worker} turned down {stream}: the connection cap is reached"
-        ));
+        (self.sink)(&format!("worker {worker} turned down {transport}: {why}"));
     }
 
     pub(super) fn closed(&self, connection: u32, gone: ConnectionEnd) {
@@ -65,14 +63,15 @@ impl Trace {
             ConnectionEnd::Ended => "",
             ConnectionEnd::Eof => " by the peer without DISCONNECT",
             ConnectionEnd::Reset => " by a reset",
+            ConnectionEnd::Unread => ": the peer did not read its answers in time",
             ConnectionEnd::Unregistered => ": not registered for events",
         };
         self.line(connection, format_args!("closed{how}"));
     }
 
     #[cfg(feature = "tls")]
-    pub(super) fn fault(&self, connection: u32, stream: &Stream, fault: &Fault) {
-        self.line(connection, format_args!("TLS with {stream}: {fault}"));
+    pub(super) fn fault(&self, connection: u32, transport: &Transport, fault: &Fault) {
+        self.line(connection, format_args!("TLS with {transport}: {fault}"));
     }
 
     /// The frames that a step took in and those that it gave out.

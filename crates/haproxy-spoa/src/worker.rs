@@ -20,21 +20,23 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use mio::event::Event;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 use slab::Slab;
 
-use super::connection::{Connection, ConnectionEnd, WaitFor};
+use super::connection::Connection;
 use super::context::WorkerContext;
-use super::limits::{ACCEPT_ALL, ACCEPT_BATCH, EVENTS};
+use super::lifecycle::{ConnectionEnd, WaitFor};
+use super::limits::{ACCEPT_ALL, ACCEPT_BATCH, EVENTS, SWEEP_INTERVAL};
 use super::listener::Listener;
 #[cfg(feature = "tls")]
 use super::mailbox::Renewed;
 use super::mailbox::{Mail, Mailbox};
 use super::placement::Placement;
-use super::replies::Outstanding;
+use super::replies::LateAnswer;
 use super::reply::Answer;
 use super::report::{States, Tally, WorkerReport};
-use super::stream::Stream;
+use super::sources::Sources;
+use super::transport::Transport;
 use crate::{Handler, WorkerHooks};
 
 /// The token of the waker.
@@ -44,10 +46,6 @@ const LISTENERS: usize = 1 << 63;
 /// Serial numbers stay below the bit that marks a listener.
 const SERIAL_MASK: u32 = 0x7fff_ffff;
 
-/// A deferred answer: which NOTIFY, its ACK (nothing for one without actions), and how many actions
-/// did not fit.
-pub(super) type Late = (Outstanding, BytesMut, u32);
-
 /// A worker, before and while it runs.
 #[derive(Debug)]
 pub(super) struct Worker<H> {
@@ -56,6 +54,8 @@ pub(super) struct Worker<H> {
     pub(super) poll: Poll,
     pub(super) mail: Receiver<Mail>,
     pub(super) placement: Arc<Placement>,
+    /// The open connections of each source, shared by all workers.
+    pub(super) sources: Arc<Sources>,
     /// The way to every worker, this one included.
     pub(super) workers: Arc<[Mailbox]>,
     pub(super) listeners: Vec<Listener>,
@@ -69,7 +69,7 @@ pub(super) struct Worker<H> {
     /// When a moment was seen to have come that has not been acted on yet.
     pub(super) overdue: Option<Instant>,
     /// Deferred answers that came together, for one write per connection.
-    pub(super) answers: Vec<Late>,
+    pub(super) answers: Vec<LateAnswer>,
 }
 
 fn token(place: usize, serial: u32) -> Token {
@@ -141,7 +141,7 @@ impl<H: Handler + WorkerHooks> Worker<H> {
                     .filter(|it| it.serial == serial);
                 // A connection that has gone, and whose last events were in the same batch.
                 let Some(connection) = current else { return };
-                connection.read_closed |= event.is_read_closed();
+                connection.is_read_closed |= event.is_read_closed();
                 self.turn(place);
             }
         }
@@ -163,19 +163,14 @@ impl<H: Handler + WorkerHooks> Worker<H> {
         match next {
             Ok(WaitFor::Event) => {}
             Ok(WaitFor::Turn) => {
-                if !connection.queued {
-                    connection.queued = true;
+                if !connection.is_queued {
+                    connection.is_queued = true;
                     self.pending.push_back(token);
                 }
             }
             Ok(WaitFor::Writable) => {
-                if !connection.watches_write {
-                    connection.watches_write = true;
-                    let both = Interest::READABLE | Interest::WRITABLE;
-                    let registry = self.poll.registry();
-                    if connection.stream.reregister(registry, token, both).is_err() {
-                        self.close(place, ConnectionEnd::Unregistered);
-                    }
+                if connection.watch_write(self.poll.registry()).is_err() {
+                    self.close(place, ConnectionEnd::Unregistered);
                 }
             }
             Err(gone) => self.close(place, gone),
@@ -192,6 +187,7 @@ impl<H: Handler + WorkerHooks> Worker<H> {
             ConnectionEnd::Ended => {}
             ConnectionEnd::Eof => counters.eof += 1,
             ConnectionEnd::Reset => counters.reset += 1,
+            ConnectionEnd::Unread => counters.write_timeouts += 1,
             ConnectionEnd::Unregistered => counters.register_failed += 1,
         }
         #[cfg(feature = "trace")]
@@ -214,7 +210,7 @@ impl<H: Handler + WorkerHooks> Worker<H> {
                 .get_mut(place)
                 .filter(|it| it.serial == serial)
             {
-                it.queued = false;
+                it.is_queued = false;
                 self.turn(place);
             }
         }
@@ -257,9 +253,11 @@ impl<H: Handler + WorkerHooks> Worker<H> {
     /// Keeps a deferred answer for the write that is due when the mailbox is empty.
     fn collect(&mut self, answer: Answer) {
         match self.context.replies.take(answer.ticket) {
-            Some(outstanding) => self
-                .answers
-                .push((outstanding, answer.frame, answer.dropped)),
+            Some(outstanding) => self.answers.push(LateAnswer {
+                outstanding,
+                frame: answer.frame,
+                dropped: answer.dropped,
+            }),
             None => self.context.counters.late += 1,
         }
     }
@@ -268,12 +266,14 @@ impl<H: Handler + WorkerHooks> Worker<H> {
     pub(super) fn deliver(&mut self) {
         let mut answers = core::mem::take(&mut self.answers);
         // The order of the ACKs of one connection does not matter.
-        answers.sort_unstable_by_key(|(outstanding, ..)| outstanding.token);
-        for of_one in answers.chunk_by(|(one, ..), (other, ..)| one.token == other.token) {
-            let Some((first, ..)) = of_one.first() else {
+        answers.sort_unstable_by_key(|answer| answer.outstanding.token);
+        for of_one in
+            answers.chunk_by(|one, other| one.outstanding.token == other.outstanding.token)
+        {
+            let Some(first) = of_one.first() else {
                 continue;
             };
-            let (place, serial) = place_of(first.token);
+            let (place, serial) = place_of(first.outstanding.token);
             let current = self
                 .connections
                 .get_mut(place)
@@ -320,13 +320,15 @@ impl<H: Handler + WorkerHooks> Worker<H> {
             states,
             counters: self.context.counters,
             refusals: self.context.refusals.clone(),
+            over_source_limit: self.context.over_source_limit,
+            unread: self.context.unread,
             tallies,
             latency: self.context.latency.clone(),
         }
     }
 
     /// Serves a connection whose place has been claimed.
-    pub(super) fn adopt(&mut self, stream: Stream) {
+    pub(super) fn adopt(&mut self, stream: Transport) {
         self.serial = self.serial.wrapping_add(1) & SERIAL_MASK;
         self.context.counters.adopted += 1;
         #[cfg(feature = "trace")]
@@ -341,23 +343,17 @@ impl<H: Handler + WorkerHooks> Worker<H> {
             self.serial,
             &mut self.context,
         ));
-        let registry = self.poll.registry();
-        if connection
-            .stream
-            .register(registry, token, Interest::READABLE)
-            .is_err()
-        {
+        if connection.register(self.poll.registry()).is_err() {
             self.close(place, ConnectionEnd::Unregistered);
         }
     }
 
     /// Takes everything off the kernel's queues, tells every connection, and stops by `until`.
     fn drain(&mut self, until: Instant) {
-        if self.context.drain.is_some() {
+        if self.context.timer.is_draining() {
             return;
         }
-        self.context.drain = Some(until);
-        self.context.watch(until);
+        self.context.timer.drain_by(until);
         for listener in &self.listeners {
             listener.hide();
         }
@@ -390,10 +386,102 @@ impl<H: Handler + WorkerHooks> Worker<H> {
         }
     }
 
+    /// How long poll may sleep.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        if self.overdue.is_some()
+            || !self.pending.is_empty()
+            || self.listeners.iter().any(|listener| listener.pending)
+        {
+            return Some(Duration::ZERO);
+        }
+        let earliest = self.context.timer.earliest()?;
+        Some(earliest.saturating_duration_since(Instant::now()))
+    }
+
+    /// Acts on the deadlines that have passed. In the steady state there are none, and the clock is
+    /// not read.
+    ///
+    /// Between the latest poll and now this thread may have been delayed for any time, by a stop of the
+    /// process or by other processes. What peers have sent by the time that is read here counts, so the
+    /// deadlines are acted on after another poll.
+    pub(super) fn due(&mut self) {
+        let Some(earliest) = self.context.timer.earliest() else {
+            return;
+        };
+        let Some(now) = self.overdue.take() else {
+            let now = Instant::now();
+            self.overdue = (earliest <= now).then_some(now);
+            return;
+        };
+        self.context.timer.reset();
+        self.due_listeners(now);
+        let mut next: Option<Instant> = self.context.timer.drain();
+        for place in self.due_connections(now, &mut next) {
+            if let Some(connection) = self.connections.get_mut(place) {
+                let expired = connection.expire(now, &mut self.context);
+                self.settle(place, expired);
+            }
+        }
+        self.give_up(now);
+        let waiting = next
+            .into_iter()
+            .chain(self.context.replies.deadline())
+            .chain(self.context.timer.earliest())
+            .min();
+        // However close together the deadlines are, all of them are looked at only so often.
+        if let Some(at) = waiting {
+            self.context.timer.reset();
+            self.context.timer.watch(at.max(now + SWEEP_INTERVAL));
+        }
+    }
+
+    /// The connections whose deadline has passed; `next` becomes the earliest of the others.
+    fn due_connections(&self, now: Instant, next: &mut Option<Instant>) -> Vec<usize> {
+        let mut due = Vec::new();
+        for (place, connection) in &self.connections {
+            match connection.deadline() {
+                Some(at) if at <= now => due.push(place),
+                Some(at) => *next = Some(next.map_or(at, |next| next.min(at))),
+                None => {}
+            }
+        }
+        due
+    }
+
+    /// Answers the deferred NOTIFYs whose time is over without an action.
+    fn give_up(&mut self, now: Instant) {
+        let expired = self.context.replies.expire(now);
+        self.context.counters.expired += expired.len() as u64;
+        let empty = expired.into_iter().map(|outstanding| LateAnswer {
+            outstanding,
+            frame: BytesMut::new(),
+            dropped: 0,
+        });
+        self.answers.extend(empty);
+        self.deliver();
+    }
+
+    fn due_listeners(&mut self, now: Instant) {
+        for index in 0..self.listeners.len() {
+            let Some(listener) = self.listeners.get_mut(index) else {
+                return;
+            };
+            match listener.retry_at {
+                Some(at) if at <= now => {
+                    listener.retry_at = None;
+                    self.accept(index);
+                }
+                Some(at) => self.context.timer.watch(at),
+                None => {}
+            }
+        }
+    }
+
     fn is_over(&self) -> bool {
         let done = self.listeners_closed && self.connections.is_empty();
         self.context
-            .drain
+            .timer
+            .drain()
             .is_some_and(|until| done || Instant::now() >= until)
     }
 }

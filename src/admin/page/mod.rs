@@ -2,6 +2,7 @@
 //! Without the script it is all there, and refreshes itself.
 
 mod html;
+mod live;
 mod plot;
 mod sections;
 mod show;
@@ -14,10 +15,10 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 
 use super::figures::Figures;
+use super::form::Forms;
 use super::history::Sample;
 use crate::feeds::explain::Explanation;
 use html::Text;
-use ip_reputation::Prefix;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -33,15 +34,31 @@ pub(super) fn figures(figures: &Figures, samples: &[Sample]) -> String {
     sections::sections(figures, samples)
 }
 
-/// The page. `asked` is what somebody has typed into the box.
-pub(super) fn page(figures: &Arc<Figures>, samples: &[Sample], asked: Option<&str>) -> Page {
+/// What a request wants of the page.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked<'a> {
+    /// The address to be explained.
+    pub(super) address: Option<&'a str>,
+    /// Live decisions are to be searched: for this address, or all.
+    pub(super) decisions: Option<&'a str>,
+    /// None: commands are not allowed.
+    pub(super) forms: Option<Forms<'a>>,
+}
+
+/// The page.
+pub(super) fn page(figures: &Arc<Figures>, samples: &[Sample], asked: Asked<'_>) -> Page {
     let nonce = nonce();
     let mut html = String::with_capacity(64 * 1024);
-    head(&mut html, &nonce);
+    // A refresh would remove what is being typed.
+    let refreshes = asked.address.is_none() && asked.decisions.is_none();
+    head(&mut html, &nonce, refreshes);
+    if let Some(search) = asked.decisions {
+        live::decisions(&mut html, figures, search, asked.forms);
+    }
     html.push_str("<div id=\"figures\">");
     html.push_str(&self::figures(figures, samples));
     html.push_str("</div>");
-    lookup(&mut html, figures, asked);
+    lookup(&mut html, figures, asked.address);
     // Writing to a String cannot fail.
     let _ = writeln!(
         html,
@@ -58,15 +75,19 @@ pub(super) fn page(figures: &Arc<Figures>, samples: &[Sample], asked: Option<&st
     Page { html, policy }
 }
 
-fn head(html: &mut String, nonce: &str) {
+fn head(html: &mut String, nonce: &str, refreshes: bool) {
+    let refresh = if refreshes {
+        "<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>"
+    } else {
+        ""
+    };
     let _ = write!(
         html,
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\"><title>spoa</title>\
          <link rel=\"icon\" href=\"data:,\">\
-         <noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\
-         <style nonce=\"{nonce}\">{STYLE}</style></head><body>\
+         {refresh}<style nonce=\"{nonce}\">{STYLE}</style></head><body>\
          <header><h1>spoa <small>{version}</small></h1>\
          <label hidden><input type=\"checkbox\" id=\"live\" checked> live</label></header>\
          <main><p class=\"note bad\" id=\"note\" role=\"alert\" hidden></p>",
@@ -113,7 +134,7 @@ pub(super) fn explained(figures: &Figures, asked: &str) -> Result<String, String
     let policy = published.current();
     let mut explanation = Explanation::of(&policy, address, figures.now).ok_or_else(random)?;
     if let Some(live) = &figures.subject.live {
-        let covering = live.covering(Prefix::host(address));
+        let covering = live.covering_any(policy.targets(address));
         explanation = explanation.with_live(&policy, &covering, figures.now);
     }
     let mut text = Vec::new();
@@ -122,8 +143,8 @@ pub(super) fn explained(figures: &Figures, asked: &str) -> Result<String, String
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// A number that nobody can guess: only what brings it is run.
-fn nonce() -> String {
+/// A number that nobody can guess: only what brings it is run, or obeyed.
+pub(super) fn nonce() -> String {
     let (high, low) = (SysRng.try_next_u64(), SysRng.try_next_u64());
     // Without randomness nothing may be run: no number is the right one.
     match (high, low) {

@@ -26,6 +26,7 @@ pub(super) fn sections(figures: &Figures, samples: &[Sample]) -> String {
         plot::rates(samples),
     );
     workers(&mut html, figures, samples.last());
+    super::live::newest(&mut html, figures);
     if let Some(status) = &figures.status {
         feeds(&mut html, status, figures.now);
     }
@@ -69,7 +70,7 @@ fn facts(html: &mut String, figures: &Figures) {
     );
 }
 
-fn tile(html: &mut String, name: &str, value: impl Display, note: impl Display) {
+pub(super) fn tile(html: &mut String, name: &str, value: impl Display, note: impl Display) {
     let _ = write!(
         html,
         "<div><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>"
@@ -112,11 +113,17 @@ fn tiles(html: &mut String, figures: &Figures, last: Option<&Sample>) {
         show::count(over),
         format!("longer than {}", show::latency(figures.subject.budget)),
     );
+    super::live::tile(html, figures);
     html.push_str("</dl>");
 }
 
 /// A table in a box that can be scrolled with the keyboard.
-fn table(html: &mut String, label: &str, columns: &[(&str, &str)], rows: impl FnOnce(&mut String)) {
+pub(super) fn table(
+    html: &mut String,
+    label: &str,
+    columns: &[(&str, &str)],
+    rows: impl FnOnce(&mut String),
+) {
     let _ = write!(
         html,
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\"><table><thead><tr>"
@@ -273,7 +280,7 @@ fn tallies(html: &mut String, figures: &Figures) {
         return;
     }
     html.push_str("<section><h2>Answers</h2><div class=\"columns\">");
-    for kind in ["message", "action", "verdict"] {
+    for kind in ["message", "action", "verdict", "report"] {
         let of_kind = tallies.iter().filter(|tally| tally.kind == kind);
         let mut of_kind: Vec<_> = of_kind.collect();
         if of_kind.is_empty() {

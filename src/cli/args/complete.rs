@@ -34,6 +34,11 @@ impl Args {
             file.idle_timeout,
             take("idle_timeout"),
         );
+        set(
+            &mut self.write_timeout,
+            file.write_timeout,
+            take("write_timeout"),
+        );
         set(&mut self.busy_poll, file.busy_poll, take("busy_poll"));
         set(
             &mut self.slow_threshold,
@@ -52,6 +57,9 @@ impl Args {
         self.user = self.user.take().or(file.user);
         self.cores = self.cores.take().or(file.cores);
         self.max_connections = self.max_connections.or(file.max_connections);
+        self.max_connections_per_source = self
+            .max_connections_per_source
+            .or(file.max_connections_per_source);
     }
 
     /// Takes what the file says about the admin endpoint and no flag does.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  FOLDER/NAME-HASH.feed    the bytes as they came
-//!  FOLDER/NAME-HASH.meta    their number, when they came, ETag, Last-Modified
+//!  FOLDER/NAME-HASH.meta    their number and hash, when they came, their age, ETag, Last-Modified
 //! ```
 //!
 //! Both are written beside and renamed into place. The hash is that of name and URL, so that a copy
@@ -13,6 +13,9 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
 /// The longest sidecar, in bytes.
 const META_MAX: u64 = 64 * 1024;
@@ -29,10 +32,37 @@ pub struct Copy {
 pub struct Meta {
     /// When it was fetched or last confirmed, in seconds since 1970.
     pub fetched: u32,
+    /// When the data was made: the server's Last-Modified, else when these bytes first came, in seconds
+    /// since 1970.
+    pub as_of: Option<u32>,
+    /// What the bytes are known by.
+    pub digest: Option<Digest>,
     /// The server's ETag.
     pub etag: Option<String>,
     /// The server's Last-Modified.
     pub last_modified: Option<String>,
+}
+
+/// The length and the hash of some bytes. It tells a list from the next one, not from a forged one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digest {
+    len: u64,
+    hash: u64,
+}
+
+/// The digest of bytes: the same in every version of everything, for it is written to disk.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> Digest {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    let rest = rest.iter().map(|byte| u64::from(*byte));
+    let hash = words.chain(rest).fold(FNV_START, |hash, word| {
+        (hash ^ word).wrapping_mul(FNV_PRIME).rotate_left(29)
+    });
+    Digest {
+        len: bytes.len() as u64,
+        hash,
+    }
 }
 
 impl Copy {
@@ -69,17 +99,20 @@ impl Copy {
     pub fn meta(&self) -> Option<Meta> {
         let is_short = fs::metadata(&self.meta).is_ok_and(|about| about.len() <= META_MAX);
         let text = is_short.then(|| fs::read_to_string(&self.meta).ok())??;
-        let (mut meta, mut len) = (Meta::default(), None);
+        let (mut meta, mut len, mut hash) = (Meta::default(), None, None);
         for line in text.lines() {
             match line.split_once(' ')? {
                 ("bytes", value) => len = value.parse::<u64>().ok(),
                 ("fetched", value) => meta.fetched = value.parse().ok()?,
+                ("as-of", value) => meta.as_of = Some(value.parse().ok()?),
+                ("hash", value) => hash = Some(u64::from_str_radix(value, 16).ok()?),
                 ("etag", value) => meta.etag = Some(value.to_owned()),
                 ("last-modified", value) => meta.last_modified = Some(value.to_owned()),
                 _ => return None,
             }
         }
         let bytes = fs::metadata(&self.data).ok()?.len();
+        meta.digest = hash.map(|hash| Digest { len: bytes, hash });
         (len == Some(bytes)).then_some(meta)
     }
 
@@ -107,10 +140,16 @@ impl Copy {
 
     fn store_meta(&self, len: u64, meta: &Meta) -> io::Result<()> {
         let mut text = format!("bytes {len}\nfetched {}\n", meta.fetched);
+        // Writing to a String cannot fail.
+        if let Some(as_of) = meta.as_of {
+            let _ = writeln!(text, "as-of {as_of}");
+        }
+        if let Some(Digest { hash, .. }) = meta.digest {
+            let _ = writeln!(text, "hash {hash:016x}");
+        }
         let validators = [("etag", &meta.etag), ("last-modified", &meta.last_modified)];
         for (key, value) in validators {
             if let Some(value) = value {
-                // Writing to a String cannot fail.
                 let _ = writeln!(text, "{key} {value}");
             }
         }
@@ -146,8 +185,8 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Fowler, Noll and Vo's hash: the same in every version of everything.
 fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    bytes.fold(FNV_START, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
     })
 }
 

@@ -15,6 +15,8 @@ pub enum SourceError {
         /// Why not.
         error: io::Error,
     },
+    /// What was fetched cannot be unpacked.
+    Bytes(io::Error),
     /// What stands at the path is no regular file.
     NotAFile {
         /// The path.
@@ -58,6 +60,7 @@ impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Bytes(error) => error.fmt(f),
             Self::NotAFile { path, what } => {
                 write!(f, "{} is {what}; expected a regular file", path.display())
             }

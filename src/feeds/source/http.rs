@@ -4,14 +4,17 @@
 //! but the host that the configuration names.
 
 use core::time::Duration;
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 use std::time::Instant;
 
+use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use ureq::Agent;
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
-use ureq::{Agent, Body};
 
-use super::cache::Meta;
+use super::cache::{Meta, digest};
+use super::input::Bounded;
+use super::memory::{Body, NoMemory};
 use super::{SourceError, tls};
 use crate::config::{Feed, Secret};
 use crate::host::file::read_small_text;
@@ -25,6 +28,8 @@ const RETRY_MAX: Duration = Duration::from_hours(24);
 const SECRET_MAX: u64 = 8 * 1024;
 /// The longest ETag or Last-Modified that is kept, in bytes.
 const VALIDATOR_MAX: usize = 1024;
+/// Bytes read at once.
+const BUFFER: usize = 64 * 1024;
 /// What is made room for at once, whatever the server says is to come.
 const FIRST_ROOM: u64 = 1 << 20;
 
@@ -35,9 +40,9 @@ pub enum Answer {
     NotModified,
     /// New bytes, and what to ask with the next time.
     Fetched {
-        /// The bytes, packed or not.
-        bytes: Vec<u8>,
-        /// ETag and Last-Modified.
+        /// The bytes, without the encoding of the transfer.
+        body: Body,
+        /// ETag, Last-Modified, and what the bytes are known by.
         meta: Meta,
     },
 }
@@ -48,8 +53,21 @@ const TIMED_OUT: &str = "no whole answer within the timeout";
 const WITHOUT_END: &str = "the answer says neither its length nor where it ends, so that nobody could \
     tell a part from the whole; have the server send Content-Length or chunks";
 
+/// The same of an answer without TLS, which is taken if its last line is whole.
+const WITHOUT_LINE_END: &str = "the answer says neither its length nor where it ends, and its last \
+    line has no end, so that part of it may be missing; have the server send Content-Length or chunks, \
+    or end the list with a line end";
+
+/// Whether bytes of unknown length end where a list may: with a line, as JSON, or with what checks
+/// itself when it is unpacked.
+fn is_whole(bytes: &[u8]) -> bool {
+    let is_packed = bytes.starts_with(b"\x1f\x8b") || bytes.starts_with(b"PK");
+    let end = bytes.last();
+    is_packed || matches!(end, None | Some(b'\n' | b'\r' | b'}' | b']'))
+}
+
 /// Whether one can tell that an answer has come to its end.
-fn says_its_end(body: &Body, headers: &HeaderMap) -> bool {
+fn says_its_end(body: &ureq::Body, headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let is_chunked = |value: &HeaderValue| {
         let text = value.to_str().unwrap_or_default();
@@ -82,7 +100,7 @@ pub fn fetch(
         .http_status_as_error(false)
         .max_idle_connections(0)
         .user_agent(concat!("spoa/", env!("CARGO_PKG_VERSION")))
-        .accept_encoding("identity")
+        .accept_encoding("gzip")
         .tls_config(tls::trust(feed)?)
         .build();
     let agent = Agent::new_with_config(config);
@@ -117,7 +135,16 @@ pub fn fetch(
             200 if target.is_tls() && !says_its_end(&body, &parts.headers) => {
                 return Err(SourceError::Http(WITHOUT_END.into()));
             }
-            200 => return receive(body, &parts.headers, feed.max_size, now),
+            200 => {
+                let has_end = says_its_end(&body, &parts.headers);
+                let read = receive(body, &parts.headers, feed.max_size, deadline, now)?;
+                if let (Answer::Fetched { body, .. }, false) = (&read, has_end)
+                    && !is_whole(body)
+                {
+                    return Err(SourceError::Http(WITHOUT_LINE_END.into()));
+                }
+                return Ok(read);
+            }
             304 if is_conditional => return Ok(Answer::NotModified),
             301 | 302 | 303 | 307 | 308 => target = target.redirected(&parts.headers)?,
             status => {
@@ -151,43 +178,157 @@ fn validators(known: Option<&Meta>) -> Vec<(HeaderName, HeaderValue)> {
 
 /// Reads an answer to its end.
 fn receive(
-    body: Body,
+    body: ureq::Body,
     headers: &HeaderMap,
     max_size: u64,
+    deadline: Option<Instant>,
     now: u32,
 ) -> Result<Answer, SourceError> {
+    let coding = coding(headers)?;
     let declared = body.content_length();
     if declared.is_some_and(|len| len > max_size) {
         return Err(SourceError::TooBig { max: max_size });
     }
-    let room = declared.unwrap_or(0).min(FIRST_ROOM);
-    let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
-    let mut reader = body.into_reader().take(max_size.saturating_add(1));
-    reader
-        .read_to_end(&mut bytes)
-        .map_err(|error| match error.kind() {
-            _ if is_timeout(&error) => SourceError::Http(TIMED_OUT.into()),
-            _ => SourceError::Http(format!("the answer broke off: {error}")),
-        })?;
-    let len = bytes.len() as u64;
-    if len > max_size {
-        return Err(SourceError::TooBig { max: max_size });
+    let expected = usize::try_from(declared.unwrap_or(0).min(FIRST_ROOM)).unwrap_or(0);
+    let mut kept = Body::new(expected, deadline).map_err(out_of_memory)?;
+    let mut received = Counted {
+        reader: Bounded::new(body.into_reader(), max_size),
+        count: 0,
+    };
+    let mut buffer = vec![0; BUFFER];
+    {
+        let mut decoder = decoder(coding, &mut received).map_err(|error| broken(&error, coding))?;
+        loop {
+            let read = match decoder.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+                    return Err(SourceError::TooBig { max: max_size });
+                }
+                Err(error) => return Err(broken(&error, coding)),
+            };
+            if (kept.len() + read) as u64 > max_size {
+                return Err(SourceError::TooBig { max: max_size });
+            }
+            let bytes = buffer.get(..read).unwrap_or_default();
+            kept.extend(bytes, deadline).map_err(out_of_memory)?;
+        }
     }
+    let len = received.count;
     if let Some(declared) = declared.filter(|declared| *declared != len) {
         let what = format!("the answer broke off after {len} of {declared} bytes");
         return Err(SourceError::Http(what));
     }
+    let meta = meta(&kept, headers, now);
+    Ok(Answer::Fetched { body: kept, meta })
+}
+
+fn out_of_memory(why: NoMemory) -> SourceError {
+    SourceError::Http(why.to_string())
+}
+
+/// What is known of an answer beside its bytes. The data is as old as the server says.
+fn meta(body: &Body, headers: &HeaderMap, now: u32) -> Meta {
     let kept = |name| {
         let value = headers.get(name).and_then(|value| value.to_str().ok());
         let value = value.filter(|value| !value.is_empty() && value.len() <= VALIDATOR_MAX);
         value.map(ToOwned::to_owned)
     };
-    let meta = Meta {
+    let last_modified = kept(header::LAST_MODIFIED);
+    let modified = last_modified.as_deref().and_then(date);
+    let modified = modified.and_then(|second| u32::try_from(second).ok());
+    Meta {
         fetched: now,
+        as_of: Some(modified.map_or(now, |modified| modified.min(now))),
+        digest: Some(digest(body)),
         etag: kept(header::ETAG),
-        last_modified: kept(header::LAST_MODIFIED),
-    };
-    Ok(Answer::Fetched { bytes, meta })
+        last_modified,
+    }
+}
+
+/// How an answer is encoded for its transfer (RFC 9110, 8.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Identity,
+    Gzip,
+    Deflate,
+}
+
+fn coding(headers: &HeaderMap) -> Result<Coding, SourceError> {
+    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let texts = values.map(|value| value.to_str().unwrap_or("?"));
+    let codings = texts.flat_map(|text| text.split(',')).map(str::trim);
+    let mut found = Coding::Identity;
+    for name in codings {
+        let coding = match name.to_ascii_lowercase().as_str() {
+            "" | "identity" => continue,
+            "gzip" | "x-gzip" => Coding::Gzip,
+            "deflate" => Coding::Deflate,
+            _ => {
+                let name = name.escape_debug();
+                let why = format!("Content-Encoding {name} is not unpacked; gzip and deflate are");
+                return Err(SourceError::Http(why));
+            }
+        };
+        if found != Coding::Identity {
+            let why = "Content-Encoding names more than one encoding; one is unpacked";
+            return Err(SourceError::Http(why.to_owned()));
+        }
+        found = coding;
+    }
+    Ok(found)
+}
+
+/// Unpacks what is received. Servers mean zlib by `deflate`, or deflate without a frame.
+fn decoder<'r>(coding: Coding, received: &'r mut impl Read) -> io::Result<Box<dyn Read + 'r>> {
+    use std::io::BufRead as _;
+
+    let mut received = BufReader::with_capacity(BUFFER, received);
+    Ok(match coding {
+        Coding::Identity => Box::new(received),
+        Coding::Gzip => Box::new(MultiGzDecoder::new(received)),
+        Coding::Deflate => match received.fill_buf()? {
+            [first, second, ..]
+                if first & 0x0f == 8
+                    && (u16::from(*first) << 8 | u16::from(*second)).is_multiple_of(31) =>
+            {
+                Box::new(ZlibDecoder::new(received))
+            }
+            _ => Box::new(DeflateDecoder::new(received)),
+        },
+    })
+}
+
+fn broken(error: &io::Error, coding: Coding) -> SourceError {
+    let is_of_coding = matches!(
+        error.kind(),
+        ErrorKind::InvalidInput | ErrorKind::InvalidData
+    );
+    SourceError::Http(match coding {
+        _ if is_timeout(error) => TIMED_OUT.into(),
+        Coding::Gzip if is_of_coding => {
+            format!("Content-Encoding is gzip, and the answer is not: {error}")
+        }
+        Coding::Deflate if is_of_coding => {
+            format!("Content-Encoding is deflate, and the answer is not: {error}")
+        }
+        _ => format!("the answer broke off: {error}"),
+    })
+}
+
+/// Counts what comes over the connection.
+struct Counted<R> {
+    reader: R,
+    count: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.count += read as u64;
+        Ok(read)
+    }
 }
 
 impl Target {
@@ -240,6 +381,7 @@ fn secrets(feed: &Feed) -> Result<Vec<(&str, HeaderValue)>, SourceError> {
             why,
         };
         let text = match &header.value {
+            Secret::Literal(value) => value.clone(),
             Secret::Env(variable) => std::env::var(variable)
                 .map_err(|_| failed(format!("the environment has no {variable}")))?,
             Secret::File(path) => {
@@ -293,11 +435,14 @@ fn retry_after(headers: &HeaderMap, now: u32) -> Option<Duration> {
 
 /// The seconds from now until a date such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7).
 fn seconds_until(date: &str, now: u32) -> Option<u64> {
-    let moment = jiff::fmt::rfc2822::DateTimeParser::new()
-        .parse_timestamp(date)
-        .ok()?;
-    let seconds = moment.as_second().saturating_sub(i64::from(now));
+    let seconds = self::date(date)?.saturating_sub(i64::from(now));
     u64::try_from(seconds.max(0)).ok()
+}
+
+/// A date of HTTP, in seconds since 1970.
+fn date(text: &str) -> Option<i64> {
+    let parsed = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text);
+    Some(parsed.ok()?.as_second())
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
-//! Bytes to be read: no more than a limit, and unpacked if they are gzip.
+//! Bytes to be read: no more than a limit, and unpacked if they are gzip, or zip with one file in it.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use flate2::bufread::MultiGzDecoder;
+
+use super::zip;
 
 /// How gzip begins (RFC 1952, 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -21,19 +23,24 @@ impl core::fmt::Debug for Input<'_> {
 }
 
 impl<'a> Input<'a> {
-    /// Bytes from any reader.
+    /// Bytes from any reader, from its start.
     ///
     /// # Errors
-    /// If the first bytes cannot be read.
-    pub fn new(reader: impl Read + 'a, max_size: u64) -> io::Result<Self> {
-        let mut packed = BufReader::with_capacity(BUFFER, Bounded::new(reader, max_size));
-        // A file of one byte is no gzip; a short read of two bytes does not happen to files.
-        let is_gzip = packed.fill_buf()?.starts_with(&GZIP_MAGIC);
-        let reader: Box<dyn BufRead + 'a> = if is_gzip {
+    /// If the first bytes cannot be read, or are those of an archive that is not unpacked.
+    pub fn new(mut reader: impl Read + Seek + 'a, max_size: u64) -> io::Result<Self> {
+        let mut head = [0; 4];
+        let head = read_head(&mut reader, &mut head)?;
+        reader.seek(SeekFrom::Start(0))?;
+        let reader: Box<dyn BufRead + 'a> = if zip::is_zip(head) {
+            let unpacked = Bounded::new(zip::open(reader)?, max_size);
+            Box::new(BufReader::with_capacity(BUFFER, unpacked))
+        } else if head.starts_with(&GZIP_MAGIC) {
+            let packed = BufReader::with_capacity(BUFFER, Bounded::new(reader, max_size));
             let unpacked = Bounded::new(MultiGzDecoder::new(packed), max_size);
             Box::new(BufReader::with_capacity(BUFFER, unpacked))
         } else {
-            Box::new(packed)
+            let plain = Bounded::new(reader, max_size);
+            Box::new(BufReader::with_capacity(BUFFER, plain))
         };
         Ok(Self { reader })
     }
@@ -44,16 +51,30 @@ impl<'a> Input<'a> {
     }
 }
 
+/// The first bytes, as many as there are.
+fn read_head<'h>(reader: &mut impl Read, head: &'h mut [u8]) -> io::Result<&'h [u8]> {
+    let mut len = 0;
+    while let Some(room) = head.get_mut(len..).filter(|room| !room.is_empty()) {
+        match reader.read(room) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(head.get(..len).unwrap_or_default())
+}
+
 /// A reader that fails when there is more than there may be.
 #[derive(Debug)]
-struct Bounded<R> {
+pub(super) struct Bounded<R> {
     reader: R,
     left: u64,
     max: u64,
 }
 
 impl<R> Bounded<R> {
-    const fn new(reader: R, max: u64) -> Self {
+    pub(super) const fn new(reader: R, max: u64) -> Self {
         Self {
             reader,
             left: max,
@@ -88,50 +109,32 @@ fn too_big(max: u64) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
+    use std::io::Cursor;
 
     use super::*;
 
-    fn read(bytes: &[u8], max: u64) -> io::Result<Vec<u8>> {
-        let mut out = Vec::new();
-        Input::new(bytes, max)?.reader().read_to_end(&mut out)?;
-        Ok(out)
-    }
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
     #[test]
-    fn gzip_is_unpacked_and_anything_else_is_as_it_is() {
-        assert_eq!(read(b"192.0.2.1\n", 100).unwrap(), b"192.0.2.1\n");
-        assert_eq!(read(&gzip(b"192.0.2.1\n"), 100).unwrap(), b"192.0.2.1\n");
-        let two = [gzip(b"192.0.2.1\n"), gzip(b"192.0.2.2\n")].concat();
-        assert_eq!(read(&two, 100).unwrap(), b"192.0.2.1\n192.0.2.2\n");
-        assert_eq!(read(b"", 100).unwrap(), b"");
-        assert_eq!(read(b"\x1f", 100).unwrap(), b"\x1f");
-        for len in 2..gzip(b"192.0.2.1\n").len() {
-            assert!(read(&gzip(b"192.0.2.1\n")[..len], 100).is_err(), "{len}");
+    fn bytes_come_as_they_are_or_unpacked_and_never_more_than_the_limit() {
+        use flate2::{Compression, write::GzEncoder};
+        use std::io::Write as _;
+
+        let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+        packed.write_all(&[b'x'; 1000]).unwrap();
+        let packed = packed.finish().unwrap();
+        for bytes in [packed, vec![b'x'; 1000]] {
+            let mut text = Vec::new();
+            let mut input = Input::new(Cursor::new(&bytes), 1000).unwrap();
+            input.reader().read_to_end(&mut text).unwrap();
+            assert_eq!(text, [b'x'; 1000]);
+            let mut input = Input::new(Cursor::new(&bytes), 999).unwrap();
+            let error = input.reader().read_to_end(&mut text).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
         }
-    }
-
-    #[test]
-    fn there_is_a_limit_before_and_after() {
-        assert_eq!(read(b"1234", 4).unwrap(), b"1234");
-        let error = read(b"12345", 4).unwrap_err();
-        assert!(error.to_string().contains("max-size"), "{error}");
-        let bomb = gzip(&vec![0; 10_000_000]);
-        assert!(bomb.len() < 20_000);
-        assert!(read(&bomb, 20_000).is_err());
-        let endless = io::repeat(b'1');
-        let mut out = Vec::new();
-        let mut input = Input::new(endless, 1 << 20).unwrap();
-        assert!(input.reader().read_to_end(&mut out).is_err());
-        assert_eq!(out.len(), 1 << 20);
+        for few in ["", "x", "PK"] {
+            let mut text = String::new();
+            let mut input = Input::new(Cursor::new(few), 1000).unwrap();
+            input.reader().read_to_string(&mut text).unwrap();
+            assert_eq!(text, few);
+        }
     }
 }

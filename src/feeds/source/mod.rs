@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  file ──────────────┐
-//!  URL ──▶ in memory ─┼──▶ at most max-size bytes ──▶ gunzip, if it is gzip ──▶ at most max-size
+//!  URL ──▶ in memory ─┼──▶ at most max-size bytes ──▶ unpacked, if gzip or zip ──▶ at most max-size
 //!  copy on disk ──────┘
 //! ```
 //!
@@ -15,8 +15,10 @@ mod file;
 #[cfg(feature = "http")]
 pub mod http;
 mod input;
+pub mod memory;
 #[cfg(feature = "http")]
 pub mod tls;
+mod zip;
 
 pub use error::SourceError;
 pub use file::{File, Stamp, TRIES_MAX};

@@ -33,6 +33,15 @@ pub(crate) struct Visit {
     pub(crate) log: Traffic,
 }
 
+impl Visit {
+    /// Whether the origin answered.
+    pub(crate) fn is_served(&self) -> bool {
+        self.response
+            .as_ref()
+            .is_some_and(|response| response.status == 200)
+    }
+}
+
 impl Proxy {
     /// A client on its UNIX socket.
     pub(crate) fn connect_unix(&self) -> Connection {

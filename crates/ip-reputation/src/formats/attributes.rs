@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use maxminddb::Reader;
 
-use super::mmdb;
 use super::mmdb::values::{Odd, Values};
+use super::{Refused, mmdb};
+use crate::Prefix;
 
 /// The most values of a record that are looked at for an answer.
 const STEPS_MAX: u64 = 1000;
@@ -40,6 +41,13 @@ impl fmt::Debug for Attributes {
     }
 }
 
+/// Databases are equal if their bytes are.
+impl PartialEq for Attributes {
+    fn eq(&self, other: &Self) -> bool {
+        self.file == other.file
+    }
+}
+
 impl Attributes {
     /// The whole of a database file.
     ///
@@ -62,6 +70,15 @@ impl Attributes {
     #[must_use]
     pub fn asn(&self, address: IpAddr) -> Option<u32> {
         self.of_record(address, mmdb::asn)
+    }
+
+    /// Hands over every network that an autonomous system announces, and the number of that system.
+    ///
+    /// # Errors
+    /// If the tree of the database is not well-formed.
+    pub(super) fn systems(&self, each: impl FnMut(Prefix, u32)) -> Result<(), Refused> {
+        let data = mmdb::data(&self.file, self.reader.metadata());
+        mmdb::systems(&self.reader, data, each)
     }
 
     /// The ISO 3166-1 code of an address's country (`country.iso_code`), two upper-case letters.

@@ -14,8 +14,8 @@ pub enum Contents {
     Markup,
     /// Compressed with gzip.
     Gzip,
-    /// An archive or something compressed in another way.
-    Packed,
+    /// An archive, or compressed in another way, and which.
+    Packed(&'static str),
     /// Text in UTF-16.
     Utf16,
     /// Bytes that no text has.
@@ -39,10 +39,13 @@ impl Contents {
         let head = head.strip_prefix(BOM).unwrap_or(head);
         match head {
             [0x1f, 0x8b, ..] => return Self::Gzip,
-            [b'P', b'K', 3, 4, ..]
-            | [b'B', b'Z', b'h', ..]
-            | [0xfd, b'7', b'z', b'X', b'Z', ..]
-            | [0x28, 0xb5, 0x2f, 0xfd, ..] => return Self::Packed,
+            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => return Self::Packed("zip"),
+            [b'B', b'Z', b'h', ..] => return Self::Packed("bzip2"),
+            [0xfd, b'7', b'z', b'X', b'Z', ..] => return Self::Packed("xz"),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => return Self::Packed("zstd"),
+            [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => return Self::Packed("7z"),
+            [b'R', b'a', b'r', b'!', ..] => return Self::Packed("rar"),
+            _ if head.get(257..262) == Some(b"ustar") => return Self::Packed("tar"),
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Self::Utf16,
             _ => {}
         }
@@ -65,10 +68,15 @@ fn controls(text: &[u8]) -> usize {
 impl fmt::Display for Contents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Packed(how) => {
+                return write!(
+                    f,
+                    "packed with {how}; only gzip, and zip with one file, are unpacked"
+                );
+            }
             Self::Nothing => "an empty file",
             Self::Markup => "an HTML or XML page",
             Self::Gzip => "compressed with gzip",
-            Self::Packed => "an archive or compressed",
             Self::Utf16 => "text in UTF-16 (it has to be UTF-8)",
             Self::Binary => "binary data",
             Self::Text => "text",

@@ -2,11 +2,14 @@
 
 use core::fmt;
 
+use serde_json::Value;
+
 use super::Format;
+use super::asn;
 use super::contents::{BOM, Contents};
 use super::format::Names;
 use super::item::Item;
-use super::plain::listed;
+use super::plain::{in_commas, listed};
 use super::report::excerpt;
 use super::text::{EMPTIED, comment};
 
@@ -22,6 +25,9 @@ pub enum Unrecognised {
     Comments,
     /// CSV with semicolons, or a plain list whose comments are numbers: such a line of it, printable.
     Semicolons(String),
+    /// CSV whose first two columns are addresses: a range, a network and its mask, or two entries. Such
+    /// a line of it, printable.
+    TwoAddresses(String),
     /// It is text, but not one that is known: the first line that is no comment, printable.
     Text(String),
 }
@@ -38,6 +44,13 @@ impl fmt::Display for Unrecognised {
                 f,
                 "\"{line}\" looks like CSV with semicolons: state format = \"csv\" with columns = \
                  {{ separator = \";\", ... }}, or format = \"plain\" if what stands behind ; is a comment"
+            ),
+            Self::TwoAddresses(line) => write!(
+                f,
+                "\"{line}\" has two addresses: state format = \"csv\" with columns = {{ first = 0, \
+                 last = 1 }} if that is a range, columns = {{ first = 0, netmask = 1 }} if the second \
+                 is a mask, columns = {{ prefix = 0 }} if only the first counts, or format = \
+                 \"plain\" if both do"
             ),
             Self::Text(line) => write!(
                 f,
@@ -90,6 +103,9 @@ pub fn detect(head: &[u8], name: &str) -> Result<Format, Unrecognised> {
         }
         Some(Format::Plain) if ending == "netset" || ending == "ipset" => Ok(Format::Netset),
         Some(Format::Plain) if has_comment(b"Category") => Ok(Format::Netset),
+        Some(Format::Csv) if let Some(line) = lines_of_list.iter().find(|line| is_pair(line)) => {
+            Err(Unrecognised::TwoAddresses(excerpt(line)))
+        }
         Some(Format::Csv) if ending != "csv" && lines_of_list.iter().all(|line| is_iprep(line)) => {
             Ok(Format::SuricataIprep)
         }
@@ -102,10 +118,13 @@ pub fn detect(head: &[u8], name: &str) -> Result<Format, Unrecognised> {
     }
 }
 
-/// What stands behind the last dot of a name, in lower case. A `.gz` behind it does not count.
+/// What stands behind the last dot of a name, in lower case. A `.gz` or `.zip` behind it does not count.
 fn ending(name: &str) -> String {
     let name = name.to_ascii_lowercase();
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let packed = [".gz", ".zip"]
+        .into_iter()
+        .find_map(|packed| name.strip_suffix(packed));
+    let name = packed.unwrap_or(&name);
     let ending = name.rsplit_once('.').map(|(_, ending)| ending);
     ending.unwrap_or_default().to_owned()
 }
@@ -113,8 +132,10 @@ fn ending(name: &str) -> String {
 /// The first lines that are not blank; without the last one, which may be cut.
 fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     let head = head.strip_prefix(BOM).unwrap_or(head);
-    let whole = memchr::memrchr(b'\n', head).and_then(|end| head.get(..end));
-    let lines = whole.unwrap_or(head).split(|byte| *byte == b'\n');
+    let whole = memchr::memrchr2(b'\n', b'\r', head).and_then(|end| head.get(..end));
+    let lines = whole
+        .unwrap_or(head)
+        .split(|byte| matches!(byte, b'\n' | b'\r'));
     let lines = lines.map(<[u8]>::trim_ascii);
     lines.filter(|line| !line.is_empty())
 }
@@ -122,15 +143,73 @@ fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn of_line(line: &[u8], head: &[u8]) -> Option<Format> {
     let has = |text: &str| memchr::memmem::find(head, text.as_bytes()).is_some();
     match line {
-        [b'{', ..] if has("\"cidr\"") || has("\"records\"") => Some(Format::DropJson),
+        [b'{', ..] if let Some(format) = of_spamhaus(line) => Some(format),
         [b'{', ..] if has("\"data\"") || has("\"errors\"") => Some(Format::AbuseIpdb),
+        [first @ (b'{' | b'['), rest @ ..] if is_json(*first, rest) => Some(Format::Json),
         _ if line.starts_with(b"create ") || line.starts_with(b"add ") => Some(Format::IpsetSave),
         _ if is_drop(line) => Some(Format::DropText),
-        _ if listed(line).is_ok() => Some(Format::Plain),
+        _ if listed(line).is_ok() || is_listing(line) => Some(Format::Plain),
+        _ if asn::is_marked(line) => Some(Format::Asn),
         _ if is_followed(line, b',') || line.starts_with(b"\"") => Some(Format::Csv),
         _ if is_followed(line, b' ') || is_followed(line, b'\t') => Some(Format::HaproxyMap),
         _ => None,
     }
+}
+
+/// A list of Spamhaus's: an object a line, with a network, an AS number or the number of records.
+fn of_spamhaus(line: &[u8]) -> Option<Format> {
+    let object: serde_json::Map<String, Value> = serde_json::from_slice(line).ok()?;
+    let is_text = |key: &str| object.get(key).is_some_and(Value::is_string);
+    let is_number = |key: &str| object.get(key).is_some_and(Value::is_u64);
+    if is_text("cidr") || (is_text("type") && is_number("records")) {
+        return Some(Format::DropJson);
+    }
+    let is_asndrop = is_number("asn") && (is_text("asname") || is_text("domain"));
+    is_asndrop.then_some(Format::Asn)
+}
+
+/// The start of JSON, and not of an address in brackets.
+fn is_json(first: u8, rest: &[u8]) -> bool {
+    match (first, rest.trim_ascii_start().first()) {
+        (_, None) | (b'{', Some(b'"' | b'}')) => true,
+        (b'[', Some(next)) => matches!(next, b'"' | b'{' | b'[' | b']'),
+        _ => false,
+    }
+}
+
+/// Three entries or more in one line, with commas between them.
+fn is_listing(line: &[u8]) -> bool {
+    let Some(entries) = in_commas(line) else {
+        return false;
+    };
+    // The last one may be cut.
+    let mut entries = entries.take(LINES_MAX).peekable();
+    let mut count = 0;
+    while let Some(entry) = entries.next() {
+        if Item::parse(entry).is_ok() {
+            count += 1;
+        } else if entries.peek().is_some() || !entry.iter().all(is_of_address) {
+            return false;
+        }
+    }
+    count > 2
+}
+
+fn is_of_address(byte: &u8) -> bool {
+    byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':' | b'/')
+}
+
+/// `203.0.113.0,203.0.113.255,ZZ`
+fn is_pair(line: &[u8]) -> bool {
+    let mut fields = line.split(|byte| *byte == b',');
+    let mut is_address = || {
+        let field = fields.next().unwrap_or_default().trim_ascii();
+        let bare = field
+            .strip_prefix(b"\"")
+            .and_then(|field| field.strip_suffix(b"\""));
+        Item::parse(bare.unwrap_or(field)).is_ok()
+    };
+    is_address() && is_address()
 }
 
 /// `192.0.2.0/24 ; SBL000001`
@@ -168,7 +247,7 @@ fn is_iprep(line: &[u8]) -> bool {
     };
     let is_listed = fields.next().is_some_and(|item| Item::parse(item).is_ok());
     let is_numbered = number(fields.next()).is_some();
-    let is_scored = number(fields.next()).is_some_and(|score| (1..=127).contains(&score));
+    let is_scored = number(fields.next()).is_some_and(|score| score <= 127);
     is_listed && is_numbered && is_scored && fields.next().is_none()
 }
 
@@ -233,6 +312,47 @@ mod tests {
     }
 
     #[test]
+    fn json_is_called_by_its_shape() {
+        for (expected, head) in [
+            (
+                Format::Json,
+                "{\"prefixes\":[{\"ip_prefix\":\"192.0.2.0/24\"},\n",
+            ),
+            (Format::Json, "{\"error\":\"rate limit\"}\n"),
+            (Format::Json, "[\"192.0.2.0/24\",\n"),
+            (Format::Json, "[\n  \"192.0.2.0/24\"\n"),
+            (
+                Format::Json,
+                "{\"items\":[{\"cidr\":\"192.0.2.0/24\"}],\"records\":7}\n",
+            ),
+            (Format::Json, "{\n \"cidr\": \"192.0.2.0/24\"\n}\n"),
+            (
+                Format::DropJson,
+                "{\"cidr\":\"192.0.2.0/24\",\"sblid\":\"SBL1\"}\n",
+            ),
+            (
+                Format::Asn,
+                "{\"asn\":64496,\"rir\":\"arin\",\"domain\":\"example.org\"}\n",
+            ),
+            (Format::Asn, "AS64496 # Example\n"),
+            (Format::Plain, "192.0.2.1,192.0.2.2,192.0.2.3,192.0"),
+            (Format::Plain, "192.0.2.1\r192.0.2.2\r"),
+            (Format::SuricataIprep, "203.0.113.1,1,0\n203.0.113.2,1,88\n"),
+        ] {
+            assert_eq!(detect(head.as_bytes(), "list"), Ok(expected), "{head}");
+        }
+        for head in [
+            "192.0.2.0,192.0.2.255,ZZ\n",
+            "first,last\n192.0.2.0,192.0.2.255\n",
+            "192.0.2.0,255.255.255.0\n",
+            "\"192.0.2.0\",\"192.0.2.255\"\n",
+        ] {
+            let error = detect(head.as_bytes(), "list.csv").unwrap_err().to_string();
+            assert!(error.contains("first = 0, last = 1"), "{head}: {error}");
+        }
+    }
+
+    #[test]
     fn what_is_no_list_is_called_by_its_name() {
         for (expected, head) in [
             (Contents::Nothing, &b""[..]),
@@ -240,7 +360,7 @@ mod tests {
             (Contents::Markup, b" <!DOCTYPE html>"),
             (Contents::Markup, b"<?xml version=\"1.0\"?><Error>"),
             (Contents::Gzip, b"\x1f\x8b\x08"),
-            (Contents::Packed, b"PK\x03\x04"),
+            (Contents::Packed("zip"), b"PK\x03\x04"),
             (Contents::Utf16, b"\xff\xfe1\x009\x00"),
             (Contents::Binary, b"\0\0\0\0"),
         ] {

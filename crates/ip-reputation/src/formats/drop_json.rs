@@ -7,7 +7,7 @@
 //!
 //! Without the last line the list is cut short, and so it is if there are fewer lines than that says.
 //! The files for IPv4 and IPv6, one behind the other, are a list too. The file of autonomous systems
-//! is not: it has no addresses.
+//! is not: it has no addresses ([`asn`](super::asn) reads it).
 
 use std::borrow::Cow;
 
@@ -16,9 +16,9 @@ use serde_json::Value;
 
 use super::Refused;
 use super::item::{Expected, Item};
-use super::moment;
 use super::output::{Evidence, Output};
 use super::text::{LineFormat, Text};
+use super::trailer::Trailer;
 use crate::Confidence;
 
 const OBJECT: Expected = "an object with \"cidr\", or the metadata with \"records\",";
@@ -26,8 +26,7 @@ const OBJECT: Expected = "an object with \"cidr\", or the metadata with \"record
 /// The reader of DROP's JSON lines.
 pub(super) struct DropJson {
     confidence: Confidence,
-    /// Lines when the last metadata came.
-    lines_at_end: Option<u64>,
+    trailer: Trailer,
 }
 
 /// Any of the lines.
@@ -47,52 +46,13 @@ impl DropJson {
     pub(super) fn new(confidence: Confidence) -> Self {
         Self {
             confidence,
-            lines_at_end: None,
+            trailer: Trailer::default(),
         }
     }
 
-    /// Whether all of the list is there. Nothing at all is not cut short but empty.
+    /// Fails if part of the list is missing.
     pub(super) fn is_whole(&self, output: &Output<'_>) -> Result<(), Refused> {
-        let report = &output.report;
-        let (declared, found) = (report.declared, report.lines);
-        let is_whole = match declared {
-            Some(declared) => declared <= found && self.lines_at_end == Some(found),
-            None => found == 0,
-        };
-        if is_whole {
-            return Ok(());
-        }
-        let declared = declared.filter(|declared| *declared > found);
-        Err(Refused::Truncated { declared, found })
-    }
-
-    fn metadata(
-        &mut self,
-        line: u64,
-        record: &Record<'_>,
-        output: &mut Output<'_>,
-    ) -> Result<(), Expected> {
-        let records = record.records.ok_or(OBJECT)?;
-        output.skip();
-        let report = &mut output.report;
-        report.declared = Some(report.declared.unwrap_or(0).saturating_add(records));
-        let moment = record.timestamp.as_ref().and_then(made);
-        if record.timestamp.is_some() && moment.is_none() {
-            report.note(format!(
-                "line {line}: its timestamp is no time in whole seconds"
-            ));
-        }
-        report.as_of = report.as_of.into_iter().chain(moment).min();
-        self.lines_at_end = Some(report.lines);
-        Ok(())
-    }
-}
-
-/// When the list was made, in seconds since 1970.
-fn made(timestamp: &Value) -> Option<u32> {
-    match timestamp {
-        Value::String(text) => moment::rfc3339_or_epoch(text).ok().flatten(),
-        number => u32::try_from(number.as_u64()?).ok(),
+        self.trailer.is_whole(output)
     }
 }
 
@@ -100,7 +60,8 @@ impl LineFormat for DropJson {
     fn line(&mut self, line: Text<'_>, output: &mut Output<'_>) -> Result<(), Expected> {
         let record: Record<'_> = serde_json::from_slice(line.text).map_err(|_| OBJECT)?;
         if record.kind.as_deref() == Some("metadata") {
-            return self.metadata(line.number, &record, output);
+            let (records, timestamp) = (record.records, record.timestamp.as_ref());
+            return self.trailer.take(line.number, records, timestamp, output);
         }
         let cidr = record.cidr.ok_or(OBJECT)?;
         let item = Item::parse(cidr.as_bytes())?;

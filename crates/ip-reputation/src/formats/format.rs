@@ -34,11 +34,13 @@ pub enum Format {
     P2p,
     /// eMule's lists: `192.000.002.001 - 192.000.002.009 , 100 , name`.
     Dat,
+    /// AS numbers, which a database of autonomous systems turns into networks: `AS64496`.
+    Asn,
 }
 
 impl Format {
     /// Every format, in the order of the documentation.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Plain,
         Self::Netset,
         Self::DropText,
@@ -53,6 +55,7 @@ impl Format {
         Self::Lines,
         Self::P2p,
         Self::Dat,
+        Self::Asn,
     ];
 
     /// The name in the configuration.
@@ -73,6 +76,7 @@ impl Format {
             Self::Lines => "lines",
             Self::P2p => "p2p",
             Self::Dat => "dat",
+            Self::Asn => "asn",
         }
     }
 }
@@ -128,6 +132,6 @@ mod tests {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
         assert_eq!("Plain".parse::<Format>(), Err(UnknownFormat));
-        assert!(UnknownFormat.to_string().ends_with("lines, p2p, dat"));
+        assert!(UnknownFormat.to_string().ends_with("p2p, dat, asn"));
     }
 }

@@ -116,8 +116,7 @@ fn walk(
         let found = found.map_err(|error| malformed(&error))?;
         number += 1;
         if number > networks_max {
-            let why = "its tree has more networks than it can have";
-            return Err(Refused::DecodeError(why.to_owned()));
+            return Err(too_many_networks());
         }
         let Some(offset) = found.offset() else {
             continue;
@@ -136,6 +135,43 @@ fn walk(
         });
     }
     Ok(())
+}
+
+/// Hands over every network of a database that has the number of an autonomous system.
+pub(super) fn systems<S: AsRef<[u8]>>(
+    reader: &Reader<S>,
+    data: &[u8],
+    mut each: impl FnMut(Prefix, u32),
+) -> Result<(), Refused> {
+    let values = Values::new(data, STEPS_PER_BYTE * data.len() as u64);
+    let options = WithinOptions::default().include_networks_without_data();
+    let networks = reader
+        .networks(options)
+        .map_err(|error| malformed(&error))?;
+    let networks_max = NETWORKS_PER_NODE * (u64::from(reader.metadata().node_count) + 1);
+    let mut numbers: HashMap<usize, Option<u32>> = HashMap::new();
+    for (found, count) in networks.zip(0..) {
+        let found = found.map_err(|error| malformed(&error))?;
+        if count > networks_max {
+            return Err(too_many_networks());
+        }
+        let Some(offset) = found.offset() else {
+            continue;
+        };
+        let number = numbers.entry(offset);
+        let number = *number.or_insert_with(|| asn(&values, offset).ok().flatten());
+        let network = found.network().map_err(|error| malformed(&error))?;
+        let prefix = Prefix::new(network.network(), network.prefix());
+        if let (Some(number), Some(prefix)) = (number, prefix) {
+            each(prefix, number);
+            low(prefix).into_iter().for_each(|low| each(low, number));
+        }
+    }
+    Ok(())
+}
+
+fn too_many_networks() -> Refused {
+    Refused::DecodeError("its tree has more networks than it can have".to_owned())
 }
 
 fn settle(

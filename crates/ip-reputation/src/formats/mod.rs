@@ -20,17 +20,19 @@
 //! | `suricata-iprep` | `203.0.113.0/24,1,88` | number / 127 | category |
 //! | `abuseipdb` | `{"ipAddress":"203.0.113.5","abuseConfidenceScore":97}` | number / 100 | last seen, date |
 //! | `ipset-save` | `add bl 203.0.113.0/24 timeout 300` | the feed's | expiry |
-//! | `haproxy-map` | `203.0.113.0/24 15` | number, direction stated | |
+//! | `haproxy-map` | `203.0.113.0/24 15` | number, direction stated | a word is the category |
 //! | `mmdb` | none | that of a rule | category of the rule, date |
 //! | `json` | of any shape, or a document a line | a value by key | what is at other keys |
 //! | `lines` | of any shape, by a regular expression | its group `value` | its other groups |
 //! | `p2p` | `name:192.0.2.1-192.0.2.9` | the feed's | |
 //! | `dat` | `192.000.002.001 - 192.000.002.009 , 100 , name` | the feed's | |
+//! | `asn` | `AS64496`, `{"asn":64496}` | the feed's | networks of a database, date, number of entries |
 //!
 //! A line that cannot be read is counted and named, and the others are used; a feed of which too
 //! many lines are wrong, or that is no list at all, is refused whole.
 
 mod abuseipdb;
+mod asn;
 mod attributes;
 mod contents;
 mod csv;
@@ -55,6 +57,7 @@ mod refused;
 mod report;
 mod suricata;
 mod text;
+mod trailer;
 
 use core::ops::ControlFlow;
 use std::io::BufRead;
@@ -133,6 +136,9 @@ fn dispatch(
     output: &mut Output<'_>,
 ) -> Result<(), Refused> {
     let lines = &mut Lines::new(input);
+    if matches!(format, Format::Plain | Format::Netset) {
+        lines.split_long_lines();
+    }
     match format {
         Format::Plain | Format::DropText | Format::Netset => {
             let header = Header::new(format == Format::Netset);
@@ -178,7 +184,12 @@ fn dispatch(
             check_wrong(&output.report, options)?;
             ipset.has_sets()
         }
-        Format::HaproxyMap => text::read(lines, &mut HaproxyMap::new(options)?, output),
+        Format::HaproxyMap => {
+            let mut map = HaproxyMap::new(options);
+            text::read(lines, &mut map, output)?;
+            map.has_direction()
+        }
+        Format::Asn => asn::read(lines, options, output),
         Format::Mmdb => {
             mmdb::read(lines, options, output)?;
             check_wrong(&output.report, options)?;

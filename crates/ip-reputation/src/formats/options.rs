@@ -1,8 +1,9 @@
 //! What an operator states about a feed because the feed itself does not.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::Refused;
+use super::{Attributes, Refused};
 use crate::Confidence;
 
 /// Which end of a feed's numbers is the bad one.
@@ -52,6 +53,8 @@ pub struct Options {
     pub min_prefix_v6: u8,
     /// MMDB: what makes a network bad. The rule that says most counts.
     pub rules: Vec<MmdbRule>,
+    /// `asn`: the database that knows the networks of autonomous systems.
+    pub asn_db: Option<Arc<Attributes>>,
     /// The share of wrong lines, 0 to 1, above which the feed is refused if they are more than
     /// [`WRONG_FEW`](super::WRONG_FEW) or half of it. With 0 no line may be wrong.
     pub max_invalid_ratio: f64,
@@ -78,6 +81,7 @@ impl Default for Options {
             min_prefix_v4: 0,
             min_prefix_v6: 0,
             rules: Vec::new(),
+            asn_db: None,
             max_invalid_ratio: 0.05,
             allow_empty: false,
         }

@@ -26,7 +26,10 @@ impl LineFormat for Plain<'_> {
     #[inline]
     fn line(&mut self, line: Text<'_>, output: &mut Output<'_>) -> Result<(), Expected> {
         let item = match self.stripping {
-            None => listed(line.text)?,
+            None => match listed(line.text) {
+                Ok(item) => item,
+                Err(expected) => return self.several(line, expected, output),
+            },
             Some(options) => {
                 let Some(item) = options.addresses(without_comment(line.text))? else {
                     output.skip();
@@ -35,16 +38,45 @@ impl LineFormat for Plain<'_> {
                 item
             }
         };
-        let evidence = Evidence {
-            category: self.header.category(),
-            ..Evidence::plain(self.confidence)
-        };
-        output.give(line.number, item, evidence)
+        output.give(line.number, item, self.evidence())
     }
 
     fn comment(&mut self, text: &[u8], output: &mut Output<'_>) {
         self.header.comment(text, output);
     }
+}
+
+impl Plain<'_> {
+    fn evidence(&self) -> Evidence<'_> {
+        Evidence {
+            category: self.header.category(),
+            ..Evidence::plain(self.confidence)
+        }
+    }
+
+    /// A line with several entries between commas; `expected` is what it is not otherwise.
+    #[cold]
+    fn several(
+        &self,
+        line: Text<'_>,
+        expected: Expected,
+        output: &mut Output<'_>,
+    ) -> Result<(), Expected> {
+        let entries = in_commas(line.text).ok_or(expected)?;
+        let items = entries.map(Item::parse).collect::<Result<Vec<_>, _>>();
+        for item in items.map_err(|_| expected)? {
+            output.give(line.number, item, self.evidence())?;
+        }
+        Ok(())
+    }
+}
+
+/// The texts between commas before a comment; `None` without a comma.
+pub(super) fn in_commas(line: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    let line = without_comment(line);
+    memchr::memchr(b',', line)?;
+    let texts = line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    Some(texts.filter(|text| !text.is_empty()))
 }
 
 /// What stands before the comment.
@@ -109,6 +141,32 @@ mod tests {
     }
 
     #[test]
+    fn a_list_may_stand_on_one_line() {
+        let (entries, wrong) = read("203.0.113.9, 203.0.113.0/25,2001:db8::1, # note, more\n");
+        assert_eq!(
+            entries,
+            ["203.0.113.9 1", "203.0.113.0/25 1", "2001:db8::1 1"]
+        );
+        assert_eq!(wrong, [""; 0]);
+        let many = (0..=255).map(|low| format!("198.51.100.{low}"));
+        let many: Vec<_> = many.cycle().take(5000).collect();
+        let (entries, wrong) = read(&many.join(", "));
+        assert_eq!((entries.len(), wrong), (5000, vec![]));
+        let (entries, wrong) = read(&many.join("\r"));
+        assert_eq!((entries.len(), wrong), (5000, vec![]));
+        let (entries, _) = read("203.0.113.9,scanner,203.0.113.10\n");
+        assert_eq!(entries, [""; 0]);
+    }
+
+    #[test]
+    fn spaces_of_other_kinds_are_no_part_of_an_address() {
+        let (entries, wrong) =
+            read("\u{200b}203.0.113.9\u{a0}# a\n203.0.113.10\u{200b}\u{feff}\n\u{a0}\n");
+        assert_eq!(entries, ["203.0.113.9 1", "203.0.113.10 1"]);
+        assert_eq!(wrong, [""; 0]);
+    }
+
+    #[test]
     fn wrong_lines_are_named_and_the_others_used() {
         let (entries, wrong) = read(
             "203.0.113.9\n\
@@ -117,7 +175,7 @@ mod tests {
              203.0.113.14:80\n\
              203.0.113.015\n\
              203.0.113.0//24\n\
-             203.0.113.16,203.0.113.17\n\
+             203.0.113.16,bad\n\
              203.0.113\0.18\n\
              example.com\n\
              203.0.113.19/33 # note\n\
@@ -134,7 +192,7 @@ mod tests {
                 "an address without leading zeros, which may mean octal,",
             ),
             ("6 203.0.113.0//24", "a prefix length of this family"),
-            ("7 203.0.113.16,203.0.113.17", item),
+            ("7 203.0.113.16,bad", item),
             ("8 203.0.113\\x00.18", item),
             ("9 example.com", item),
             (

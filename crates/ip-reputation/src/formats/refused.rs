@@ -27,6 +27,8 @@ pub enum Refused {
     NoList(String),
     /// No network of a MaxMind database is bad by the rules, and why that may be.
     NoMatch(String),
+    /// The database knows no network of any of so many AS numbers.
+    NoNetworks(usize),
     /// The options lack something that the format cannot do without.
     Unstated(&'static str),
     /// The regular expression cannot be used, and why.
@@ -87,6 +89,10 @@ impl fmt::Display for Refused {
             Self::DecodeError(why) => write!(f, "the document is not well-formed: {why}"),
             Self::NoList(error) => write!(f, "it is an error instead of a list: \"{error}\""),
             Self::NoMatch(why) => write!(f, "none of its networks is bad by the rules: {why}"),
+            Self::NoNetworks(count) => write!(
+                f,
+                "asn-db has no network of its {count} AS numbers; is it a database of autonomous systems?"
+            ),
             Self::Unstated(what) => write!(f, "the configuration must state {what}"),
             Self::Regex(why) => write!(f, "regex: {why}"),
             Self::NoColumn(why) => f.write_str(why),

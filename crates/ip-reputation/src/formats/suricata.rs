@@ -20,7 +20,7 @@ const SCORE_MAX: u8 = 127;
 
 const LINE: Expected = "addresses, the number of a category and a score, with commas between them,";
 const CATEGORY: Expected = "the number of a category that the categories file has";
-const SCORE: Expected = "a score from 1 to 127";
+const SCORE: Expected = "a score from 0 to 127";
 const NAME: Expected = "the number and the name of a category, with a comma between them,";
 
 /// The reader of lists.
@@ -47,8 +47,15 @@ impl LineFormat for Suricata<'_> {
         if name.is_none() && !self.categories.is_empty() {
             return Err(CATEGORY);
         }
-        let score = number(score).filter(|score| (1..=SCORE_MAX).contains(score));
-        let ratio = f64::from(score.ok_or(SCORE)?) / f64::from(SCORE_MAX);
+        let score = number(score)
+            .filter(|score| *score <= SCORE_MAX)
+            .ok_or(SCORE)?;
+        if score == 0 {
+            // The address has no reputation in this category.
+            output.skip();
+            return Ok(());
+        }
+        let ratio = f64::from(score) / f64::from(SCORE_MAX);
         let evidence = Evidence {
             category: name,
             ..Evidence::plain(Confidence::ratio(ratio))
@@ -104,7 +111,7 @@ mod tests {
             ..Options::default()
         };
         let feed = "203.0.113.0/24,1,127\n203.0.113.0/24,3,64\n 203.0.113.1,1,1\n#203.0.113.2,1,1\n\
-            2001:db8::/32,3,1\n";
+            203.0.113.7,3,0\n2001:db8::/32,3,1\n";
         let (entries, wrong) = parts(Format::SuricataIprep, &options, feed);
         assert_eq!(
             entries,
@@ -127,7 +134,7 @@ mod tests {
             ..Options::default()
         };
         let feed = "203.0.113.1,1\n203.0.113.1,1,1,1\n203.0.113.1,2,1\n203.0.113.1,x,1\n\
-            203.0.113.1,1,0\n203.0.113.1,1,128\n203.0.113.1,1,+7\n203.0.113,1,1\n";
+            203.0.113.1,1,129\n203.0.113.1,1,128\n203.0.113.1,1,+7\n203.0.113,1,1\n";
         let (entries, wrong) = parts(Format::SuricataIprep, &options, feed);
         assert_eq!(entries, [""; 0]);
         let expected = [LINE, LINE, CATEGORY, CATEGORY, SCORE, SCORE, SCORE];

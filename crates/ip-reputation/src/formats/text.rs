@@ -44,8 +44,15 @@ pub(super) fn read(
     output: &mut Output<'_>,
 ) -> Result<(), Refused> {
     sniff(lines)?;
+    let mut cleaned = Vec::new();
     while let Some(line) = lines.next()? {
-        let text = line.text.trim_ascii();
+        let whole = if line.text.is_ascii() {
+            line.text
+        } else {
+            clean(line.text, &mut cleaned);
+            &cleaned
+        };
+        let text = whole.trim_ascii();
         let Some(first) = text.first() else {
             continue;
         };
@@ -55,7 +62,7 @@ pub(super) fn read(
             continue;
         }
         output.report.lines += 1;
-        if is_skipped(format, line.text, *first) {
+        if is_skipped(format, whole, *first) {
             output.skip();
             continue;
         }
@@ -71,6 +78,32 @@ pub(super) fn read(
         output.goes_on()?;
     }
     Ok(())
+}
+
+/// Takes out what web pages and word processors leave between words: a space of another kind becomes
+/// one, and what has no width is dropped.
+fn clean(line: &[u8], into: &mut Vec<u8>) {
+    into.clear();
+    let mut rest = line;
+    while let Some((first, after)) = rest.split_first() {
+        rest = match rest {
+            // U+00A0; U+2007, U+202F; U+3000.
+            [0xc2, 0xa0, after @ ..]
+            | [0xe2, 0x80, 0x87 | 0xaf, after @ ..]
+            | [0xe3, 0x80, 0x80, after @ ..] => {
+                into.push(b' ');
+                after
+            }
+            // U+200B to U+200F; U+2060; U+FEFF.
+            [0xe2, 0x80, 0x8b..=0x8f, after @ ..]
+            | [0xe2, 0x81, 0xa0, after @ ..]
+            | [0xef, 0xbb, 0xbf, after @ ..] => after,
+            _ => {
+                into.push(*first);
+                after
+            }
+        };
+    }
 }
 
 #[inline]
@@ -98,4 +131,19 @@ pub(super) fn comment(text: &[u8]) -> Option<&[u8]> {
         return None;
     };
     Some(comment.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clean;
+
+    #[test]
+    fn spaces_of_other_kinds_are_spaces_and_those_without_width_are_gone() {
+        let mut cleaned = Vec::new();
+        let line = "\u{200b}203.0.113.9\u{feff}\u{a0}# caf\u{e9}\u{3000}\u{2060}";
+        clean(line.as_bytes(), &mut cleaned);
+        assert_eq!(str::from_utf8(&cleaned), Ok("203.0.113.9 # caf\u{e9} "));
+        clean(&[0xe2, 0x80], &mut cleaned);
+        assert_eq!(cleaned, [0xe2, 0x80]);
+    }
 }
