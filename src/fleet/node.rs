@@ -1103,9 +1103,10 @@ impl Node {
         }
         let known = self.known.get(key);
         let is_newer_here = known.is_some_and(|it| {
+            let is_in_force = it.until > self.server(now);
             let is_later = it.id == LogId::ZERO && it.created > record.created + SECOND;
             let is_own = it.node == self.options.name;
-            is_later && (why == Scan::Loss || is_own) || it.id >= record.id
+            is_in_force && is_later && (why == Scan::Loss || is_own) || it.id >= record.id
         });
         if !is_newer_here && !self.pending.has(&Subject::Decision(key.clone())) {
             self.replace(now, key.clone(), Some(record));

@@ -37,8 +37,10 @@ const MAX_SLEEP: Duration = Duration::from_millis(500);
 const MERGE_MAX: usize = 2000;
 /// How often the position is stored.
 const MARK_INTERVAL: Duration = Duration::from_secs(5);
-/// How often the nodes are looked at.
-const NODES_INTERVAL: Duration = Duration::from_secs(30);
+/// How often the nodes are looked at: the more there are, the less.
+const NODES_INTERVAL: Duration = Duration::from_secs(3);
+/// The longest time between two looks.
+const MAX_NODES_INTERVAL: Duration = Duration::from_secs(60);
 /// The shortest time between two lines about entries that are skipped.
 const GARBAGE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -353,9 +355,10 @@ impl Member {
             return;
         };
         let outcome = self.node.turn(now_micros(), store);
-        let is_due = self
-            .nodes_read
-            .is_none_or(|at| at.elapsed() >= NODES_INTERVAL);
+        let count = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let interval = NODES_INTERVAL.saturating_mul((count / 10).saturating_add(1));
+        let interval = interval.min(MAX_NODES_INTERVAL);
+        let is_due = self.nodes_read.is_none_or(|at| at.elapsed() >= interval);
         let outcome = outcome.and_then(|()| {
             if is_due {
                 self.nodes = store.nodes()?;

@@ -730,7 +730,7 @@ impl Run {
     fn check(&self) {
         let seed = self.seed;
         let now = self.now;
-        let in_force = |it: &Record| it.until > now + 2 * SECOND;
+        let in_force = |it: &Record| it.until > now + 5 * SECOND;
         let server = self
             .server
             .decisions
@@ -766,7 +766,7 @@ impl Run {
                 let is_there = host.table.get(*key).is_some_and(|it| it.1 > clock);
                 assert!(is_there, "seed {seed}: {name} does not answer with {key:?}");
             }
-            let table = host.table.iter().filter(|(_, it)| it.1 > clock + 4);
+            let table = host.table.iter().filter(|(_, it)| it.1 > clock + 7);
             for (key, _) in table {
                 let is_known = known.contains_key(key);
                 assert!(is_known, "seed {seed}: {name} still answers with {key:?}");
