@@ -20,6 +20,8 @@ const STEP: Micros = SECOND / 10;
 /// Steps with faults, and steps after them until all is equal.
 const CHAOS_STEPS: u64 = 200;
 const CALM_STEPS: u64 = 120;
+/// What ends sooner may be over on one node and not on another: there are whole seconds in between.
+const MARGIN: Micros = 5 * SECOND;
 const HALF_LIFE: Duration = Duration::from_mins(10);
 
 struct Random(u64);
@@ -156,9 +158,10 @@ impl Server {
         if let Some(parts) = self.points.get_mut(&value) {
             parts.retain(|it| it.at > at);
         }
+        let mut id = LogId::ZERO;
         if !is_known && is_logged {
             let text = at.to_string();
-            self.add(
+            id = self.add(
                 now,
                 &[
                     ("type", "unban"),
@@ -168,10 +171,7 @@ impl Server {
                 ],
             );
         }
-        Outcome::At {
-            id: LogId::ZERO,
-            at,
-        }
+        Outcome::At { id, at }
     }
 
     fn add_points(&mut self, now: Micros, value: Value, part: Part, added: f64) -> Outcome {
@@ -730,7 +730,7 @@ impl Run {
     fn check(&self) {
         let seed = self.seed;
         let now = self.now;
-        let in_force = |it: &Record| it.until > now + 5 * SECOND;
+        let in_force = |it: &Record| it.until > now;
         let server = self
             .server
             .decisions
@@ -751,18 +751,20 @@ impl Run {
                 .collect();
             let differ: Vec<_> = known
                 .iter()
+                .filter(|(_, it)| it.1 > now + MARGIN)
                 .filter(|(key, it)| server.get(*key).is_none_or(|there| !is_like(**it, *there)))
                 .collect();
             let absent: Vec<_> = server
                 .iter()
-                .filter(|it| !known.contains_key(it.0))
+                .filter(|(key, it)| it.1 > now + MARGIN && !known.contains_key(*key))
                 .collect();
             assert!(
                 differ.is_empty() && absent.is_empty(),
                 "seed {seed}: {name} at {now} differs in {differ:?} and lacks {absent:?}"
             );
             let clock = u32::try_from(host.clock(now) / SECOND).unwrap();
-            for key in known.keys() {
+            let lasting = known.iter().filter(|(_, it)| it.1 > now + MARGIN);
+            for (key, _) in lasting {
                 let is_there = host.table.get(*key).is_some_and(|it| it.1 > clock);
                 assert!(is_there, "seed {seed}: {name} does not answer with {key:?}");
             }
@@ -838,7 +840,7 @@ fn all_nodes_come_to_the_same_decisions() {
     let seeds = std::env::var("SPOA_SEEDS")
         .ok()
         .and_then(|it| it.parse().ok());
-    for seed in 0..seeds.unwrap_or(1500) {
+    for seed in 0..seeds.unwrap_or(100) {
         Run::new(seed).go();
     }
 }

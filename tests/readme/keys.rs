@@ -15,10 +15,7 @@ const TABLES: [(&str, &str); 16] = [
     ("### `[admin]`", "[admin]\n@"),
     ("### `[live]`", "[live]\n@"),
     ("### `[behavior]`", "[live]\n[behavior]\n@"),
-    (
-        "### `[fleet]`",
-        "[live]\n[fleet]\nurl = \"redis://a\"\n@",
-    ),
+    ("### `[fleet]`", "[live]\n[fleet]\nurl = \"redis://a\"\n@"),
     ("### `[reputation]`", "[reputation]\n@"),
     (
         "### `actions` of `[reputation]`",
