@@ -13,6 +13,7 @@
 //! | [`admin`] | HTTP: metrics, the status page, commands |
 //! | [`live`] | decisions made while the agent runs, and the table that workers look them up in |
 //! | [`fleet`] | live decisions that all nodes share, by Valkey or Redis |
+//! | [`crowdsec`] | decisions of a CrowdSec LAPI |
 //! | [`host`] | what the service needs of its host: sockets, user, sandbox, supervisor, logs |
 
 #![forbid(unsafe_code)]
@@ -20,6 +21,7 @@
 #[cfg(feature = "admin")]
 pub mod admin;
 pub mod config;
+pub mod crowdsec;
 pub mod feeds;
 pub mod fleet;
 pub mod haproxy_config;

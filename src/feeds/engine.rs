@@ -35,6 +35,7 @@ use super::store::FeedStore;
 use super::watch::Watch;
 use crate::config::accessed_paths;
 use crate::config::{Config, Place};
+use crate::crowdsec::CrowdSec;
 use crate::fleet::Fleet;
 use crate::host::{now, vital};
 use crate::live::Live;
@@ -70,6 +71,7 @@ pub struct Engine {
     databases: Databases,
     live: Live,
     fleet: Fleet,
+    crowdsec: CrowdSec,
     published: PolicyCell,
     retired: Vec<Arc<Policy>>,
     /// Does what takes long, once this is a thread.
@@ -106,6 +108,7 @@ impl core::fmt::Debug for Engine {
 #[derive(Clone)]
 pub struct Remote {
     sender: Sender<Event>,
+    crowdsec: CrowdSec,
     status: SharedStatus,
     fleet: Fleet,
 }
@@ -129,6 +132,12 @@ impl Remote {
     #[must_use]
     pub const fn fleet(&self) -> &Fleet {
         &self.fleet
+    }
+
+    /// What follows a CrowdSec LAPI.
+    #[must_use]
+    pub const fn crowdsec(&self) -> &CrowdSec {
+        &self.crowdsec
     }
 
     /// How things are.
@@ -161,10 +170,12 @@ impl Engine {
             config.reputation.country_db.as_ref(),
         );
         let watch = start_watch(&sender);
+        let published = PolicyCell::new(Policy::default());
         let live = Live::new();
         let mut engine = Self {
-            published: PolicyCell::new(Policy::default()),
+            crowdsec: CrowdSec::new(live.clone(), published.clone()),
             fleet: Fleet::new(live.clone()),
+            published,
             live,
             config,
             store,
@@ -186,6 +197,8 @@ impl Engine {
         };
         engine.live.configure(engine.config.live.as_ref());
         engine.fleet.configure(engine.config.fleet.as_ref());
+        let crowdsec = engine.config.crowdsec.as_ref();
+        engine.crowdsec.configure(crowdsec);
         engine.follow();
         engine.store.read_copies(now(), &engine.background);
         engine.read_files(Selection::All);
@@ -214,6 +227,12 @@ impl Engine {
         self.fleet.clone()
     }
 
+    /// What follows a CrowdSec LAPI; nothing without `[crowdsec]`.
+    #[must_use]
+    pub fn crowdsec(&self) -> CrowdSec {
+        self.crowdsec.clone()
+    }
+
     /// Has this called whenever a policy has been replaced, on the engine's thread: who keeps the one
     /// that he looked at last may look again.
     pub fn when_replaced(&mut self, replaced: impl Fn() + Send + 'static) {
@@ -238,6 +257,7 @@ impl Engine {
     pub fn remote(&self) -> Remote {
         Remote {
             sender: self.sender.clone(),
+            crowdsec: self.crowdsec.clone(),
             status: Arc::clone(&self.status),
             fleet: self.fleet.clone(),
         }
@@ -370,6 +390,9 @@ impl Engine {
         }
         if self.config.fleet != old.fleet {
             self.fleet.configure(self.config.fleet.as_ref());
+        }
+        if self.config.crowdsec != old.crowdsec {
+            self.crowdsec.configure(self.config.crowdsec.as_ref());
         }
         if !self.publish_or_say() {
             return Err("no new table, the last good one stays; the log says why".to_owned());

@@ -11,8 +11,6 @@ pub const ORIGIN_LEN_MAX: usize = 32;
 /// The longest reason, in bytes.
 pub const REASON_LEN_MAX: usize = 256;
 
-/// The origin of decisions of `CrowdSec`.
-pub const ORIGIN_CROWDSEC: &str = "crowdsec";
 /// The origin of bans at `ban-at`.
 pub const ORIGIN_BEHAVIOR: &str = "behavior";
 
@@ -91,7 +89,7 @@ pub struct Decision {
 /// Whether decisions of an origin never touch private space: they come from outside or are inferred.
 #[must_use]
 pub fn is_foreign(origin: &str) -> bool {
-    matches!(origin, ORIGIN_CROWDSEC | ORIGIN_BEHAVIOR)
+    matches!(origin, super::ORIGIN_CROWDSEC | ORIGIN_BEHAVIOR)
 }
 
 /// Returns the error in an origin, if there is one.

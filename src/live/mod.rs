@@ -14,6 +14,7 @@
 mod behavior;
 mod decision;
 mod decisions;
+mod imports;
 mod network;
 mod options;
 mod points;
@@ -34,9 +35,10 @@ pub use behavior::{
     ReportSender,
 };
 pub use decision::{
-    Decision, Kind, ORIGIN_BEHAVIOR, ORIGIN_CROWDSEC, ORIGIN_LEN_MAX, ParseKindError,
-    REASON_LEN_MAX, is_foreign, origin_error, reason_error,
+    Decision, Kind, ORIGIN_BEHAVIOR, ORIGIN_LEN_MAX, ParseKindError, REASON_LEN_MAX, is_foreign,
+    origin_error, reason_error,
 };
+pub use imports::{Import, ImportCounts, Imported, ORIGIN_CROWDSEC};
 pub use options::LiveOptions;
 pub use points::{Offender, points_prefix};
 pub use published::{LiveReader, LiveTable};
@@ -56,4 +58,6 @@ pub use target::{ParseTargetError, Target, parse_target};
 enum Change {
     Put(Decision),
     Remove(Decision),
+    PutImported(Imported),
+    RemoveImported(std::sync::Arc<str>),
 }
