@@ -103,7 +103,7 @@ fn exactly_one_wins(address: &str, rounds: usize) {
             (first, second)
         };
         in_use(&loser.wait(), address);
-        winner.says("listening on");
+        winner.says("INFO listening ");
         let mut peer = Peer::greeted(&address.parse().unwrap());
         peer.ask();
         drop(peer);

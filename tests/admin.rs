@@ -215,7 +215,7 @@ fn a_unix_socket_takes_commands_by_its_mode_and_leaves_no_trace() {
     let keys = format!("[admin]\nbind = \"{address}\"\nunix-mode = \"600\"\n");
     let config = scratch.write("spoa.toml", format!("{keys}{CONFIG}"));
     let mut agent = Program::configured(&config, &[]);
-    agent.says("admin endpoint at");
+    agent.says("admin endpoint listening");
     let mode = fs::metadata(scratch.path("admin"))
         .unwrap()
         .permissions()
@@ -290,17 +290,17 @@ fn it_is_ready_after_the_first_table_and_not_in_a_shutdown() {
         assert_eq!(endpoint.get("/").status, 503);
     }
     until("it is ready", || endpoint.get("/readyz").status == 200);
-    agent.says("listening on");
+    agent.says("INFO listening ");
     let line = agent
         .lines()
         .into_iter()
-        .find(|line| line.contains("listening on "))
+        .find(|line| line.starts_with("INFO listening "))
         .unwrap();
     let listening = line
-        .split("listening on ")
+        .split("address=")
         .nth(1)
         .unwrap()
-        .split(';')
+        .split(' ')
         .next()
         .unwrap()
         .to_owned();

@@ -70,6 +70,6 @@ fn a_list_comes_into_force_while_every_core_is_busy() {
     assert_eq!(peer.ask(), 0);
     scratch.replace("own.txt", list(false));
     until("the new list", || peer.ask() == 100);
-    agent.says("no core to spare");
+    agent.says("background thread starved");
     agent.stop();
 }

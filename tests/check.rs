@@ -139,8 +139,8 @@ fn nothing_at_the_path_of_a_list_makes_it_hang() {
     let config = scratch.path("spoa.toml");
     let agent = Program::configured(&config, &[]);
     assert_eq!(Peer::greeted(agent.address()).ask(), 100);
-    agent.says("feed \"missing\": not used");
-    assert_eq!(agent.count("WARNING: feed"), 10);
+    agent.says("list not used list=missing ");
+    assert_eq!(agent.count("WARN list "), 10);
     agent.stop();
 }
 
@@ -177,7 +177,7 @@ fn a_slip_in_a_short_list_is_named_and_the_rest_of_it_counts() {
     }
     let agent = Program::configured(&scratch.path("spoa.toml"), &[]);
     assert_eq!(Peer::greeted(agent.address()).ask(), 0);
-    agent.says("feed \"own\": 1 of 5 lines are wrong and left out, the first: line 4: ");
+    agent.says("list lines invalid list=own invalid=1 lines=5 first=\"line 4: ");
     let ended = check(&scratch, &(feed("own") + "max-invalid-ratio = 0\n"));
     assert!(
         ended.stdout.contains("more than max-invalid-ratio allows"),
@@ -309,7 +309,7 @@ fn what_may_not_be_meant_is_said() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stdout.contains(&format!("\n  {note}\n")), "{ended:?}");
     let agent = Program::configured(&scratch.path("spoa.toml"), &[]);
-    let said = format!("feed \"own\": in use, but is this meant: {note}");
+    let said = format!("list suspicious list=own findings=\"{note}\"");
     agent.says(&said);
     scratch.replace("own", saved.replace("192.0.2.1\n", "192.0.2.2\n"));
     agent.shows("reputation ", "reloads=1 ");

@@ -53,7 +53,7 @@ fn answers_that_wait_for_room_come_before_the_goodbye() {
         }
     }
     agent.signal(Signal::SIGTERM);
-    agent.says("answering what is in flight");
+    agent.says("shutdown started");
     throughout(Duration::from_millis(200), "it waits for the peer", || {
         agent.process().state() != 'Z'
     });
@@ -73,7 +73,7 @@ fn a_notify_cut_in_half_is_completed_and_answered() {
     let sent = (frames::hello().len() + head.len()) as u64;
     agent.reports("the half", |report| report.all.number("bytes_in") == sent);
     agent.signal(Signal::SIGTERM);
-    agent.says("answering what is in flight");
+    agent.says("shutdown started");
     throughout(Duration::from_millis(300), "it waits for the rest", || {
         peer.is_silent()
     });
@@ -95,7 +95,7 @@ fn a_notify_in_fragments_is_completed_and_answered() {
         report.all.number("bytes_in") == sent
     });
     agent.signal(Signal::SIGTERM);
-    agent.says("answering what is in flight");
+    agent.says("shutdown started");
     throughout(Duration::from_millis(200), "it waits for the rest", || {
         peer.is_silent()
     });

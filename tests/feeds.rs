@@ -12,7 +12,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use support::{Answer, Peer, Program, Scratch, Server, Signal, until};
+use support::{Answer, Endpoint, Peer, Program, Scratch, Server, Signal, until};
 
 const BAD: &str = "192.0.2.1\n198.51.100.1\n";
 const GOOD: &str = "192.0.2.2\n198.51.100.1\n";
@@ -75,6 +75,30 @@ fn a_signal_during_the_start_ends_it_at_once() {
         let ended = agent.wait();
         assert_eq!(ended.code, Some(0), "{ended:?}");
     }
+}
+
+#[test]
+fn a_url_that_hangs_does_not_hold_up_the_others_nor_the_start() {
+    let scratch = Scratch::new();
+    let hangs = Server::start(Answer::Stalls);
+    let serves = Server::start(Answer::ok(BAD));
+    let (hangs_at, serves_at) = (hangs.url("/list"), serves.url("/list"));
+    let file = scratch.write(
+        "spoa.toml",
+        format!(
+            "[[feed]]\nname = \"slow\"\nurl = \"{hangs_at}\"\nfetch-timeout = \"10m\"\n\
+             [[feed]]\nname = \"web\"\nurl = \"{serves_at}\"\n"
+        ),
+    );
+    let agent = Program::configured(&file, &["--admin", "127.0.0.1:0"]);
+    assert_eq!(score(&agent), 0);
+    agent.says("feed \"slow\": ");
+    agent.says("has not answered within 2s and there is no copy; the agent starts without it");
+    agent.shows("feed=\"slow\"", "state=absent");
+    let endpoint = Endpoint::of(&agent);
+    let ready = endpoint.get("/readyz");
+    assert_eq!(ready.status, 503);
+    assert!(ready.body.contains("waiting for slow"), "{ready:?}");
 }
 
 #[test]
@@ -162,7 +186,7 @@ fn whatever_a_server_does_the_last_good_list_stays() {
         agent.signal(Signal::SIGHUP);
         agent.status("feed=\"web\"").contains("state=good")
     });
-    agent.says("feed \"web\": good again, 2 entries");
+    agent.says("list recovered list=web entries=2");
     until("the new list", || score(&agent) == 100);
 }
 
@@ -178,7 +202,9 @@ fn a_server_that_asks_for_time_gets_it() {
     let asked = server.requests().len();
     for reloads in 2..5 {
         agent.signal(Signal::SIGHUP);
-        until("a reload", || agent.count("reloaded: ") == reloads);
+        until("a reload", || {
+            agent.count("configuration reloaded") == reloads
+        });
     }
     assert_eq!(server.requests().len(), asked);
     assert_eq!(score(&agent), 0);
@@ -425,13 +451,13 @@ fn without_a_copy_a_source_that_is_down_is_said_and_asked_again() {
     let scratch = Scratch::new();
     let server = Server::start(Answer::Closes);
     let agent = Program::configured(&config(&scratch, &server, "refresh-interval = \"1s\""), &[]);
-    agent.says("WARNING: feed \"web\": not used");
+    agent.says("WARN list not used list=web ");
     agent.shows("feed=\"web\"", "state=absent");
     assert_eq!(score(&agent), 100);
     server.answers(Answer::ok(BAD));
     // By itself, after its interval.
     until("the list", || score(&agent) == 0);
-    agent.says("good again");
+    agent.says("list recovered");
 }
 
 #[test]

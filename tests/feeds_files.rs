@@ -63,10 +63,15 @@ fn is_refused(agent: &Program, number: usize, why: &str) {
     agent.shows("feed=\"own\"", "state=kept");
     let line = agent.status("feed=\"own\"");
     assert!(line.contains(why), "{why}: {line}");
-    let warnings = agent.count("WARNING: feed \"own\": not used: ");
+    let warnings = agent.count("WARN list not used list=own ");
     assert_eq!(warnings, number, "{:?}", agent.lines());
     assert_eq!(score(agent), 0, "{why}");
-    assert_eq!(agent.count("feed \"beside\""), 0, "{:?}", agent.lines());
+    assert_eq!(
+        agent.count("WARN list not used list=beside"),
+        0,
+        "{:?}",
+        agent.lines()
+    );
 }
 
 #[test]
@@ -111,9 +116,14 @@ fn whatever_takes_the_place_of_a_file_that_is_watched_the_last_good_list_stays()
         until(name, || agent.status("feed=\"own\"").contains(why));
         agent.says(why);
         assert_eq!(score(&agent), 0, "{name}");
-        assert_eq!(agent.count("feed \"beside\""), 0, "{:?}", agent.lines());
+        assert_eq!(
+            agent.count("WARN list not used list=beside"),
+            0,
+            "{:?}",
+            agent.lines()
+        );
         until("its line", || {
-            agent.count("WARNING: feed \"own\": not used: ") > number
+            agent.count("WARN list not used list=own ") > number
         });
     }
     let peak = resident_kib_max(&agent);
@@ -131,13 +141,13 @@ fn a_line_without_end_and_stray_bytes_are_wrong_lines() {
     let (scratch, agent) = stage(&[]);
     scratch.write("spoa.toml", CONFIG.replace("4MiB", "64MiB"));
     agent.signal(Signal::SIGHUP);
-    agent.says("reloaded: ");
+    agent.says("configuration reloaded");
     let mut file = File::create(scratch.path("long")).unwrap();
     file.write_all(&b"192.0.2.1\n".repeat(10_000)).unwrap();
     file.set_len(60 << 20).unwrap();
     drop(file);
     fs::rename(scratch.path("long"), scratch.path("own.txt")).unwrap();
-    agent.says("feed \"own\": 1 of 10001 lines are wrong and left out, the first: line 10001: ");
+    agent.says("list lines invalid list=own invalid=1 lines=10001 first=\"line 10001: ");
     assert_eq!(score(&agent), 0);
     scratch.replace("own.txt", format!("{}192.0.2.\x009\n", BAD.repeat(3)));
     agent.shows("feed=\"own\"", "wrong=1 ");
@@ -161,7 +171,7 @@ fn a_file_that_is_gone_or_shut_at_a_reload_is_said_once() {
     is_refused(&agent, 1, "Permission denied");
     fs::remove_file(scratch.path("own.txt")).unwrap();
     agent.shows("feed=\"own\"", "No such file");
-    let refusals = agent.count("WARNING: feed \"own\": not used: ");
+    let refusals = agent.count("WARN list not used list=own ");
     assert_eq!(refusals, 2, "{:?}", agent.lines());
     scratch.write("own.txt", GOOD);
     until("the new list", || score(&agent) == 100);

@@ -114,7 +114,7 @@ fn whoever_a_certificate_is_not_right_for_the_last_good_list_stays() {
         agent.shows("reputation ", &format!("refusals={} ", number + 1));
         agent.shows("feed=\"web\"", "state=kept");
         let lines = agent.lines();
-        let warnings = lines.iter().filter(|line| line.contains("WARNING: feed"));
+        let warnings = lines.iter().filter(|line| line.contains("WARN list "));
         let warnings: Vec<_> = warnings.collect();
         assert_eq!(warnings.len(), number + 1, "one line each: {warnings:?}");
         assert!(warnings[number].contains(said), "{said}: {warnings:?}");

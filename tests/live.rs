@@ -6,6 +6,8 @@
 
 #[path = "live/behavior.rs"]
 mod behavior;
+#[path = "live/load.rs"]
+mod load;
 #[path = "model/mmdb.rs"]
 mod mmdb;
 #[path = "live/page.rs"]
@@ -209,7 +211,7 @@ fn a_ban_is_in_force_when_it_returns_and_an_unban_ends_it() {
     assert_eq!(agent.done(&["unban", "192.0.2.9"]), "1\n");
     assert_eq!(agent.done(&["unban", "192.0.2.9"]), "0\n");
     assert_eq!(agent.score("192.0.2.9"), "100");
-    agent.program.says("decisions made");
+    agent.program.says("decisions added");
     agent.program.says("uid:");
 }
 
@@ -330,7 +332,7 @@ fn a_confirmed_ban_survives_kill_9_and_a_damaged_store_is_set_aside() {
         let _ = fs::remove_file(scratch.path(end));
     }
     let agent = Agent::again(scratch, CONFIG);
-    agent.program.says("is damaged; moved to");
+    agent.program.says("store damaged");
     assert!(
         agent
             .scratch
@@ -365,7 +367,7 @@ fn what_was_decided_before_the_store_opened_is_newer_than_its_rows() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     fs::remove_dir(&store).unwrap();
     fs::rename(&away, &store).unwrap();
-    agent.program.says("written again");
+    agent.program.says("store recovered");
     let scores = ["192.0.2.7", "192.0.2.8", "192.0.2.9"].map(|address| agent.score(address));
     assert_eq!(scores, ["0", "0", "100"]);
 }

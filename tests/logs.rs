@@ -50,8 +50,12 @@ fn refuse(agent: &Program) {
 fn a_plain_line_has_a_time_and_says_how_much_it_weighs() {
     let (_scratch, agent) = with_lists(&[]);
     for (what, start) in [
-        ("gone.txt", "spoa: WARNING: feed \"gone\": not used: "),
-        ("listening on", "spoa: version "),
+        ("gone.txt", "WARN list not used list=gone error=\""),
+        (
+            "list=here",
+            "INFO list loaded list=here entries=1 invalid=0 took=",
+        ),
+        ("INFO listening ", "INFO listening address=127.0.0.1:"),
     ] {
         let line = raw_line(&agent, what);
         let (time, rest) = line.split_once(' ').unwrap();
@@ -69,7 +73,7 @@ fn a_plain_line_has_a_time_and_says_how_much_it_weighs() {
 fn json_is_an_object_a_line_with_fields_to_look_for() {
     let (_scratch, agent) = with_lists(&["--log-format", "json"]);
     refuse(&agent);
-    raw_line(&agent, "refused 1 connection ");
+    raw_line(&agent, "connections rejected");
     agent.signal(Signal::SIGUSR1);
     raw_line(&agent, "worker=all");
     agent.signal(Signal::SIGTERM);
@@ -88,33 +92,34 @@ fn json_is_an_object_a_line_with_fields_to_look_for() {
         );
         assert!(["ERROR", "WARN", "INFO"].contains(&line["level"].as_str().unwrap()));
         assert!(line["target"].is_null(), "no module paths: {line}");
-        assert!(line["message"].is_string(), "{line}");
+        let message = line["message"].as_str().unwrap();
+        assert_eq!(line["event"], message.replace(' ', "_"), "{line}");
     }
-    let of = |what: &str| {
-        let has = |line: &&Value| line["message"].as_str().unwrap().contains(what);
+    let of = |event: &str| {
+        let has = |line: &&Value| line["event"] == event;
         lines
             .iter()
             .find(has)
-            .unwrap_or_else(|| panic!("{what}: {lines:?}"))
+            .unwrap_or_else(|| panic!("{event}: {lines:?}"))
     };
     assert_eq!(
-        (&of("not used")["feed"], &of("not used")["level"]),
+        (&of("list_not_used")["list"], &of("list_not_used")["level"]),
         (&"gone".into(), &"WARN".into())
     );
-    let refused = of("refused 1 connection ");
+    let refused = of("connections_rejected");
     assert_eq!(
         (&refused["status"], &refused["count"]),
         (&3.into(), &1.into())
     );
+    assert!(refused["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert_eq!(of("listening")["workers"], 1);
     assert!(
-        refused["address"]
+        of("report")["text"]
             .as_str()
             .unwrap()
-            .starts_with("127.0.0.1:")
+            .contains("latency from the read")
     );
-    assert_eq!(of("listening on")["workers"], 1);
-    of("latency from the read");
-    of("SIGTERM");
+    assert_eq!(of("shutdown_started")["reason"], "SIGTERM");
 }
 
 /// The same with a mistake: whoever reads JSON is not given anything else.
@@ -133,7 +138,7 @@ fn what_keeps_an_agent_from_starting_is_in_the_format_too() {
     let line: Value = serde_json::from_str(ended.refusal(1)).unwrap();
     assert_eq!(line["level"], "ERROR");
     assert!(
-        line["message"].as_str().unwrap().starts_with("--bind: "),
+        line["error"].as_str().unwrap().starts_with("--bind: "),
         "{line}"
     );
     first.stop();
@@ -145,12 +150,15 @@ fn the_journal_gets_priorities_and_no_time() {
     let journal = "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2); export JOURNAL_STREAM";
     let agent = Program::started(Program::shell(journal, &bind));
     refuse(&agent);
-    assert!(raw_line(&agent, "listening on").starts_with("<6>version "));
-    assert!(raw_line(&agent, "refused 1 connection ").starts_with("<4>WARNING: refused 1 "));
+    assert!(raw_line(&agent, "INFO listening ").starts_with("<6>INFO listening address="));
+    assert!(
+        raw_line(&agent, "connections rejected")
+            .starts_with("<4>WARN connections rejected status=3")
+    );
     agent.stop();
     // Some other file is the journal's.
     let agent = Program::started(Program::shell("export JOURNAL_STREAM=1:2", &bind));
-    assert!(raw_line(&agent, "listening on").contains("Z spoa: version "));
+    assert!(raw_line(&agent, "INFO listening ").contains("Z INFO listening "));
     agent.stop();
 }
 
@@ -176,7 +184,7 @@ fn a_level_leaves_out_what_weighs_less() {
         );
     }
     let (_scratch, agent) = with_lists(&["--log-level", "debug"]);
-    agent.says("debug: table published");
+    agent.says("DEBUG table published");
     agent.stop();
 }
 
@@ -204,7 +212,7 @@ mod at_run_time {
         let folder = Scratch::new();
         let address = folder.bind("admin");
         let (_scratch, agent) = with_lists(&["--admin", &address]);
-        agent.says("admin endpoint at");
+        agent.says("admin endpoint listening");
         let ctl = |words: &[&str]| {
             let words = [&["ctl", "--admin", &address], words].concat();
             let ended = Program::run(&words);
@@ -217,13 +225,13 @@ mod at_run_time {
         };
         assert_eq!(ctl(&["loglevel"]), (Some(0), "info\n".into()));
         reload();
-        assert_eq!(agent.count("debug: "), 0);
+        assert_eq!(agent.count("DEBUG "), 0);
         assert_eq!(ctl(&["loglevel", "debug"]), (Some(0), "debug\n".into()));
-        agent.says("log level: debug, it was info");
+        agent.says("log level changed new=debug old=info");
         reload();
-        agent.says("debug: table published");
+        agent.says("DEBUG table published");
         assert_eq!(ctl(&["loglevel", "error"]), (Some(0), "error\n".into()));
-        agent.says("log level: error, it was debug");
+        agent.says("log level changed new=error old=debug");
         let said = agent.count("");
         reload();
         assert_eq!(ctl(&["loglevel", "warn"]), (Some(0), "warn\n".into()));
@@ -285,9 +293,9 @@ mod at_run_time {
 
 /// What a line says of how many connections were refused with a status.
 fn refused(line: &str, status: u32) -> Option<u64> {
-    let (_, rest) = line.split_once(" refused ")?;
-    let is_it = rest.contains(&format!(" with status {status} ("));
-    rest.split(' ').next()?.parse().ok().filter(|_| is_it)
+    let start = format!("WARN connections rejected status={status} count=");
+    let (count, _) = line.strip_prefix(&start)?.split_once(' ')?;
+    count.parse().ok()
 }
 
 /// However many peers are refused, there are a few lines, and together they tell of every one.
@@ -297,9 +305,7 @@ fn a_flood_of_bad_frames_is_a_few_lines_with_the_right_totals() {
     const EACH: usize = 60;
     let agent = Program::start(&["-n", "2"]);
     refuse(&agent);
-    agent.says(
-        "refused 1 connection with status 3 (frame is too big), the last one from 127.0.0.1:",
-    );
+    agent.says("connections rejected status=3 count=1 error=");
     std::thread::scope(|scope| {
         for flood in 0..FLOODS {
             let agent = &agent;
@@ -368,9 +374,9 @@ fn a_pipe_that_nobody_reads_costs_lines_and_they_are_counted() {
     peer.asks(30_000);
     // Read now, it has the first lines, that some are left out, and then all that happens.
     let mut lines = BufReader::new(unread).lines().map(Result::unwrap);
-    let warning = lines.find(|line| line.contains("lines left out: nobody read stderr"));
+    let warning = lines.find(|line| line.contains("log lines dropped count="));
     let warning = warning.unwrap();
-    assert!(warning.contains(" spoa: WARNING: "), "{warning}");
+    assert!(warning.contains(" WARN "), "{warning}");
     peer.ask();
     agent.signal(Signal::SIGTERM);
     lines.find(|line| line.contains("SIGTERM")).unwrap();
@@ -389,7 +395,10 @@ fn a_stderr_whose_reader_has_gone_is_no_reason_to_end() {
     let agent = Program::spawn(Program::shell(&redirect, &args));
     let address = address.parse().unwrap();
     let said = BufReader::new(&reader).lines().map(Result::unwrap);
-    assert!(said.into_iter().any(|line| line.contains("listening on")));
+    assert!(
+        said.into_iter()
+            .any(|line| line.contains(" INFO listening "))
+    );
     drop(reader);
     fs::remove_file(scratch.path("fifo")).unwrap();
     let mut peer = Peer::greeted(&address);

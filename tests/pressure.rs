@@ -215,7 +215,7 @@ fn a_peer_that_does_not_read_within_the_write_timeout_is_reset() {
         }
     }
     assert_eq!(agent.report().all.number("open"), 2);
-    agent.says("whose peer did not read its answers within --write-timeout, the last one from ");
+    agent.says("write timed out count=");
 }
 
 /// Sends NOTIFYs and reads nothing until the socket takes no more for a while, or is reset.

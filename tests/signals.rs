@@ -135,7 +135,7 @@ fn a_second_signal_ends_it_at_once_with_its_own_code() {
         let agent = Program::start(&["-n", "2", "--drain-timeout", "1h"]);
         let _peer = obstinate(&agent);
         agent.signal(first);
-        agent.says("answering what is in flight");
+        agent.says("shutdown started");
         agent.signal(second);
         assert_eq!(agent.wait().code, Some(128 + second as i32));
     }
@@ -146,7 +146,7 @@ fn a_report_can_be_had_while_it_stops() {
     let agent = Program::start(&["-n", "1", "--drain-timeout", "1h"]);
     let mut peer = obstinate(&agent);
     agent.signal(Signal::SIGTERM);
-    agent.says("answering what is in flight");
+    agent.says("shutdown started");
     assert_eq!(agent.report().all.number("open"), 1);
     peer.send(&frames::notify(1, 1)[10..]);
     peer.acks(1..2);

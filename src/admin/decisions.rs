@@ -322,7 +322,7 @@ pub(super) async fn delete(office: &AdminState, peer: &str, query: Option<&str>)
     };
     match apply(live, Request::Remove(target)).await {
         Ok(Applied { count, stored }) => {
-            info!(value = %target, peer, count, "decisions removed value={target} peer={peer} count={count}");
+            info!(value = %target, peer, count, "decisions removed");
             office.desk.forget();
             json(
                 StatusCode::OK,
@@ -374,15 +374,7 @@ fn log(decisions: &[Decision], applied: Applied, peer: &str) {
     };
     let Applied { count, stored } = applied;
     let (origin, kind, value) = (&*first.origin, first.kind.name(), first.target);
-    info!(
-        kind,
-        %value,
-        origin,
-        peer,
-        count,
-        stored,
-        "decisions made type={kind} value={value} origin={origin} peer={peer} count={count} stored={stored}"
-    );
+    info!(kind, %value, origin, peer, count, stored, "decisions added");
 }
 
 fn decision(

@@ -12,6 +12,7 @@ use tracing::info;
 use super::figures::{Figures, Snapshotter};
 use super::reply::{Kind, Reply, line, reply};
 use super::{Subject, Token, decisions, form, json, metrics, page, text};
+use crate::feeds::status::{FeedStatus, Status};
 use crate::host::certificates;
 use crate::host::log::{LogDial, LogLevel};
 use crate::host::supervisor;
@@ -214,8 +215,33 @@ fn ready(subject: Option<&Subject>) -> Reply {
         Some(subject) if subject.control.is_draining() => {
             line(StatusCode::SERVICE_UNAVAILABLE, "draining")
         }
-        Some(_) => line(StatusCode::OK, "ready"),
+        Some(subject) => match &subject.engine {
+            Some((remote, _)) => with_lists(&remote.status()),
+            None => line(StatusCode::OK, "ready"),
+        },
     }
+}
+
+/// Not ready while a list was never read and its first fetch is in progress; what is missing after that
+/// is named.
+fn with_lists(status: &Status) -> Reply {
+    let absent = status
+        .feeds
+        .iter()
+        .filter(|feed| feed.last_success.is_none());
+    let (failed, waiting): (Vec<_>, Vec<_>) = absent.partition(|feed| feed.error.is_some());
+    let names = |feeds: &[&FeedStatus]| {
+        let names: Vec<_> = feeds.iter().map(|feed| &*feed.name).collect();
+        names.join(", ")
+    };
+    if !waiting.is_empty() {
+        let text = format!("starting: waiting for {}", names(&waiting));
+        return line(StatusCode::SERVICE_UNAVAILABLE, &text);
+    }
+    if failed.is_empty() {
+        return line(StatusCode::OK, "ready");
+    }
+    line(StatusCode::OK, &format!("ready without {}", names(&failed)))
 }
 
 async fn command(office: &AdminState, path: &str, query: Option<&str>) -> Reply {
@@ -226,7 +252,7 @@ async fn command(office: &AdminState, path: &str, query: Option<&str>) -> Reply 
         return set_log_level(&subject.log, query);
     }
     if path == "/drain" {
-        info!("POST /drain: answering what is in flight, then ending");
+        info!(reason = "POST /drain", "shutdown started");
         supervisor::stopping();
         subject.control.drain();
         office.desk.forget();

@@ -68,10 +68,7 @@ impl Endpoint {
     ) {
         if let Some(serving) = &self.0 {
             let address = serving.address();
-            match address {
-                BindAddress::Tcp(_) => info!(%address, "admin endpoint at http://{address}/"),
-                BindAddress::Unix(_) => info!(%address, "admin endpoint at {address}"),
-            }
+            info!(%address, "admin endpoint listening");
             serving.tell_of(Subject::new(agent, budget, engine, live, dial.clone()));
         }
     }

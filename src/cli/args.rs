@@ -185,6 +185,9 @@ pub(crate) enum Command {
     },
     /// Explain the score of addresses: which entries cover it, what each contributes, what decides
     Lookup(Lookup),
+    /// Show well-known lists, and find out how a list is to be read
+    #[command(subcommand)]
+    Feeds(super::feeds::Feeds),
     /// Ask a running agent, or tell it to do something, by its admin endpoint
     #[cfg(feature = "admin")]
     Ctl(super::ctl::Ctl),

@@ -92,6 +92,10 @@ impl Failure {
         Self::Start(error.to_string())
     }
 
+    pub(crate) fn feeds(why: &str) -> Self {
+        Self::Start(format!("feeds guess: {why}"))
+    }
+
     pub(crate) fn engine(error: impl core::fmt::Display) -> Self {
         Self::Start(format!("--config: {error}"))
     }
@@ -162,7 +166,8 @@ impl Failure {
             Self::Value(why) => usage(&why),
             Self::Start(why) => {
                 if log::is_started() {
-                    why.lines().for_each(|line| error!("{line}"));
+                    why.lines()
+                        .for_each(|error| error!(error, "startup failed"));
                     log::flush();
                 } else {
                     why.lines().for_each(say);
@@ -173,9 +178,9 @@ impl Failure {
                 match failed {
                     WorkerError::Panicked { .. } => {
                         let why = PANIC.lock().map(|why| why.clone()).unwrap_or_default();
-                        error!("{failed}, which is a bug and ends the agent: {why}");
+                        error!(error = %failed, panic = why, hint = "report this bug", "worker panicked");
                     }
-                    WorkerError::Poll { .. } => error!("{failed}; the agent ends"),
+                    WorkerError::Poll { .. } => error!(error = %failed, "worker failed"),
                 }
                 log::flush();
                 SOFTWARE.into()
@@ -205,7 +210,7 @@ const fn is_help(kind: ErrorKind) -> bool {
 
 fn usage(why: &str) -> ExitCode {
     if log::is_started() {
-        error!("{why}; see spoa --help");
+        error!(error = why, hint = "see spoa --help", "invalid options");
         log::flush();
     } else {
         say(format!("{why}; see spoa --help"));

@@ -15,6 +15,7 @@ mod decisions;
 #[cfg(feature = "documents")]
 mod documents;
 mod failure;
+mod feeds;
 mod limits;
 mod log;
 mod lookup;
@@ -64,6 +65,7 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
             haproxy,
         }) => return check::check(config.as_deref(), offline, &haproxy),
         Some(Command::Lookup(lookup)) => return lookup::lookup(&lookup),
+        Some(Command::Feeds(command)) => return feeds::feeds(&command),
         #[cfg(feature = "admin")]
         Some(Command::Ctl(ctl)) => return ctl::ctl(&ctl),
         None => {}
@@ -78,7 +80,7 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
     let dial = log::start(args.log_level, args.log_format);
     let config = config.map_err(|error| Failure::config(&error))?;
     serve(&args, config, &dial)?;
-    info!("ended");
+    info!("stopped");
     log::flush();
     Ok(ExitCode::SUCCESS)
 }
@@ -117,12 +119,19 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
             (started, None, None)
         }
         Some(config) => {
-            // The lists before the addresses: whoever shares them is not kept waiting.
-            let Some(engine) = signals.during(|| Engine::start(config))? else {
+            // Lists are fetched and parsed without the rights of root. Without a user to become, they
+            // come before the addresses: peers of another agent on them do not wait.
+            let started = if setup.changes_user() {
+                let listening = setup.listen(builder, args)?;
+                start_engine(&mut signals, config)?.map(|engine| (listening, engine))
+            } else {
+                let engine = start_engine(&mut signals, config)?;
+                let listen = |engine| Ok((setup.listen(builder, args)?, engine));
+                engine.map(listen).transpose()?
+            };
+            let Some((listening, mut engine)) = started else {
                 return Ok(());
             };
-            let mut engine = engine.map_err(Failure::engine)?;
-            let listening = setup.listen(builder, args)?;
             let published = engine.published();
             let live = engine.live();
             let for_live = Arc::<OnceLock<Control>>::default();
@@ -156,6 +165,12 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
         live.finish(SAVE_TIMEOUT);
     }
     ended
+}
+
+/// Reads the lists; `None` if a signal ended the start.
+fn start_engine(signals: &mut Signals, config: Config) -> Result<Option<Engine>, Failure> {
+    let engine = signals.during(|| Engine::start(config))?;
+    engine.transpose().map_err(Failure::engine)
 }
 
 /// Starts the threads that act on signals and feed the watchdog.

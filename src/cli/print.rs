@@ -35,29 +35,24 @@ pub(crate) fn trace(line: &str) {
 
 /// The line at the start: addresses, workers, cores.
 pub(crate) fn started(agent: &Agent) {
-    let addresses = listening(agent);
     let cores = agent.cores();
     let workers = cores.len();
-    let plural = if workers == 1 { "" } else { "s" };
     let numbers = cores
         .iter()
         .map(|core| core.map_or_else(|| "any".into(), |core| core.to_string()));
     let numbers = numbers.collect::<Vec<_>>();
     info!(
+        address = joined(agent.addresses(), ","),
         version = env!("CARGO_PKG_VERSION"),
         workers,
-        "version {} {addresses}; {workers} worker{plural} on core{plural} {}; \
-         up to {} connections",
-        env!("CARGO_PKG_VERSION"),
-        joined(&numbers, " "),
-        agent.connections_max(),
+        cores = joined(&numbers, ","),
+        max_connections = agent.connections_max(),
+        "listening"
     );
     for open in agent.exposed() {
-        warn!(
-            address = %open,
-            "{open} can be reached from other machines, and SPOP has no authentication; \
-             name those that may ask with allow-from, or ask for certificates with ssl"
-        );
+        let hint = "SPOP has no authentication; restrict clients with allow-from, or require \
+                    certificates with ssl";
+        warn!(address = %open, hint, "address exposed");
     }
 }
 

@@ -10,7 +10,7 @@
 
 use haproxy_spoa::{Bind, BindAddress, BoundAgent, Builder, PassedSocket};
 use iprep_spoa::config::values::When;
-use iprep_spoa::host::confine::{Confined, Confinement};
+use iprep_spoa::host::confine::{Confined, Confinement, Extent};
 use iprep_spoa::host::identity::Identity;
 use iprep_spoa::host::sockets;
 use tracing::info;
@@ -85,6 +85,11 @@ impl ProcessSetup {
         self.passed.drain(..).fold(builder, Builder::socket)
     }
 
+    /// Whether the process becomes another user once it listens.
+    pub(crate) fn changes_user(&self) -> bool {
+        self.identity.is_some()
+    }
+
     /// Takes the addresses, and becomes the user that was asked for.
     pub(crate) fn listen(&self, builder: Builder, args: &Args) -> Result<BoundAgent, Failure> {
         let listening = builder.listen();
@@ -98,10 +103,15 @@ impl ProcessSetup {
         Ok(listening)
     }
 
-    /// Says what is left to be touched.
+    /// Logs what the process can still access.
     pub(crate) fn say(&self) {
         if let Some(confined) = &self.confined {
-            info!("{confined}");
+            let (reads, writes) = (confined.reads(), confined.writes());
+            match confined.extent() {
+                Extent::Full => info!(reads, writes, "confined"),
+                Extent::Partial => info!(reads, writes, "confined partially"),
+                Extent::None => info!(reason = "no Landlock in this kernel", "not confined"),
+            }
         }
     }
 }
@@ -111,8 +121,8 @@ fn confine(when: When, files: Confinement) -> Result<Option<Confined>, Failure> 
         return Ok(None);
     }
     let confined = files.apply().map_err(|error| Failure::confine(&error))?;
-    if when == When::Require && !confined.is_complete() {
-        return Err(Failure::confine(&confined));
+    if when == When::Require && confined.extent() != Extent::Full {
+        return Err(Failure::confine(&confined.extent()));
     }
     Ok(Some(confined))
 }

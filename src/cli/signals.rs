@@ -70,7 +70,7 @@ impl Signals {
             for signal in self.signals.pending() {
                 if matches!(signal, SIGTERM | SIGINT) {
                     let name = signal_name(signal).unwrap_or("signal");
-                    info!("{name} during the start: ending");
+                    info!(reason = name, "startup interrupted");
                     supervisor::stopping();
                     return Ok(None);
                 }
@@ -96,7 +96,7 @@ impl Signals {
         let report = move || print_reports(&wanted, &workers, lists.as_ref());
         let started = thread::Builder::new().name("reporter".into()).spawn(report);
         if let Err(error) = started {
-            warn!("cannot start a thread for reports ({error}); SIGUSR1 prints nothing");
+            warn!(%error, hint = "SIGUSR1 prints nothing", "report thread not started");
         }
         let mut stopping = false;
         let early = core::mem::take(&mut self.early);
@@ -119,7 +119,7 @@ impl Signals {
                 _ => {
                     stopping = true;
                     let name = signal_name(signal).unwrap_or("signal");
-                    info!("{name}: answering what is in flight, then ending");
+                    info!(reason = name, "shutdown started");
                     supervisor::stopping();
                     control.drain();
                 }

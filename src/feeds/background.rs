@@ -121,7 +121,7 @@ impl Helper {
             }
             let ran = self.ran();
             if ran.saturating_sub(before) < LOOK / SHARE {
-                debug!("no core to spare: the control thread reads and builds by itself");
+                debug!("background thread starved");
                 return None;
             }
             before = ran;

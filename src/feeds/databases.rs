@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::background::BackgroundExecutor;
 use super::lists::Selection;
-use super::note::Note;
+use super::note::{Event, Note};
 use super::outcome::Outcome;
-use super::source::{File, SourceError, Stamp, TRIES_MAX};
+use super::probe;
+use super::source::{SourceError, Stamp, TRIES_MAX};
 use ip_reputation::formats::Attributes;
 
 /// The largest database, in bytes.
@@ -87,20 +88,16 @@ impl Database {
             Ok(data) => {
                 self.data = Some(Arc::new(data));
                 let was_wrong = self.error.take().is_some();
-                let name = || path.display().to_string();
-                let note = was_wrong
-                    .then(|| Note::info(name(), format!("{}: good again", path.display())));
+                let note = was_wrong.then(|| Note::database(path, Event::DatabaseRecovered));
                 Some(Outcome::new(note))
             }
             Err(error) => {
                 let is_listed = self.error.as_ref() == Some(&error);
-                let instead = if self.data.is_some() {
-                    "the last good one stays"
-                } else {
-                    "there is no earlier one"
+                let event = Event::DatabaseNotUsed {
+                    error: error.clone(),
+                    has_previous: self.data.is_some(),
                 };
-                let text = format!("not used: {error}; {instead}");
-                let note = Note::warn(path.display().to_string(), text);
+                let note = Note::database(path, event);
                 self.error = Some(error);
                 Some(Outcome::refused((!is_listed).then_some(note)))
             }
@@ -111,7 +108,7 @@ impl Database {
 /// Reads a database.
 pub(super) fn read(path: &Path) -> Result<Attributes, String> {
     for _ in 0..TRIES_MAX {
-        let file = File::open(path, SIZE_MAX).map_err(|error| error.to_string())?;
+        let file = probe::open(path, SIZE_MAX).map_err(|error| error.to_string())?;
         let mut bytes = Vec::new();
         let mut input = file.input(SIZE_MAX).map_err(|error| error.to_string())?;
         let read = input.reader().read_to_end(&mut bytes);

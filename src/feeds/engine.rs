@@ -38,7 +38,6 @@ use crate::config::{Config, Place};
 use crate::host::{now, vital};
 use crate::live::Live;
 use crate::policy::{Policy, PolicyCell};
-use ip_reputation::Role;
 
 /// How much the control thread steps back behind the workers. With every core busy it has a tenth of one for
 /// what the thread that makes way gets no further with.
@@ -83,6 +82,8 @@ pub struct Engine {
     watch: Option<Watch>,
     due: HashMap<String, FetchTimer>,
     dice: Jitter,
+    /// Whether workers answer, to whom fetches give way.
+    is_serving: bool,
     /// When ages have to be counted again.
     ageing: Option<Instant>,
     /// When files are to be tried again that could not be read.
@@ -136,7 +137,7 @@ impl Remote {
 
 impl Engine {
     /// Reads everything once and publishes the first policy. A list that is not good is left out, and
-    /// said; URLs of which there is no copy are asked and waited for.
+    /// said; URLs of which there is no copy are asked, and waited for for a short time.
     ///
     /// # Errors
     /// If no policy can be made of the configuration.
@@ -167,6 +168,7 @@ impl Engine {
             watch,
             due: HashMap::new(),
             dice: Jitter::new(),
+            is_serving: false,
             ageing: None,
             retry: None,
             refusals: 0,
@@ -175,8 +177,8 @@ impl Engine {
         engine.follow();
         engine.store.read_copies(now(), &engine.background);
         engine.read_files(Selection::All);
-        engine.fetch_missing();
         engine.plan();
+        engine.fetch_missing();
         engine.publish()?;
         engine.update(|status| status.reloads = 0);
         Ok(engine)
@@ -223,6 +225,7 @@ impl Engine {
     }
 
     fn run(mut self) {
+        self.is_serving = true;
         self.background = BackgroundExecutor::start();
         // Workers come first where there are fewer cores than threads. It is this thread's alone, and
         // of those that it starts.
@@ -318,16 +321,17 @@ impl Engine {
         memory::set_max(config.reputation.max_fetch_memory);
         let old = core::mem::replace(&mut self.config, config);
         if self.config.admin != old.admin {
-            warn!("[admin]: takes effect when the agent is started again");
+            warn!(keys = "[admin]", "restart required");
         }
         let fixed = self.config.agent.changed(&old.agent);
         if !fixed.is_empty() {
-            let fixed = fixed.join(", ");
-            warn!("[agent] {fixed}: takes effect when the agent is started again");
+            let keys = format!("[agent] {}", fixed.join(", "));
+            warn!(keys, "restart required");
         }
         if let Some(folder) = accessed_paths(&self.config).shut_off() {
-            let folder = folder.display();
-            warn!(%folder, "{folder} was shut off at the start; start the agent again to have it read");
+            let dir = folder.display();
+            let hint = "--confine allows the directories of the start; restart the agent";
+            warn!(%dir, hint, "directory not accessible");
         }
         self.store.adopt(
             lists(&self.config),
@@ -357,16 +361,15 @@ impl Engine {
             status.bad_configurations += 1;
             status.bad_configuration = true;
         });
-        let line = format!("configuration not used, the last good one stays: {why}");
-        warn!("{line}");
-        line
+        warn!(error = why, "configuration not used");
+        format!("configuration not used, the last good one stays: {why}")
     }
 
     /// A list of one's own that the configuration names for the first time and that is not good: most
     /// likely its path is misspelt, and what it replaces must not be lost for that.
     fn unreadable_own(&self, config: &Config) -> Option<String> {
         let own = lists(config).into_iter();
-        let own = own.filter(|list| list.role != Role::Feed && !self.store.has(list));
+        let own = own.filter(|list| list.feed.is_own() && !self.store.has(list));
         let mut wrong = own.filter_map(|list| {
             let Place::Path(path) = &list.feed.place else {
                 return None;
@@ -412,7 +415,8 @@ fn start_watch(sender: &Sender<Event>) -> Option<Watch> {
     let touched = move |unsettled| drop(sender.send(Event::Touched { unsettled }));
     let watch = Watch::start(touched);
     if let Err(error) = &watch {
-        warn!("files cannot be watched ({error}); SIGHUP and intervals still work");
+        let hint = "raise fs.inotify.max_user_instances; SIGHUP and refresh-interval still work";
+        warn!(%error, hint, "file watch unavailable");
     }
     watch.ok()
 }

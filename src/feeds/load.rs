@@ -7,16 +7,17 @@ use core::time::Duration;
 use std::io::{BufRead, Cursor};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::background::BackgroundExecutor;
-use super::databases;
 use super::source::{File, Input, SourceError, Stamp, TRIES_MAX};
+use super::{databases, probe};
 use crate::config::{Feed, Place};
 use ip_reputation::formats::{
     self, Categories, Contents, Format, Options, Refused, Report, Unrecognised,
 };
-use ip_reputation::{FeedData, FeedDataBuilder};
+use ip_reputation::{FeedData, FeedDataBuilder, FeedDataFull};
 
 /// A list that was read and is good.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct LoadedFeed {
     /// When its data was made, in seconds since 1970: what it says itself, else when the file was
     /// written or the URL fetched.
     pub as_of: Option<u32>,
+    /// How long it took to parse.
+    pub took: Duration,
     /// The bytes of a list of AS numbers that was fetched: their networks change with the database.
     pub raw: Option<Arc<[u8]>>,
 }
@@ -64,8 +67,8 @@ pub enum LoadError {
     Categories(Box<Self>),
     /// The database of autonomous systems, in these words.
     AsnDb(String),
-    /// Entries with too many different things to say.
-    TooVaried,
+    /// Too many entries, or too many different things that they say.
+    Full(FeedDataFull),
     /// Whoever read it panicked, with these words.
     Bug(String),
     /// Much less than the last good one.
@@ -88,10 +91,7 @@ impl fmt::Display for LoadError {
             Self::Assumed(format, error) => write!(f, "read as {format}; {error}"),
             Self::Categories(error) => write!(f, "its categories: {error}"),
             Self::AsnDb(why) => write!(f, "asn-db: {why}"),
-            Self::TooVaried => f.write_str(
-                "its entries have too many different numbers, categories and times; \
-                 leave the times out",
-            ),
+            Self::Full(why) => why.fmt(f),
             Self::Bug(why) => write!(f, "reading it met a bug, which is not its fault: {why}"),
             Self::Shrunk { from, to, max } => write!(
                 f,
@@ -132,32 +132,62 @@ impl From<SourceError> for LoadError {
     }
 }
 
-/// Reads a list from a file: again, if somebody wrote to it meanwhile.
+/// Reads a list from an open file: again, if somebody wrote to it meanwhile.
 ///
 /// # Errors
 /// Why it is not used.
 pub fn read_file(feed: &Feed, path: &Path, now: u32) -> Result<(LoadedFeed, Stamp), LoadError> {
+    read_open(feed, path, probe::open(path, feed.max_size)?, now)
+}
+
+fn read_open(
+    feed: &Feed,
+    path: &Path,
+    mut file: File,
+    now: u32,
+) -> Result<(LoadedFeed, Stamp), LoadError> {
     for _ in 0..TRIES_MAX {
-        let file = File::open(path, feed.max_size)?;
         let mut input = file.input(feed.max_size)?;
         let read = read(feed, &mut input, file.modified(), now);
+        drop(input);
         if file.is_unchanged() {
             return read.map(|good| (good, file.stamp()));
         }
+        file = File::open(path, feed.max_size)?;
     }
     let path = path.to_owned();
     Err(SourceError::Changing { path }.into())
 }
 
-/// The same on the thread that makes way.
+/// Reads a file on the thread that makes way.
 pub(super) fn read_aside(
     background: &BackgroundExecutor,
     feed: &Feed,
     path: &Path,
     now: u32,
 ) -> Result<(LoadedFeed, Stamp), LoadError> {
+    let file = probe::open(path, feed.max_size)?;
+    read_open_aside(background, feed, path, file, now)
+}
+
+/// The same with a file that is open.
+pub(super) fn read_open_aside(
+    background: &BackgroundExecutor,
+    feed: &Feed,
+    path: &Path,
+    file: File,
+    now: u32,
+) -> Result<(LoadedFeed, Stamp), LoadError> {
     let (feed, path) = (feed.clone(), path.to_owned());
-    background.run(move || read_file(&feed, &path, now))
+    // The work may be done twice, the second time with a file that is opened again.
+    let file = Mutex::new(Some(file));
+    background.run(move || {
+        let open = file.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match open {
+            Some(file) => read_open(&feed, &path, file, now),
+            None => read_file(&feed, &path, now),
+        }
+    })
 }
 
 /// Reads a list that was fetched.
@@ -214,6 +244,7 @@ fn read_entries(
     as_of: Option<u32>,
     now: u32,
 ) -> Result<LoadedFeed, LoadError> {
+    let begun = Instant::now();
     let mut options = options(feed, as_of.unwrap_or(now))?;
     let reader = input.reader();
     let format = match feed.format {
@@ -229,17 +260,16 @@ fn read_entries(
         None => LoadError::Assumed(format, Box::new(why)),
     };
     let mut builder = FeedDataBuilder::new();
-    let mut is_too_varied = false;
+    let mut full = None;
     let report = formats::read(format, reader, &options, &mut |entry| {
-        is_too_varied = builder.add(entry).is_err();
-        if is_too_varied {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
+        full = builder.add(entry).err();
+        match full {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
         }
     });
-    if is_too_varied {
-        return Err(assumed(LoadError::TooVaried));
+    if let Some(full) = full {
+        return Err(assumed(LoadError::Full(full)));
     }
     let report = report.map_err(|why| assumed(LoadError::Refused(why)))?;
     Ok(LoadedFeed {
@@ -247,6 +277,7 @@ fn read_entries(
         format,
         as_of: report.as_of.or(as_of),
         report,
+        took: begun.elapsed(),
         raw: None,
     })
 }
@@ -302,7 +333,7 @@ fn options(feed: &Feed, now: u32) -> Result<Options, LoadError> {
 const CATEGORIES_SIZE_MAX: u64 = 1 << 20;
 
 fn categories(path: &Path, options: &Options) -> Result<Categories, LoadError> {
-    let file = File::open(path, CATEGORIES_SIZE_MAX)?;
+    let file = probe::open(path, CATEGORIES_SIZE_MAX)?;
     let mut input = file.input(CATEGORIES_SIZE_MAX)?;
     let read = Categories::read(input.reader(), options);
     read.map(|(categories, _)| categories)

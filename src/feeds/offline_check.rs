@@ -85,7 +85,7 @@ impl OfflineCheck {
         let mut databases = Databases::default();
         let reputation = &config.reputation;
         databases.adopt(reputation.asn_db.as_ref(), reputation.country_db.as_ref());
-        let notes = databases.read(Selection::All, &here);
+        databases.read(Selection::All, &here);
         let made = snapshot::make(config, &store, &databases, live, now(), &here)?;
         let is_asked = |list: &List| match list.feed.place {
             Place::Path(_) => true,
@@ -107,10 +107,9 @@ impl OfflineCheck {
             policy: made.policy,
             table: made.table,
             findings: findings.collect(),
-            database_errors: notes
-                .into_iter()
-                .filter_map(|it| it.note)
-                .map(|note| note.text)
+            database_errors: databases
+                .unused()
+                .map(|error| format!("not used: {error}"))
                 .collect(),
         })
     }

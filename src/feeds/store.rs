@@ -14,12 +14,14 @@ use super::background::BackgroundExecutor;
 use super::fetch::Fetch;
 use super::lists::{List, Selection};
 use super::load::{self, LoadError, LoadedFeed};
-use super::note::Note;
+use super::note::{Event, Note};
 use super::outcome::Outcome;
+use super::probe::{self, Probe, Probed};
 use super::source::Stamp;
 use super::source::cache::{Copy, Meta};
 use super::status::FeedStatus;
 use crate::config::Place;
+use crate::host::log::rounded;
 use ip_reputation::Role;
 use ip_reputation::formats::Format;
 
@@ -103,12 +105,20 @@ impl FeedStore {
         now: u32,
         background: &BackgroundExecutor,
     ) -> Vec<Outcome> {
-        let kept = self.kept.iter_mut();
-        let read = |kept: &mut FeedSlot| match kept.list.feed.place {
-            Place::Path(_) => kept.read_file(selection, now, background),
-            Place::Url(_) => kept.expand_again(selection, now, background),
+        let slots = self.kept.iter();
+        let probes = slots.map(|slot| slot.probe(selection));
+        let (wanted, probes): (Vec<_>, Vec<_>) = probes
+            .enumerate()
+            .filter_map(|(index, probe)| Some((index, probe?)))
+            .unzip();
+        let mut opened: HashMap<usize, Probed> =
+            wanted.into_iter().zip(probe::open_all(probes)).collect();
+        let slots = self.kept.iter_mut().enumerate();
+        let read = |(index, slot): (usize, &mut FeedSlot)| match opened.remove(&index) {
+            Some(probed) => slot.read_file(probed, now, background),
+            None => slot.expand_again(selection, now, background),
         };
-        kept.filter_map(read).collect()
+        slots.filter_map(read).collect()
     }
 
     /// Takes the copies of URLs that an earlier process has left.
@@ -210,27 +220,43 @@ impl FeedSlot {
         feed.specifics.categories.iter().chain(asn_db)
     }
 
+    /// What is to be looked at, if it is a file that is selected.
+    fn probe(&self, selection: Selection<'_>) -> Option<Probe> {
+        let Place::Path(path) = &self.list.feed.place else {
+            return None;
+        };
+        let is_left_out = self.dependencies().any(|file| selection.leaves_out(file));
+        if selection.leaves_out(path) || is_left_out {
+            return None;
+        }
+        let is_same = || !selection.is_all() && self.tried_with == self.stamps();
+        Some(Probe {
+            path: path.clone(),
+            max_size: self.list.feed.max_size,
+            known: self.tried.filter(|_| is_same()),
+        })
+    }
+
     fn read_file(
         &mut self,
-        selection: Selection<'_>,
+        probed: Probed,
         now: u32,
         background: &BackgroundExecutor,
     ) -> Option<Outcome> {
         let Place::Path(path) = self.list.feed.place.clone() else {
             return None;
         };
-        let is_left_out = self.dependencies().any(|file| selection.leaves_out(file));
-        if selection.leaves_out(&path) || is_left_out {
-            return None;
-        }
-        let stamp = Stamp::at(&path);
-        let stamps = self.stamps();
-        let is_known = self.tried.is_some() && self.tried == stamp && self.tried_with == stamps;
-        if is_known && !selection.is_all() {
-            return None;
-        }
-        self.tried_with = stamps;
-        let read = load::read_aside(background, &self.list.feed, &path, now);
+        self.tried_with = self.stamps();
+        let (read, stamp) = match probed {
+            Probed::Unchanged => return None,
+            Probed::Failed(error, stamp) => (Err(error.into()), stamp),
+            Probed::Open(file) => {
+                let stamp = Some(file.stamp());
+                let feed = &self.list.feed;
+                let read = load::read_open_aside(background, feed, &path, file, now);
+                (read, stamp)
+            }
+        };
         self.may_pass = read.as_ref().is_err_and(LoadError::may_pass);
         self.tried = match &read {
             Ok((_, stamp)) => Some(*stamp),
@@ -260,7 +286,7 @@ impl FeedSlot {
                     background.free(old);
                 }
                 self.from_cache = false;
-                let note = self.succeeded(now).or(note);
+                let note = self.succeeded(now).or(note).or_else(|| self.loaded());
                 Outcome {
                     remark,
                     ..Outcome::new(note)
@@ -270,31 +296,35 @@ impl FeedSlot {
         }
     }
 
-    /// Says that it is good again, if it was not.
+    fn loaded(&self) -> Option<Note> {
+        let good = self.good.as_ref()?;
+        let event = Event::Loaded {
+            entries: good.data.len(),
+            invalid: good.report.wrong,
+            took: rounded(good.took),
+        };
+        Some(Note::new(self.name(), event))
+    }
+
+    /// Returns an event if it has failed before.
     fn succeeded(&mut self, now: u32) -> Option<Note> {
         self.last_success = Some(now);
         self.failures = 0;
         self.error.take()?;
         let entries = self.good.as_ref().map_or(0, |good| good.data.len());
-        let title = self.list.title();
-        let text = format!("{title}: good again, {entries} entries");
-        Some(Note::info(self.name(), text))
+        Some(Note::new(self.name(), Event::Recovered { entries }))
     }
 
-    /// Says why it is not used, if that is not known yet.
+    /// Returns an event with the reason, unless it has been logged.
     fn failed(&mut self, error: &LoadError) -> Outcome {
         self.failures += 1;
         self.failures_total += 1;
         let error = error.to_string();
         let is_listed = self.error.as_ref() == Some(&error);
         let note = (!is_listed).then(|| {
-            let instead = match &self.good {
-                Some(good) => format!("the last good one stays, {} entries", good.data.len()),
-                None => "there is no earlier one".to_owned(),
-            };
-            let title = self.list.title();
-            let text = format!("{title}: not used: {error}; {instead}");
-            Note::warn(self.name(), text)
+            let previous = self.good.as_ref().map(|good| good.data.len());
+            let error = error.clone();
+            Note::new(self.name(), Event::NotUsed { error, previous })
         });
         self.error = Some(error);
         Outcome::refused(note)
@@ -356,24 +386,18 @@ impl FeedSlot {
         let Some(copy) = folder.and_then(|folder| self.copy(folder)) else {
             return outcome;
         };
-        let title = self.list.title();
         let note = match copy.store(bytes, meta) {
-            Ok(()) => self.uncopied.take().map(|_| {
-                Note::info(
-                    self.name(),
-                    format!("{title}: its copy is written to the cache again"),
-                )
-            }),
+            Ok(()) => self
+                .uncopied
+                .take()
+                .map(|_| Note::new(self.name(), Event::CacheRecovered)),
             Err(error) => {
                 // Asked for what is newer, the server would have nothing to send, and the disk nothing
                 // to keep once it can.
                 self.meta = None;
-                let why = error.to_string();
-                let is_listed = self.uncopied.replace(why).is_some();
-                (!is_listed).then(|| {
-                    let text = format!("{title}: its copy cannot be written to the cache: {error}");
-                    Note::warn(self.name(), text)
-                })
+                let error = error.to_string();
+                let is_listed = self.uncopied.replace(error.clone()).is_some();
+                (!is_listed).then(|| Note::new(self.name(), Event::CacheFailed { error }))
             }
         };
         Outcome {
@@ -397,7 +421,9 @@ impl FeedSlot {
     /// What it is called where a status or a log names it.
     fn name(&self) -> String {
         match (&self.list.feed.place, self.list.role) {
-            (Place::Path(path), Role::Allow | Role::Deny) => path.display().to_string(),
+            (Place::Path(path), Role::Allow | Role::Deny) if self.list.feed.is_own() => {
+                path.display().to_string()
+            }
             _ => self.list.feed.name.to_string(),
         }
     }

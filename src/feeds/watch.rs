@@ -92,11 +92,15 @@ impl Watch {
             let _ = self.inotify.rm_watch(gone);
         }
         match (core::mem::replace(&mut self.is_short, is_short), is_short) {
-            (false, true) => warn!(
-                "files cannot be watched (no more inotify watches; raise fs.inotify.max_user_watches); \
-                 SIGHUP and intervals still work"
-            ),
-            (true, false) => info!("files are watched again"),
+            (false, true) => {
+                let hint =
+                    "raise fs.inotify.max_user_watches; SIGHUP and refresh-interval still work";
+                warn!(
+                    error = "no inotify watch left",
+                    hint, "file watch unavailable"
+                );
+            }
+            (true, false) => info!("file watch restored"),
             _ => {}
         }
     }
@@ -145,7 +149,7 @@ fn look(
             if !is_written {
                 restless.remove(file);
             } else if restless.insert(file.clone()) {
-                warn!(file = %file.display(), "file keeps changing and is read as it is");
+                warn!(file = %file.display(), "file keeps changing");
             }
         }
         if !settled.is_empty() {

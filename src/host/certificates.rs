@@ -13,14 +13,15 @@ pub fn renew(control: &Control) -> Option<Result<String, String>> {
     return match control.renew_certificates() {
         Ok(0) => None,
         Ok(_) => {
-            let line = "new connections get the certificates as they are now";
-            info!("{line}");
-            Some(Ok(line.to_owned()))
+            info!("certificates reloaded");
+            Some(Ok(
+                "new connections get the certificates as they are now".to_owned()
+            ))
         }
         Err(error) => {
             let remedy = error.remedy();
+            warn!(%error, hint = remedy, "certificates not reloaded");
             let line = format!("{error}; {remedy}; all certificates stay as they were");
-            warn!("{line}");
             Some(Err(line))
         }
     };

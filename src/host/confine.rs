@@ -201,46 +201,53 @@ fn existing(folder: &Path) -> Option<PathBuf> {
 }
 
 impl Confined {
-    /// Whether the kernel does all that it was asked for.
+    /// Returns how much of the request the kernel enforces.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.status == RulesetStatus::FullyEnforced
+    pub fn extent(&self) -> Extent {
+        match self.status {
+            RulesetStatus::FullyEnforced => Extent::Full,
+            RulesetStatus::PartiallyEnforced => Extent::Partial,
+            RulesetStatus::NotEnforced => Extent::None,
+        }
+    }
+
+    /// Returns the directories that can be read, separated by spaces.
+    #[must_use]
+    pub fn reads(&self) -> String {
+        joined(self.folders.reads.iter())
+    }
+
+    /// Returns the directories that can be written to, separated by spaces.
+    #[must_use]
+    pub fn writes(&self) -> String {
+        joined(self.folders.writes.union(&self.folders.sockets))
     }
 }
 
-impl fmt::Display for Confined {
-    /// What a user wants to know at the start, in one line.
+/// How much of a request for confinement the kernel enforces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    Full,
+    /// What this kernel knows of it.
+    Partial,
+    /// Nothing: the kernel has no Landlock.
+    None,
+}
+
+impl fmt::Display for Extent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = match self.status {
-            RulesetStatus::NotEnforced => return f.write_str("not confined: no Landlock here"),
-            RulesetStatus::PartiallyEnforced => "confined as far as this kernel can",
-            RulesetStatus::FullyEnforced => "confined",
-        };
-        f.write_str(how)?;
-        let Confinement {
-            reads,
-            sockets,
-            writes,
-            ..
-        } = &self.folders;
-        list(f, ": reads ", reads.iter())?;
-        list(f, "; writes ", writes.union(sockets))
+        f.write_str(match self {
+            Self::Full => "confined",
+            Self::Partial => "this kernel can confine in part only",
+            Self::None => "this kernel has no Landlock",
+        })
     }
 }
 
-fn list<'a>(
-    f: &mut fmt::Formatter<'_>,
-    what: &str,
-    folders: impl Iterator<Item = &'a PathBuf>,
-) -> fmt::Result {
-    f.write_str(what)?;
-    let mut any = false;
-    for folder in folders {
-        let separator = if any { " " } else { "" };
-        write!(f, "{separator}{}", folder.display())?;
-        any = true;
-    }
-    f.write_str(if any { "" } else { "nothing" })
+fn joined<'a>(dirs: impl Iterator<Item = &'a PathBuf>) -> String {
+    let dirs: Vec<_> = dirs.map(|dir| dir.display().to_string()).collect();
+    dirs.join(" ")
 }
 
 /// The kernel has Landlock, and refused.
@@ -287,22 +294,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_said_in_a_line() {
-        let full = || RulesetStatus::FullyEnforced;
+    fn both_kinds_of_directories_are_listed() {
         let mut folders = Confinement::new();
-        folders.listens(Path::new("/proc/self/x"));
         folders.sockets = BTreeSet::from(["/run/spoa".into()]);
+        folders.writes = BTreeSet::from(["/var/cache".into()]);
         folders.reads = BTreeSet::from(["/etc/spoa".into(), "/srv".into()]);
-        let confined = |folders, status| Confined {
+        let confined = Confined {
             folders,
-            status,
+            status: RulesetStatus::FullyEnforced,
             _process: None,
         };
-        let line = confined(folders.clone(), full()).to_string();
-        assert_eq!(line, "confined: reads /etc/spoa /srv; writes /run/spoa");
-        let line = confined(Confinement::new(), full()).to_string();
-        assert_eq!(line, "confined: reads nothing; writes nothing");
-        let line = confined(folders, RulesetStatus::NotEnforced).to_string();
-        assert_eq!(line, "not confined: no Landlock here");
+        assert_eq!(confined.reads(), "/etc/spoa /srv");
+        assert_eq!(confined.writes(), "/run/spoa /var/cache");
+        assert_eq!(confined.extent(), Extent::Full);
     }
 }

@@ -4,6 +4,7 @@
 use core::fmt::{self, Write as _};
 use core::str::FromStr;
 use core::sync::atomic::{AtomicU8, Ordering};
+use core::time::Duration;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -140,9 +141,18 @@ impl LogDial {
     pub fn turn(&self, level: LogLevel) {
         let old = self.level();
         self.0.store(old.max(level) as u8, Ordering::Relaxed);
-        info!(%level, %old, "log level: {level}, it was {old}");
+        info!(new = %level, %old, "log level changed");
         self.0.store(level as u8, Ordering::Relaxed);
     }
+}
+
+/// Rounds a time for a log line: to milliseconds, or to microseconds below 10 ms.
+#[must_use]
+pub fn rounded(time: Duration) -> Duration {
+    let is_long = time >= Duration::from_millis(10);
+    let unit = if is_long { 1_000_000 } else { 1_000 };
+    let excess = time.subsec_nanos() % unit;
+    time.saturating_sub(Duration::from_nanos(excess.into()))
 }
 
 /// A text that stays in its line and does nothing to a terminal: its control characters are escaped.

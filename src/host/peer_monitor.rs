@@ -36,7 +36,7 @@ pub fn start(control: Control) -> io::Result<()> {
     let look = move || {
         let mut peer_monitor = PeerMonitor::default();
         while !control.is_draining() {
-            peer_monitor.tell(&control.report(PATIENCE), Instant::now());
+            peer_monitor.report(&control.report(PATIENCE), Instant::now());
             // Being woken early does no harm.
             thread::park_timeout(LOOK_INTERVAL);
         }
@@ -65,7 +65,7 @@ struct PeerMonitor {
 
 impl PeerMonitor {
     /// Logs what is new and due.
-    fn tell(&mut self, report: &Report, now: Instant) {
+    fn report(&mut self, report: &Report, now: Instant) {
         if !report.silent.is_empty() {
             // Totals without one of them would count again what it has told before.
             return;
@@ -75,81 +75,56 @@ impl PeerMonitor {
             counters.add(&worker.counters);
             refusals.add(&worker.refusals);
         }
-        self.tell_refused(&refusals, now);
+        self.report_rejected(&refusals, now);
         if let Some(count) = self.over_cap.due(counters.over_cap, now) {
-            warn!(
-                count,
-                "turned down {}: the most are open; raise --max-connections or LimitNOFILE=",
-                connections(count)
-            );
+            let hint = "raise --max-connections or LimitNOFILE=";
+            warn!(count, hint, "connection limit reached");
         }
-        self.tell_limits(report, &counters, now);
+        self.report_limits(report, &counters, now);
         if let Some(count) = self.starved.due(counters.accept_starved, now) {
-            warn!(
-                count,
-                "no descriptors or memory to take connections with, {count} times; raise LimitNOFILE="
-            );
+            let hint = "raise LimitNOFILE= or free memory";
+            warn!(count, hint, "accept out of resources");
         }
         if let Some(count) = self.accept_aborted.due(counters.accept_aborted, now) {
             warn!(count, "accept failed");
         }
         if let Some(count) = self.register_failed.due(counters.register_failed, now) {
-            warn!(
-                count,
-                "connections closed: the kernel did not register them for events"
-            );
+            let hint = "raise fs.epoll.max_user_watches or free memory";
+            warn!(count, hint, "connections not registered");
         }
         if let Some(count) = self.not_allowed.due(counters.not_allowed, now) {
-            let connections = connections(count);
-            warn!(
-                count,
-                "closed {connections}: allow-from names other networks"
-            );
+            let hint = "allow-from does not list the client's network";
+            warn!(count, hint, "connections denied");
         }
         if let Some(count) = self.hello_timeouts.due(counters.hello_timeouts, now) {
-            let connections = connections(count);
-            warn!(count, "closed {connections} without a HELLO in time");
+            let hint = "a port scan, or a server line without option spop-check";
+            warn!(count, hint, "hello timed out");
         }
         if let Some(count) = self.tls_refused.due(counters.tls_refused, now) {
-            let connections = connections(count);
-            warn!(
-                count,
-                "refused {connections} for their certificate, or for having none"
-            );
+            let hint = "set crt and ca-file on HAProxy's server line";
+            warn!(count, hint, "client certificates rejected");
         }
         if let Some(count) = self.tls_faults.due(counters.tls_faults, now) {
-            let connections = connections(count);
-            warn!(
-                count,
-                "closed {connections} that broke TLS, or did not speak it"
-            );
+            let hint = "set ssl on HAProxy's server line";
+            warn!(count, hint, "tls handshakes failed");
         }
     }
 
-    /// Peers that take more than their share.
-    fn tell_limits(&mut self, report: &Report, counters: &Counters, now: Instant) {
+    /// Logs peers that use more than their share.
+    fn report_limits(&mut self, report: &Report, counters: &Counters, now: Instant) {
         if let Some(count) = self.over_source_limit.due(counters.over_source_limit, now) {
             let peer = address(report.workers.iter().filter_map(|it| it.over_source_limit));
-            warn!(
-                count,
-                address = peer,
-                "turned down {} of sources that have the most one may have, the last one from {peer}; \
-                 if it is HAProxy, raise --max-connections-per-source",
-                connections(count)
-            );
+            let hint = "if the peer is HAProxy, raise --max-connections-per-source";
+            warn!(count, peer, hint, "source limit reached");
         }
         if let Some(count) = self.write_timeouts.due(counters.write_timeouts, now) {
             let peer = address(report.workers.iter().filter_map(|it| it.unread));
-            warn!(
-                count,
-                address = peer,
-                "reset {} whose peer did not read its answers within --write-timeout, the last one from {peer}",
-                connections(count)
-            );
+            let hint = "the peer does not read its answers";
+            warn!(count, peer, hint, "write timed out");
         }
     }
 
-    fn tell_refused(&mut self, refusals: &Refusals, now: Instant) {
+    fn report_rejected(&mut self, refusals: &Refusals, now: Instant) {
         if self.refused.is_empty() {
             let fresh = |(status, _)| (status, RateLimiter::default());
             self.refused = refusals.by_status().map(fresh).collect();
@@ -160,28 +135,17 @@ impl PeerMonitor {
             };
             let mut last = refusals.last().rev();
             let last = last.find(|refused| refused.why.status() == *status);
-            let connections = connections(count);
-            let code = status.0;
-            match last {
-                Some(last) => {
-                    let why = last.why;
-                    let peer = last
-                        .peer
-                        .map_or_else(|| "a UNIX socket".into(), |peer| peer.to_string());
-                    warn!(
-                        status = code,
-                        count,
-                        address = peer,
-                        "refused {connections} with status {status}, the last one from {peer}: {why}"
-                    );
-                }
-                None => {
-                    warn!(
-                        status = code,
-                        count, "refused {connections} with status {status}"
-                    );
-                }
-            }
+            let peer = last.map(|last| {
+                last.peer
+                    .map_or_else(|| "unix".into(), |peer| peer.to_string())
+            });
+            warn!(
+                status = status.0,
+                count,
+                error = last.map(|last| last.why.to_string()),
+                peer,
+                "connections rejected"
+            );
         }
     }
 }
@@ -189,10 +153,5 @@ impl PeerMonitor {
 /// The address of the latest of these peers.
 fn address(peers: impl Iterator<Item = LastPeer>) -> String {
     let latest = peers.max().and_then(|peer| peer.address);
-    latest.map_or_else(|| "a UNIX socket".into(), |address| address.to_string())
-}
-
-fn connections(count: u64) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} connection{plural}")
+    latest.map_or_else(|| "unix".into(), |address| address.to_string())
 }

@@ -86,9 +86,8 @@ fn answers(control: &Control, patience: Duration) -> bool {
     if silent.is_empty() || STOPPING.load(Ordering::Acquire) {
         return true;
     }
-    warn!(
-        "workers {silent:?} did not answer within {patience:?}; the supervisor is not told that all is well"
-    );
+    let hint = "no watchdog notification is sent";
+    warn!(workers = ?silent, timeout = ?patience, hint, "workers not responding");
     false
 }
 

@@ -36,10 +36,7 @@ pub fn spawn(
             Ok(Err(error)) => error.to_string(),
             Err(panic) => format!("panic: {}", message(&*panic)),
         };
-        error!(
-            thread,
-            why, "a thread ended; the agent ends: {thread}: {why}"
-        );
+        error!(thread, error = why, "thread ended");
         if let Some(flush) = FLUSH.get() {
             flush();
         }

@@ -122,6 +122,9 @@ pub type Done = Box<dyn FnOnce(Result<Applied, ApplyError>) + Send>;
 /// Called with the reports of this process, on the live thread.
 pub type OnReports = Box<dyn Fn(&[PointsReport]) + Send>;
 
+/// Both ends of the queue of reports.
+type ReportQueue = (ReportSender, Arc<Mutex<Receiver<Report>>>);
+
 enum Event {
     Apply(Instant, Request, Done),
     Configured,
@@ -153,8 +156,8 @@ pub struct Counters {
 struct Shared {
     decisions: Mutex<Decisions>,
     points: Mutex<Option<Points>>,
-    /// Both ends of the queue of reports, since there is `[behavior]`.
-    reports: Mutex<Option<(ReportSender, Arc<Mutex<Receiver<Report>>>)>>,
+    /// Since there is `[behavior]`.
+    reports: Mutex<Option<ReportQueue>>,
     on_reports: Mutex<Option<OnReports>>,
     table: LiveTable,
     options: Mutex<Option<LiveOptions>>,
@@ -628,7 +631,7 @@ impl LiveThread {
         if let Err(full) = decisions.room_for(&batch) {
             let count = count(batch.len());
             self.shared.refused.fetch_add(count, Ordering::Relaxed);
-            warn!(count, "decisions refused: {full}");
+            warn!(count, error = %full, "decisions rejected");
             return Err(ApplyError::Full(full.to_string()));
         }
         for decision in batch {
@@ -754,7 +757,7 @@ impl LiveThread {
             let (value, reason) = (ban.target, Arc::clone(&ban.reason));
             if self.put(vec![ban], changes).is_ok() {
                 self.shared.behavior_bans.fetch_add(1, Ordering::Relaxed);
-                info!(%value, reason = &*reason, "behavior ban value={value} reason=\"{reason}\"");
+                info!(%value, reason = &*reason, "behavior ban");
             }
         }
     }
@@ -770,7 +773,7 @@ impl LiveThread {
         };
         if store.is_replaced(path) {
             let shown = path.display();
-            warn!(store = %shown, "store {shown} was removed or replaced; it is written again");
+            warn!(store = %shown, hint = "it is written again", "store replaced");
             self.store = None;
             self.shared.is_behind.store(true, Ordering::Relaxed);
             if let Some(points) = &mut *lock(&self.shared.points) {
@@ -788,12 +791,12 @@ impl LiveThread {
         };
         match store.follow(now()) {
             Ok(None) => {}
-            Ok(Some((removals, made))) => {
+            Ok(Some(written)) => {
                 let mut decisions = lock(&self.shared.decisions);
-                for it in &removals {
+                for it in &written.removals {
                     decisions.remove_one(it.target, it.kind, &it.origin);
                 }
-                for decision in &made {
+                for decision in &written.decisions {
                     decisions.put(decision);
                 }
                 drop(decisions);
@@ -877,10 +880,8 @@ impl LiveThread {
         let options = lock(&self.shared.options).clone();
         let path = options.as_ref().and_then(LiveOptions::store_path);
         if options.is_some() && path.is_none() {
-            warn!(
-                "live decisions are in memory only and end with the process; set store in [live], \
-                 or StateDirectory= in the unit"
-            );
+            let hint = "set store in [live], or StateDirectory= in the unit";
+            warn!(hint, "decisions not persistent");
         }
         self.publish();
         if path == self.path {
@@ -908,13 +909,13 @@ impl LiveThread {
                 Ok(opened) => {
                     if let Some(aside) = opened.set_aside {
                         let aside = aside.display();
-                        error!(store = %shown, "the store {shown} is damaged; moved to {aside}, a new one begun");
+                        error!(store = %shown, moved_to = %aside, "store damaged");
                     }
                     let (decisions, points) = (
                         opened.contents.decisions.len(),
                         opened.contents.points.len(),
                     );
-                    info!(store = %shown, decisions, points, "store {shown} opened, {decisions} decisions, points of {points} addresses");
+                    info!(store = %shown, decisions, points, "store opened");
                     self.take_contents(&opened.contents);
                     self.store = Some(opened.store);
                     self.publish();
@@ -922,7 +923,7 @@ impl LiveThread {
                 Err(error) if error.is_not_ours() => {
                     self.is_ours = false;
                     self.shared.is_behind.store(true, Ordering::Relaxed);
-                    error!(store = %shown, "store {shown} not used, decisions are in memory only: {error}");
+                    error!(store = %shown, %error, "store not used");
                     return;
                 }
                 Err(error) => return self.store_failed(&error),
@@ -945,7 +946,7 @@ impl LiveThread {
             points.track(true);
             points.mark_all();
         }
-        info!(store = %shown, "store {shown} written again; decisions survive a restart");
+        info!(store = %shown, "store recovered");
     }
 
     /// Puts in force what a store has. What was decided while it was not open is newer than its rows.
@@ -1001,9 +1002,8 @@ impl LiveThread {
             points.track(false);
         }
         if !self.shared.is_behind.swap(true, Ordering::Relaxed) {
-            warn!(
-                "store cannot be written, decisions go on in memory and are written later: {error}"
-            );
+            let hint = "decisions are kept in memory; the write is retried";
+            warn!(%error, hint, "store write failed");
         }
     }
 }

@@ -57,7 +57,7 @@ fn a_watch_that_ends_ends_the_agent() {
     scratch.replace("own.txt", GOOD);
     let ended = agent.wait();
     assert_eq!(ended.code, Some(70), "{ended:?}");
-    let line = "a thread ended; the agent ends: watch: ";
+    let line = "ERROR thread ended thread=watch error=";
     assert!(ended.stderr.iter().any(|it| it.contains(line)), "{ended:?}");
 }
 
@@ -85,7 +85,7 @@ fn a_connection_that_cannot_be_registered_is_counted_by_its_name() {
         return;
     };
     Peer::connect(agent.address()).ended();
-    agent.says("did not register them");
+    agent.says("connections not registered");
     let all = agent.report().all;
     assert_eq!((all.number("register_failed"), all.number("reset")), (1, 0));
 }

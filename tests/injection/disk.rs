@@ -30,7 +30,7 @@ fn without_a_copy(
     why: &str,
     mend: impl FnOnce(),
 ) {
-    agent.says("its copy cannot be written to the cache");
+    agent.says("list not cached");
     assert_eq!(agent.count(why), 1, "{:?}", agent.lines());
     let mut peer = Peer::greeted(agent.address());
     assert_eq!(peer.ask(), 0);
@@ -39,7 +39,7 @@ fn without_a_copy(
         server.requests().len() >= asked + 2
     });
     assert_eq!(
-        agent.count("cannot be written"),
+        agent.count("list not cached"),
         1,
         "said once: {:?}",
         agent.lines()
@@ -49,7 +49,7 @@ fn without_a_copy(
     agent.shows("feed=\"web\"", "state=good");
     assert_eq!(peer.ask(), 0);
     mend();
-    agent.says("its copy is written to the cache again");
+    agent.says("list cached again");
     let cache = format!(
         "/proc/{}/root{}",
         agent.process().0,
@@ -130,19 +130,19 @@ fn a_list_that_becomes_a_folder_is_said_and_the_last_good_one_stays() {
     let mut peer = Peer::greeted(agent.address());
     fs::remove_file(scratch.path("own.txt")).unwrap();
     fs::create_dir(scratch.path("own.txt")).unwrap();
-    agent.says("is a folder; expected a regular file; the last good one stays");
+    agent.says("is a folder; expected a regular file\" in_use=previous");
     agent.shows("feed=\"own\"", "state=kept");
     assert_eq!(peer.ask(), 0);
     fs::remove_dir(scratch.path("own.txt")).unwrap();
     scratch.replace("own.txt", GOOD);
     scores(&mut peer, 100);
-    agent.says("feed \"own\": good again");
+    agent.says("list recovered list=own ");
 
     // The configuration itself.
     fs::remove_file(&config).unwrap();
     fs::create_dir(&config).unwrap();
     agent.signal(Signal::SIGHUP);
-    agent.says("configuration not used, the last good one stays: ");
+    agent.says("configuration not used error=");
     assert_eq!(
         agent.count("is not a regular file"),
         1,

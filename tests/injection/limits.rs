@@ -28,17 +28,12 @@ fn a_list_that_cannot_be_opened_for_want_of_a_descriptor_is_read_when_there_is_o
     limit_descriptors(&agent, free);
     scratch.replace("own.txt", GOOD);
     agent.says("Too many open files");
-    assert_eq!(
-        agent.count("the last good one stays"),
-        1,
-        "{:?}",
-        agent.lines()
-    );
+    assert_eq!(agent.count("in_use=previous"), 1, "{:?}", agent.lines());
     assert_eq!(peer.ask(), 0);
     // Nobody touches the file again, and nobody asks for a reload.
     limit_descriptors(&agent, 1000);
     scores(&mut peer, 100);
-    agent.says("feed \"own\": good again");
+    agent.says("list recovered list=own ");
     drop(peer);
     agent.stop();
 }
@@ -57,7 +52,7 @@ fn without_an_inotify_instance_a_reload_is_asked_for() {
     let Some((scratch, agent)) = without("max_inotify_instances") else {
         return;
     };
-    agent.says("WARNING: files cannot be watched");
+    agent.says("WARN file watch unavailable");
     let mut peer = Peer::greeted(agent.address());
     assert_eq!(peer.ask(), 0);
     scratch.replace("own.txt", GOOD);
@@ -72,14 +67,14 @@ fn without_a_watch_a_reload_is_asked_for_and_watches_again_when_it_can() {
     let Some((scratch, agent)) = without("max_inotify_watches") else {
         return;
     };
-    agent.says("WARNING: files cannot be watched (no more inotify watches; raise fs.inotify.max_user_watches)");
+    agent.says("WARN file watch unavailable error=\"no inotify watch left\"");
     let mut peer = Peer::greeted(agent.address());
     assert_eq!(peer.ask(), 0);
     scratch.replace("own.txt", GOOD);
     agent.signal(Signal::SIGHUP);
     scores(&mut peer, 100);
     assert_eq!(
-        agent.count("cannot be watched"),
+        agent.count("file watch unavailable"),
         1,
         "said once: {:?}",
         agent.lines()
@@ -89,7 +84,7 @@ fn without_a_watch_a_reload_is_asked_for_and_watches_again_when_it_can() {
         "echo 1000 >/proc/sys/user/max_inotify_watches",
     );
     agent.signal(Signal::SIGHUP);
-    agent.says("files are watched again");
+    agent.says("file watch restored");
     scratch.replace("own.txt", BAD);
     scores(&mut peer, 0);
     drop(peer);

@@ -81,9 +81,11 @@ fn a_url_that_hangs_holds_up_no_file() {
     for _ in 0..3 {
         scratch.replace("own.txt", GOOD);
         scores(&mut peer, 100);
-        let reloaded = agent.count("reloaded: ");
+        let reloaded = agent.count("configuration reloaded");
         agent.signal(Signal::SIGHUP);
-        until("a reload", || agent.count("reloaded: ") > reloaded);
+        until("a reload", || {
+            agent.count("configuration reloaded") > reloaded
+        });
         scratch.replace("own.txt", BAD);
         scores(&mut peer, 0);
     }

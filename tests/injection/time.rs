@@ -86,9 +86,11 @@ fn a_clock_that_is_stepped_moves_what_goes_by_dates_and_nothing_else() {
         scores(&mut peer, score);
         is_stale(stale);
         asked_again();
-        let reloaded = agent.count("reloaded: ");
+        let reloaded = agent.count("configuration reloaded");
         agent.signal(Signal::SIGHUP);
-        until("a reload", || agent.count("reloaded: ") > reloaded);
+        until("a reload", || {
+            agent.count("configuration reloaded") > reloaded
+        });
         scores(&mut peer, score);
         is_stale(stale);
         for path in ["/", "/status.json", "/histogram"] {
@@ -97,9 +99,9 @@ fn a_clock_that_is_stepped_moves_what_goes_by_dates_and_nothing_else() {
     }
     agent.shows("feed=\"web\"", "state=good");
     // Nothing else is wrong.
-    agent.says("feed \"own\": stale: nothing new for longer than stale-after, last on ");
-    agent.says("feed \"own\": not stale any more");
-    let (warnings, stale) = (agent.count("WARNING"), agent.count(": stale: nothing new"));
+    agent.says("list stale list=own last_change=");
+    agent.says("list fresh again list=own");
+    let (warnings, stale) = (agent.count("WARN"), agent.count("list stale"));
     assert_eq!(warnings, stale, "{:?}", agent.lines());
     let latency = agent.report().all.us("max");
     assert!(

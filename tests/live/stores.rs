@@ -70,7 +70,7 @@ fn a_full_disk_is_no_reason_not_to_ban() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stderr[0].contains("in memory only"), "{ended:?}");
     assert_eq!(agent.score("192.0.2.9"), "0");
-    agent.program.says("store cannot be written");
+    agent.program.says("store write failed");
     agent.done(&["unban", "192.0.2.9"]);
     assert_eq!(agent.score("192.0.2.9"), "100");
 }
@@ -118,7 +118,7 @@ fn a_store_that_is_removed_is_written_again() {
         fs::remove_file(agent.scratch.path(name)).unwrap();
     }
     agent.done(&["ban", "192.0.2.2", "--for", "1h"]);
-    agent.program.says("was removed or replaced");
+    agent.program.says("store replaced");
     let Agent {
         scratch, program, ..
     } = agent;

@@ -26,15 +26,10 @@ impl Endpoint {
     pub(crate) fn of(agent: &Program) -> Self {
         let text = eventually("the line about the admin endpoint", || {
             let lines = agent.lines();
-            let said = lines
+            let found = lines
                 .iter()
-                .find_map(|line| line.split_once("admin endpoint at "));
-            said.map(|(_, address)| {
-                address
-                    .trim_start_matches("http://")
-                    .trim_end_matches('/')
-                    .to_owned()
-            })
+                .find_map(|line| line.split_once("admin endpoint listening address="));
+            found.map(|(_, address)| address.to_owned())
         });
         Self(text.parse().unwrap())
     }

@@ -87,10 +87,9 @@ impl Program {
                 "{:?}",
                 program.lines()
             );
-            program
-                .lines()
-                .into_iter()
-                .find(|line| line.contains(" listening on "))
+            program.lines().into_iter().find(|line| {
+                line.contains("INFO listening ") || line.contains("\"event\":\"listening\"")
+            })
         });
         program.addresses = addresses_of(&line);
         program.workers = workers_of(&line);
@@ -148,10 +147,16 @@ impl Program {
         self.lines.lock().unwrap().clone()
     }
 
-    /// What it has said on stderr so far, without the time at which it did.
+    /// Returns the lines on stderr so far, without their times and with quotes unescaped.
     pub(crate) fn lines(&self) -> Vec<String> {
         let lines = self.lines.lock().unwrap();
-        lines.iter().map(|line| timeless(line).to_owned()).collect()
+        lines
+            .iter()
+            .map(|line| match timeless(line) {
+                json if json.starts_with('{') => json.to_owned(),
+                line => line.replace("\\\"", "\"").replace("\\\\", "\\"),
+            })
+            .collect()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -279,15 +284,26 @@ fn timeless(line: &str) -> &str {
     }
 }
 
+/// Returns the value of a field without spaces, of a plain line or of one in JSON.
+fn field(line: &str, name: &str) -> String {
+    if let Ok(object) = serde_json::from_str::<serde_json::Value>(line) {
+        let value = &object[name];
+        let text = value.as_str().map(str::to_owned);
+        return text.unwrap_or_else(|| value.to_string());
+    }
+    let mut words = line.split(' ');
+    let value = words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    let value = value.unwrap_or_else(|| panic!("no {name} in {line}"));
+    value.to_owned()
+}
+
 fn addresses_of(line: &str) -> Vec<BindAddress> {
-    let (_, list) = line.split_once(" listening on ").unwrap();
-    let (list, _) = list.split_once("; ").unwrap();
-    list.split(", ")
+    let list = field(line, "address");
+    list.split(',')
         .map(|address| address.parse().unwrap())
         .collect()
 }
 
 fn workers_of(line: &str) -> usize {
-    let (_, number) = line.split_once("; ").unwrap();
-    number.split(' ').next().unwrap().parse().unwrap()
+    field(line, "workers").parse().unwrap()
 }

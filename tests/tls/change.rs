@@ -41,7 +41,7 @@ fn sighup_renews_certificates_and_open_connections_go_on() {
     let new = Client::new(&servers, Some(&clients.issue("haproxy.test")));
     assert!(served(&new, &stage.agent).is_err());
     stage.agent.signal(Signal::SIGHUP);
-    stage.agent.says("certificates as they are now");
+    stage.agent.says("certificates reloaded");
     // Each worker hears of it by itself.
     until("the new client is served", || {
         (0..4).all(|_| served(&new, &stage.agent).is_ok_and(|served| served))

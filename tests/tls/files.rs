@@ -71,7 +71,7 @@ fn each_wrong_file_has_its_line() {
     for (line, words) in &cases {
         let said = refusal(line);
         assert!(
-            said.contains(words) && said.starts_with("spoa: ERROR: --bind: "),
+            said.contains(words) && said.starts_with("ERROR startup failed error=\"--bind: "),
             "{line}\n{said}"
         );
         assert!(said.contains("; "), "no remedy: {said}");

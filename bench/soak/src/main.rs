@@ -217,7 +217,7 @@ impl Agent {
                         .ok()
                 };
                 if let (Some(tcp), Some(admin)) =
-                    (after("listening on "), after("admin endpoint at http://"))
+                    (after("INFO listening address="), after("admin endpoint listening address="))
                 {
                     return Ok((tcp, admin));
                 }

@@ -13,6 +13,7 @@ mod evidence;
 
 use core::cmp::Reverse;
 use core::fmt;
+use std::collections::TryReserveError;
 use std::sync::Arc;
 
 use evidence::Interner;
@@ -23,23 +24,37 @@ use super::{Entry, Prefix};
 /// Entries that one feed may have for one and the same prefix; of more, the strongest are kept.
 pub const ENTRIES_PER_PREFIX_MAX: usize = 8;
 
-/// A feed has more different combinations of confidence, category, seen and expires than can be told
-/// apart: 2^24.
+/// Why a feed takes no more entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooManyEvidences;
+pub enum FeedDataFull {
+    /// It has more different combinations of confidence, category, seen and expires than can be told
+    /// apart: 2^24.
+    Evidences,
+    /// The system has no memory for them.
+    Memory,
+}
 
-impl fmt::Display for TooManyEvidences {
+impl fmt::Display for FeedDataFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "more than {} different combinations of confidence, category and times; \
-             leave out a column, or split the feed",
-            EvidenceId::MAX
-        )
+        match self {
+            Self::Evidences => write!(
+                f,
+                "more than {} different combinations of confidence, category and times; \
+                 leave out a column, or split the feed",
+                EvidenceId::MAX
+            ),
+            Self::Memory => f.write_str("there is no memory left for its entries"),
+        }
     }
 }
 
-impl core::error::Error for TooManyEvidences {}
+impl core::error::Error for FeedDataFull {}
+
+impl From<TryReserveError> for FeedDataFull {
+    fn from(_: TryReserveError) -> Self {
+        Self::Memory
+    }
+}
 
 /// How long a prefix is, and which evidence its entry has: what an entry is besides its network.
 /// Ordered by length first.
@@ -109,13 +124,20 @@ impl FeedDataBuilder {
     /// Takes one more entry.
     ///
     /// # Errors
-    /// If it is the first of too many combinations of confidence, category and times.
-    pub fn add(&mut self, entry: Entry<'_>) -> Result<(), TooManyEvidences> {
+    /// If it is the first of too many combinations of confidence, category and times, or if there is no
+    /// memory for it.
+    pub fn add(&mut self, entry: Entry<'_>) -> Result<(), FeedDataFull> {
         let evidence = self.evidences.intern(&entry)?;
         let tail = EntryMeta::new(entry.prefix.len(), evidence);
         match entry.prefix {
-            Prefix::V4 { network, .. } => self.v4.push(EntryV4::new(network, tail)),
-            Prefix::V6 { network, .. } => self.v6.push(EntryV6 { network, tail }),
+            Prefix::V4 { network, .. } => {
+                self.v4.try_reserve(1)?;
+                self.v4.push(EntryV4::new(network, tail));
+            }
+            Prefix::V6 { network, .. } => {
+                self.v6.try_reserve(1)?;
+                self.v6.push(EntryV6 { network, tail });
+            }
         }
         Ok(())
     }

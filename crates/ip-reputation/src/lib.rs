@@ -18,7 +18,7 @@ mod text;
 
 use core::net::IpAddr;
 
-pub use data::{ENTRIES_PER_PREFIX_MAX, FeedData, FeedDataBuilder, TooManyEvidences};
+pub use data::{ENTRIES_PER_PREFIX_MAX, FeedData, FeedDataBuilder, FeedDataFull};
 pub use entry::{Confidence, Entry};
 pub use payload::{
     PAYLOAD_BYTES_MAX, PAYLOAD_RULES_MAX, Pattern, PayloadError, PayloadMatch, PayloadRule,

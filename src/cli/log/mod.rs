@@ -21,7 +21,7 @@ use std::thread;
 use iprep_spoa::host::log::{LogDial, LogFormat, LogLevel};
 use tracing::Level;
 
-use line::Style;
+use line::{Field, Style};
 use queue::Queue;
 use subscriber::Lines;
 
@@ -60,8 +60,11 @@ pub(super) fn print_on_a_thread() -> io::Result<()> {
         return Ok(());
     }
     let left_out = |count: u64| {
-        let text = format!("{count} lines left out: nobody read stderr, or not fast enough");
-        style.line(Level::WARN, &text, "")
+        let fields = [
+            Field::bare("count", count),
+            Field::text("hint", "stderr is not read, or not fast enough"),
+        ];
+        style.line(Level::WARN, "log lines dropped", &fields)
     };
     let print = move || queue.print(left_out);
     let started = thread::Builder::new().name("log".into()).spawn(print);
@@ -81,7 +84,7 @@ pub(super) fn print(level: Level, text: &str) {
     match style {
         Style::Json => text
             .lines()
-            .for_each(|line| queue.push(&style.line(level, line, ""))),
+            .for_each(|line| queue.push(&style.report(level, line))),
         Style::Stamped | Style::Journal => queue.push(text),
     }
 }

@@ -1,6 +1,6 @@
 //! Takes events and makes lines of them. There are no spans.
 
-use core::fmt::{Debug, Write as _};
+use core::fmt::Debug;
 use std::sync::Arc;
 
 use iprep_spoa::host::log::LogDial;
@@ -9,7 +9,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
 
-use super::line::{Style, quoted};
+use super::line::{self, Style};
 use super::queue::Queue;
 
 #[derive(Debug)]
@@ -56,43 +56,36 @@ impl Subscriber for Lines {
     fn exit(&self, _: &Id) {}
 }
 
-/// The message, and the other fields as members of a JSON object.
+/// The message, and the other fields.
 #[derive(Debug, Default)]
 struct Text {
     message: String,
-    fields: String,
-}
-
-impl Text {
-    fn member(&mut self, field: &Field, value: impl core::fmt::Display) {
-        // Writing to a String cannot fail.
-        let _ = write!(self.fields, ",{}:{value}", quoted(field.name()));
-    }
+    fields: Vec<line::Field>,
 }
 
 impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let text = format!("{value:?}");
         if field.name() == "message" {
-            // The same.
-            let _ = write!(self.message, "{value:?}");
+            self.message = text;
         } else {
-            self.member(field, quoted(&format!("{value:?}")));
+            self.fields.push(line::Field::text(field.name(), text));
         }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.member(field, quoted(value));
+        self.fields.push(line::Field::text(field.name(), value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.member(field, value);
+        self.fields.push(line::Field::bare(field.name(), value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.member(field, value);
+        self.fields.push(line::Field::bare(field.name(), value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.member(field, value);
+        self.fields.push(line::Field::bare(field.name(), value));
     }
 }

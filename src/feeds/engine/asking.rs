@@ -8,17 +8,48 @@ use super::super::background::BackgroundExecutor;
 use super::super::fetch::{self, Fetch};
 use super::super::lists::{List, Selection};
 use super::super::load::{LoadError, catch_panic};
-use super::super::offline_check::{Answered, ask_missing};
+use super::super::offline_check::Answered;
 use super::super::schedule::FetchTimer;
 use super::{Engine, Event, IDLE};
+use tracing::warn;
+
 use crate::config::Place;
 use crate::host::now;
 
+/// How long a start waits for URLs of which there is no copy.
+const START_WAIT: Duration = Duration::from_secs(2);
+
 impl Engine {
-    /// Asks every URL of which there is nothing, and waits.
+    /// Asks every URL of which there is nothing, and waits for the answers; not for long: a server that
+    /// hangs must not keep the agent from listening.
     pub(super) fn fetch_missing(&mut self) {
-        for (list, answered) in ask_missing(&mut self.store) {
-            self.heed_answer(&list, answered);
+        let at = Instant::now();
+        for slot in self.store.urls().filter(|slot| slot.good.is_none()) {
+            self.due
+                .insert(slot.list.key(), FetchTimer::first(Instant::now()));
+        }
+        self.ask_due();
+        let deadline = at + START_WAIT;
+        while self.due.values().any(|due| due.is_asked) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left) {
+                Ok(Event::Fetched(fetched)) => {
+                    let (list, result) = *fetched;
+                    self.take(&list, result);
+                }
+                Ok(other) => self.queued.push_back(other),
+                Err(_) => break,
+            }
+        }
+        for slot in self.store.urls() {
+            let is_asked = |due: &FetchTimer| due.is_asked;
+            if slot.good.is_none() && self.due.get(&slot.list.key()).is_some_and(is_asked) {
+                let (title, place) = (slot.list.title(), &slot.list.feed.place);
+                warn!(
+                    "{title}: {place} has not answered within {START_WAIT:?} and there is no copy; \
+                     the agent starts without it"
+                );
+            }
         }
     }
 
@@ -56,9 +87,14 @@ impl Engine {
                 continue;
             }
             let (list, known, sender) = (kept.list.clone(), kept.meta.clone(), self.sender.clone());
+            let is_serving = self.is_serving;
             let ask = move || {
                 // A transfer is not worth it, what is done with it is.
-                let background = BackgroundExecutor::start();
+                let background = if is_serving {
+                    BackgroundExecutor::start()
+                } else {
+                    BackgroundExecutor::default()
+                };
                 let ask = || fetch::fetch(&list.feed, known.as_ref(), now(), &background);
                 let result = catch_panic(ask);
                 // The engine ends with the process.

@@ -9,6 +9,7 @@ use tracing::{debug, info, warn};
 use super::super::snapshot::{self, MakeError};
 use super::super::status::Status;
 use super::Engine;
+use crate::host::log::rounded;
 use crate::host::now;
 use crate::policy::Policy;
 
@@ -55,12 +56,23 @@ impl Engine {
         let unused = self.store.unused_files().chain(self.databases.unused());
         let unused: Vec<_> = unused.collect();
         if unused.is_empty() {
-            info!(entries = status.entries, "{line}");
+            info!(
+                entries = status.entries,
+                lists,
+                ranges = status.ranges,
+                "configuration reloaded"
+            );
             return Ok(line);
         }
-        let line = format!("{line}; not used: {}", unused.join("; "));
-        warn!(entries = status.entries, "{line}");
-        Err(line)
+        let error = unused.join("; ");
+        warn!(
+            entries = status.entries,
+            lists,
+            ranges = status.ranges,
+            error,
+            "configuration reloaded with errors"
+        );
+        Err(format!("{line}; not used: {error}"))
     }
 
     /// Makes a policy and publishes it.
@@ -84,11 +96,8 @@ impl Engine {
             status.bytes = made.table.as_ref().map_or(0, |table| table.bytes());
         });
         let entries = made.table.as_ref().map_or(0, |table| table.entries());
-        debug!(
-            entries,
-            "table published: {entries} entries in {:?}",
-            begun.elapsed()
-        );
+        let took = rounded(begun.elapsed());
+        debug!(entries, ?took, "table published");
         drop(made.table);
         self.show();
         Ok(())
@@ -99,7 +108,7 @@ impl Engine {
         let made = self.publish();
         if let Err(error) = &made {
             self.ageing = None;
-            warn!("no new table, the last good one stays: {error}");
+            warn!(%error, "table not built");
         }
         made.is_ok()
     }

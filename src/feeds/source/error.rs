@@ -15,6 +15,13 @@ pub enum SourceError {
         /// Why not.
         error: io::Error,
     },
+    /// The file system takes too long to open the file.
+    Hung {
+        /// The path.
+        path: PathBuf,
+        /// How long it was waited for.
+        timeout: Duration,
+    },
     /// What was fetched cannot be unpacked.
     Bytes(io::Error),
     /// What stands at the path is no regular file.
@@ -60,6 +67,11 @@ impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Hung { path, timeout } => write!(
+                f,
+                "{}: its file system has not opened it within {timeout:?}; it is tried again",
+                path.display()
+            ),
             Self::Bytes(error) => error.fmt(f),
             Self::NotAFile { path, what } => {
                 write!(f, "{} is {what}; expected a regular file", path.display())
@@ -99,6 +111,7 @@ impl SourceError {
                 );
                 error.raw_os_error().is_some() && !is_paths
             }
+            Self::Hung { .. } => true,
             _ => false,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::libc::O_NONBLOCK;
@@ -81,6 +81,18 @@ impl File {
             path: path.to_owned(),
             stamp: Stamp::of(&about),
             handle: file,
+        })
+    }
+
+    /// Reads its first byte: a file system may open what it cannot read.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn touch(&self) -> Result<(), SourceError> {
+        let read = self.handle.read_at(&mut [0], 0);
+        read.map(drop).map_err(|error| SourceError::Io {
+            path: self.path.clone(),
+            error,
         })
     }
 

@@ -2,8 +2,7 @@
 
 use core::time::Duration;
 
-use super::super::note::Note;
-use super::super::status::Moment;
+use super::super::note::{Event, Note};
 use super::{FeedSlot, FeedStore};
 
 impl FeedStore {
@@ -32,7 +31,6 @@ impl FeedSlot {
         if core::mem::replace(&mut self.is_known_stale, is_stale) == is_stale {
             return None;
         }
-        let title = self.list.title();
         let after = self
             .list
             .feed
@@ -40,13 +38,10 @@ impl FeedSlot {
             .map_or(0, |after| after.as_secs());
         let as_of = from.map(|from| from.saturating_sub(u32::try_from(after).unwrap_or(u32::MAX)));
         Some(if is_stale {
-            let text = format!(
-                "{title}: stale: nothing new for longer than stale-after, last on {}; it stays in use",
-                Moment(as_of)
-            );
-            Note::warn(self.name(), text)
+            let event = Event::Stale { last_change: as_of };
+            Note::new(self.name(), event)
         } else {
-            Note::info(self.name(), format!("{title}: not stale any more"))
+            Note::new(self.name(), Event::Fresh)
         })
     }
 }

@@ -5,7 +5,7 @@ use core::num::NonZeroU32;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::TooManyEvidences;
+use super::FeedDataFull;
 use crate::{Confidence, Entry, Prefix};
 
 /// Which evidence of a feed.
@@ -91,7 +91,7 @@ impl Interner {
         }
     }
 
-    pub(super) fn intern(&mut self, entry: &Entry<'_>) -> Result<EvidenceId, TooManyEvidences> {
+    pub(super) fn intern(&mut self, entry: &Entry<'_>) -> Result<EvidenceId, FeedDataFull> {
         let category = match entry.category {
             None => None,
             Some(name) => Some(self.category(name)?),
@@ -110,18 +110,20 @@ impl Interner {
         Ok(id)
     }
 
-    fn add(&mut self, evidence: Evidence) -> Result<EvidenceId, TooManyEvidences> {
+    fn add(&mut self, evidence: Evidence) -> Result<EvidenceId, FeedDataFull> {
         let place = self.all.len();
         let id = match u32::try_from(place) {
             Ok(id) if place < self.room => EvidenceId(id),
-            _ => return Err(TooManyEvidences),
+            _ => return Err(FeedDataFull::Evidences),
         };
+        self.all.try_reserve(1)?;
+        self.ids.try_reserve(1)?;
         self.all.push(evidence);
         self.ids.insert(evidence, id);
         Ok(id)
     }
 
-    fn category(&mut self, name: &str) -> Result<NonZeroU32, TooManyEvidences> {
+    fn category(&mut self, name: &str) -> Result<NonZeroU32, FeedDataFull> {
         if let Some((last, _)) = self.last
             && let Some(id) = last.category
             && name_of(&self.categories, id).is_some_and(|last| **last == *name)
@@ -131,12 +133,14 @@ impl Interner {
         if let Some(id) = self.category_ids.get(name) {
             return Ok(*id);
         }
+        self.categories.try_reserve(1)?;
+        self.category_ids.try_reserve(1)?;
         let name: Arc<str> = name.into();
         self.categories.push(Arc::clone(&name));
         let id = u32::try_from(self.categories.len())
             .ok()
             .and_then(NonZeroU32::new)
-            .ok_or(TooManyEvidences)?;
+            .ok_or(FeedDataFull::Evidences)?;
         self.category_ids.insert(name, id);
         Ok(id)
     }
@@ -241,9 +245,9 @@ mod tests {
         assert_eq!(interner.intern(&seen(1)), Ok(EvidenceId(0)));
         assert_eq!(interner.intern(&seen(2)), Ok(EvidenceId(1)));
         assert_eq!(interner.intern(&seen(1)), Ok(EvidenceId(0)));
-        assert_eq!(interner.intern(&seen(3)), Err(TooManyEvidences));
+        assert_eq!(interner.intern(&seen(3)), Err(FeedDataFull::Evidences));
         assert_eq!(interner.intern(&seen(2)), Ok(EvidenceId(1)));
-        assert!(TooManyEvidences.to_string().contains("16777216"));
+        assert!(FeedDataFull::Evidences.to_string().contains("16777216"));
         let evidences = interner.finish();
         assert_eq!(evidences.categories.len(), 1);
         assert_eq!(evidences.category(EvidenceId(1)), Some("scanner"));

@@ -100,6 +100,7 @@ fn ranges<A: Address, I: Iterator<Item = (A, EntryMeta)>>(
     sweep(entries(), ledger, |_| count += 1)?;
     let mut ranges = RangesBuilder::new(count)?;
     let taken = sweep(entries(), ledger, |span| ranges.push(span))?;
+    ranges.verdicts().for_each(|id| ledger.use_verdict(id));
     Ok((ranges.finish()?, taken))
 }
 

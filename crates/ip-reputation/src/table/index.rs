@@ -39,6 +39,8 @@ pub(super) struct Index<A> {
 struct Draft<A> {
     nodes: Vec<Node<A>>,
     blocks: Vec<Block>,
+    /// Whether the system had no memory for all of it.
+    is_short: bool,
 }
 
 /// Cuts the space of some ranges into buckets.
@@ -152,6 +154,10 @@ impl<A: Address> Draft<A> {
             low += 1;
         }
         let node = self.nodes.len();
+        if self.nodes.try_reserve(1).is_err() {
+            self.is_short = true;
+            return None;
+        }
         self.nodes.push(Node {
             base,
             low,
@@ -172,8 +178,15 @@ impl<A: Address> Draft<A> {
         node.blocks = blocks;
         let node = *node;
         let last = node.last / Block::LEN;
-        if blocks == 0 {
-            self.blocks.reserve_exact(last as usize + 1);
+        let count = last as usize + 1;
+        let reserved = if blocks == 0 {
+            self.blocks.try_reserve_exact(count)
+        } else {
+            self.blocks.try_reserve(count)
+        };
+        if reserved.is_err() {
+            self.is_short = true;
+            return;
         }
         let mut from = node.from;
         // The bucket of the last number of the range in front.
@@ -212,6 +225,7 @@ impl<A: Address> Index<A> {
         let mut draft = Draft {
             nodes: Vec::new(),
             blocks: Vec::new(),
+            is_short: false,
         };
         draft.plan(0, len, &range);
         let mut next = 0;
@@ -219,7 +233,12 @@ impl<A: Address> Index<A> {
             draft.fill(next, &range);
             next += 1;
         }
-        let Draft { mut nodes, blocks } = draft;
+        if draft.is_short {
+            return None;
+        }
+        let Draft {
+            mut nodes, blocks, ..
+        } = draft;
         nodes.shrink_to_fit();
         let mut records = HugePageVec::with_capacity(blocks.len(), size_of::<Block>())?;
         for block in blocks {

@@ -82,6 +82,8 @@ pub(super) struct RangesBuilder<A: Copy> {
     shapes: Vec<Shape<A>>,
     ids: HashMap<(A, VerdictId), u32>,
     last: Option<((A, VerdictId), u32)>,
+    /// Whether the system had no memory for all of it.
+    is_short: bool,
 }
 
 impl<A: Address> RangesBuilder<A> {
@@ -98,12 +100,18 @@ impl<A: Address> RangesBuilder<A> {
             shapes: Vec::new(),
             ids: HashMap::new(),
             last: None,
+            is_short: false,
         })
     }
 
     pub(super) fn push(&mut self, span: Span<A>) {
         let shape = self.shape((span.last.distance(span.first), span.verdict));
         span.first.push_range(shape, &mut self.all);
+    }
+
+    /// The verdicts of all ranges, some of them more than once.
+    pub(super) fn verdicts(&self) -> impl Iterator<Item = VerdictId> {
+        self.shapes.iter().map(|shape| shape.verdict)
     }
 
     fn shape(&mut self, key: (A, VerdictId)) -> u32 {
@@ -113,6 +121,10 @@ impl<A: Address> RangesBuilder<A> {
             return id;
         }
         let next = self.shapes.len();
+        if self.ids.try_reserve(1).is_err() || self.shapes.try_reserve(1).is_err() {
+            self.is_short = true;
+            return 0;
+        }
         let id = *self.ids.entry(key).or_insert_with(|| {
             let (span, verdict) = key;
             self.shapes.push(Shape { span, verdict });
@@ -126,6 +138,9 @@ impl<A: Address> RangesBuilder<A> {
     /// # Errors
     /// If the system has no memory for an index.
     pub(super) fn finish(self) -> Result<Ranges<A>, TableFull> {
+        if self.is_short {
+            return Err(TableFull::Memory);
+        }
         let Self {
             all,
             mut shapes,

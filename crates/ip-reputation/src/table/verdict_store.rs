@@ -53,13 +53,15 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) struct Feed {
     pub(super) terms: FeedTerms,
+    /// The index of the first feed of its group; without a group its own.
+    pub(super) group: u16,
     pub(super) evidences: Arc<Evidences>,
     /// What an entry without a category is counted under, and then one with each category.
     labels: Vec<Label>,
 }
 
 impl Feed {
-    fn new(terms: FeedTerms, evidences: Arc<Evidences>, labels: &mut Labels) -> Self {
+    fn new(terms: FeedTerms, group: u16, evidences: Arc<Evidences>, labels: &mut Labels) -> Self {
         let own = labels::name(terms.role, terms.category.as_deref());
         let categories = evidences.categories().iter();
         let categories = categories.map(|category| labels::name(terms.role, Some(category)));
@@ -67,6 +69,7 @@ impl Feed {
         let labels = names.map(|name| labels.label(&name)).collect();
         Self {
             terms,
+            group,
             evidences,
             labels,
         }
@@ -143,6 +146,8 @@ impl VerdictStore {
 pub(super) struct VerdictStoreBuilder {
     ledger: VerdictStore,
     ids: HashMap<Key, VerdictId>,
+    /// Which verdicts a range has.
+    used: Vec<bool>,
     /// What was asked last: entries that are side by side often make the same verdict.
     last: Option<(Key, VerdictId)>,
     now: u32,
@@ -161,8 +166,14 @@ impl VerdictStoreBuilder {
             return Err(TableFull::Feeds);
         }
         let mut labels = Labels::new();
-        let feeds = feeds.into_iter();
-        let feeds = feeds.map(|(terms, evidences)| Feed::new(terms, evidences, &mut labels));
+        let mut groups: HashMap<Arc<str>, u16> = HashMap::new();
+        let feeds = (0_u16..).zip(feeds).map(|(index, (terms, evidences))| {
+            let group = match &terms.group {
+                Some(name) => *groups.entry(Arc::clone(name)).or_insert(index),
+                None => index,
+            };
+            Feed::new(terms, group, evidences, &mut labels)
+        });
         Ok(Self {
             ledger: VerdictStore {
                 nodes: Vec::new(),
@@ -172,6 +183,7 @@ impl VerdictStoreBuilder {
                 labels: labels.finish(),
             },
             ids: HashMap::new(),
+            used: Vec::new(),
             last: None,
             now,
         })
@@ -218,6 +230,11 @@ impl VerdictStoreBuilder {
         let until = evidence.expires().unwrap_or(u32::MAX);
         let until_around = ledger.node(around).map_or(u32::MAX, |node| node.expires);
         let badness = terms.terms.badness(evidence, self.now);
+        let is_short = ledger.nodes.try_reserve(1).is_err() || self.used.try_reserve(1).is_err();
+        if is_short || self.ids.try_reserve(1).is_err() {
+            return Err(TableFull::Memory);
+        }
+        self.used.push(false);
         ledger.nodes.push(Node {
             around,
             feed,
@@ -232,18 +249,38 @@ impl VerdictStoreBuilder {
             },
             shadow: ledger.unknown,
         });
-        let outcome = ledger.outcome(id, self.now, View::Live);
-        let shadow = ledger.outcome(id, self.now, View::Shadow).score;
-        if let Some(node) = ledger.nodes.last_mut() {
-            (node.outcome, node.shadow) = (outcome, shadow);
-        }
         self.ids.insert(key, id);
         Ok(id)
     }
 
+    /// Notes that a range has this verdict. Only of these it is worked out what they come to: where many
+    /// feeds have one address, most verdicts are but steps on the way to the last.
+    pub(super) fn use_verdict(&mut self, id: VerdictId) {
+        if let Some(is_used) = self.used.get_mut(id.place()) {
+            *is_used = true;
+        }
+    }
+
+    /// Works out what the verdicts in use come to.
     pub(super) fn finish(self) -> VerdictStore {
         let mut ledger = self.ledger;
         ledger.nodes.shrink_to_fit();
+        let has_shadow = ledger.feeds.iter().any(|feed| feed.terms.shadow);
+        let mut scratch = Vec::new();
+        let places = (0_u32..).zip(&self.used);
+        for (place, _) in places.filter(|(_, is_used)| **is_used) {
+            let id = VerdictId(place);
+            let outcome = ledger.outcome_with(id, self.now, View::Live, &mut scratch);
+            let shadow = if has_shadow {
+                let shadow = ledger.outcome_with(id, self.now, View::Shadow, &mut scratch);
+                shadow.score
+            } else {
+                outcome.score
+            };
+            if let Some(node) = ledger.nodes.get_mut(id.place()) {
+                (node.outcome, node.shadow) = (outcome, shadow);
+            }
+        }
         ledger
     }
 }
