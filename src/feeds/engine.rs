@@ -134,7 +134,7 @@ impl Remote {
         &self.fleet
     }
 
-    /// What follows a CrowdSec LAPI.
+    /// What follows a `CrowdSec` LAPI.
     #[must_use]
     pub const fn crowdsec(&self) -> &CrowdSec {
         &self.crowdsec
@@ -227,7 +227,7 @@ impl Engine {
         self.fleet.clone()
     }
 
-    /// What follows a CrowdSec LAPI; nothing without `[crowdsec]`.
+    /// What follows a `CrowdSec` LAPI; nothing without `[crowdsec]`.
     #[must_use]
     pub fn crowdsec(&self) -> CrowdSec {
         self.crowdsec.clone()
