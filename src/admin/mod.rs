@@ -14,6 +14,7 @@
 //! takes the token of a file.
 
 pub mod client;
+mod crowdsec;
 mod decisions;
 mod error;
 mod exposition;

@@ -242,6 +242,7 @@ impl<'a> Explanation<'a> {
             until: time::rfc3339(it.until),
             decides: leading.as_ref().is_some_and(|(kind, target, origin)| {
                 (*kind, *target, &**origin) == (it.kind, it.target, &*it.origin)
+                    && decided.is_some_and(|decided| decided.hit.until == it.until)
             }),
         });
         self.decisions = lines.collect();
