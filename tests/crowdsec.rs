@@ -1,4 +1,4 @@
-//! CrowdSec: decisions of a LAPI are in force, whatever the LAPI does.
+//! `CrowdSec`: decisions of a LAPI are in force, whatever the LAPI does.
 
 #![cfg(test)]
 #![cfg(all(feature = "admin", feature = "crowdsec", feature = "live-store"))]
@@ -163,7 +163,7 @@ fn decisions_are_in_force_and_follow_the_lapi() {
     // What is deleted goes before what is new comes, and comes again within two seconds.
     let gone = decision(1, "ban", "Ip", "192.0.2.1", "-1s");
     lapi.delta(
-        &[gone.clone()],
+        core::slice::from_ref(&gone),
         &[decision(10, "ban", "Ip", "192.0.2.1", "1h")],
     );
     lapi.delta(

@@ -120,6 +120,7 @@ fn assert_case(case: &Case) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn mistakes_in_haproxy_cfg_are_found_where_they_are() {
     let cases = [
         Case {
@@ -283,6 +284,7 @@ fn mistakes_in_haproxy_cfg_are_found_where_they_are() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn mistakes_in_a_spoe_file_are_found_where_they_are() {
     let cases = [
         Case::NONE,
@@ -439,6 +441,7 @@ fn mistakes_in_a_spoe_file_are_found_where_they_are() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn configurations_of_other_shapes_have_no_finding() {
     let crlf = CFG.replace('\n', "\r\n");
     let tabs = CFG

@@ -233,7 +233,10 @@ fn costly_notifies_of_one_connection_do_not_delay_the_others() {
         peer.send(&all);
     }
     start.send(()).unwrap();
-    let order: Vec<u64> = order.iter().take(2 * NOTIFIES as usize).collect();
+    let order: Vec<u64> = order
+        .iter()
+        .take(usize::try_from(2 * NOTIFIES).unwrap())
+        .collect();
     let runs: Vec<_> = order
         .chunk_by(|one, other| one == other)
         .map(<[u64]>::len)

@@ -249,7 +249,7 @@ fn with_lists(status: &Status) -> Reply {
     if failed.is_empty() {
         return line(StatusCode::OK, "ready");
     }
-    line(StatusCode::OK, &format!("ready without {}", names(&failed)))
+    line(StatusCode::OK, format!("ready without {}", names(&failed)))
 }
 
 async fn command(office: &AdminState, path: &str, query: Option<&str>) -> Reply {

@@ -1,5 +1,6 @@
 //! `spoa check --haproxy`: what in HAProxy's files does not fit the agent.
 
+use core::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
@@ -23,11 +24,12 @@ pub(crate) fn check(files: &[PathBuf], config: Option<&Config>) -> Result<usize,
         .map(|file| file.display().to_string())
         .collect();
     let names = names.join(", ");
-    text.push_str(&match findings.len() {
-        0 => format!("{names}: fits the agent\n"),
-        1 => format!("{names}: 1 finding\n"),
-        count => format!("{names}: {count} findings\n"),
-    });
+    // Writing to a String cannot fail.
+    let _ = match findings.len() {
+        0 => writeln!(text, "{names}: fits the agent"),
+        1 => writeln!(text, "{names}: 1 finding"),
+        count => writeln!(text, "{names}: {count} findings"),
+    };
     // A reader that has closed its end has seen enough.
     let _ = io::stdout().lock().write_all(text.as_bytes());
     Ok(findings.len())

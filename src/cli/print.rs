@@ -152,6 +152,34 @@ impl Display for Time {
     }
 }
 
+/// Logs what happens to the agent's addresses in a takeover.
+pub(crate) fn takeover(event: TakeoverEvent) {
+    match event {
+        TakeoverEvent::HandedOver { address, pid, uid } => {
+            info!(%address, pid, uid, "sockets handed over");
+        }
+        TakeoverEvent::Serving { address, pid } => info!(%address, pid, "takeover complete"),
+        TakeoverEvent::Ended {
+            address,
+            pid,
+            had_served: true,
+        } => info!(%address, pid, "takeover reverted"),
+        TakeoverEvent::Ended { address, pid, .. } => {
+            warn!(%address, pid, "takeover abandoned");
+        }
+        TakeoverEvent::Refused { address, pid, uid } => {
+            warn!(%address, pid, uid, "takeover refused");
+        }
+        TakeoverEvent::Declined { address, pid, uid } => {
+            warn!(%address, pid, uid, "takeover declined");
+        }
+        TakeoverEvent::Failed { address, pid, why } => {
+            warn!(%address, pid, error = why, "takeover failed");
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use haproxy_spoa::{Counters, Refusals, States};
@@ -197,33 +225,5 @@ mod tests {
         );
         assert!(lines[3].contains(" over_10ms=2 notifies=20 "), "{text}");
         assert_eq!(lines[4], "worker=2 did not answer");
-    }
-}
-
-/// Logs what happens to the agent's addresses in a takeover.
-pub(crate) fn takeover(event: TakeoverEvent) {
-    match event {
-        TakeoverEvent::HandedOver { address, pid, uid } => {
-            info!(%address, pid, uid, "sockets handed over");
-        }
-        TakeoverEvent::Serving { address, pid } => info!(%address, pid, "takeover complete"),
-        TakeoverEvent::Ended {
-            address,
-            pid,
-            had_served: true,
-        } => info!(%address, pid, "takeover reverted"),
-        TakeoverEvent::Ended { address, pid, .. } => {
-            warn!(%address, pid, "takeover abandoned");
-        }
-        TakeoverEvent::Refused { address, pid, uid } => {
-            warn!(%address, pid, uid, "takeover refused");
-        }
-        TakeoverEvent::Declined { address, pid, uid } => {
-            warn!(%address, pid, uid, "takeover declined");
-        }
-        TakeoverEvent::Failed { address, pid, why } => {
-            warn!(%address, pid, error = why, "takeover failed");
-        }
-        _ => {}
     }
 }

@@ -45,8 +45,8 @@ impl FleetTable {
             let why = "[fleet] needs a [live] section; add one, it may be empty";
             problems.add(span.clone(), why);
         }
-        let read_url = table.read_url.map(|it| url("read-url", it, problems));
-        let Some(url) = table.url.map(|it| url("url", it, problems)) else {
+        let read_url = table.read_url.map(|it| url("read-url", &it, problems));
+        let Some(url) = table.url.map(|it| url("url", &it, problems)) else {
             let why = "[fleet] has no url; add one such as url = \"redis://127.0.0.1:6379\"";
             problems.add(span, why);
             return None;
@@ -85,7 +85,7 @@ impl FleetTable {
     }
 }
 
-fn url(key: &str, text: Spanned<String>, problems: &mut Problems<'_>) -> Option<FleetUrl> {
+fn url(key: &str, text: &Spanned<String>, problems: &mut Problems<'_>) -> Option<FleetUrl> {
     match text.get_ref().parse() {
         Ok(url) => Some(url),
         // The text may have a password in it.

@@ -334,7 +334,7 @@ mod tests {
         let ids = |origins: &[&str]| {
             let reading = read(body.as_bytes(), &options(origins), 0).unwrap();
             let ids = reading.import.new.iter().map(|it| it.id.to_string());
-            (ids.collect::<Vec<_>>().join(""), reading.filtered)
+            (ids.collect::<String>(), reading.filtered)
         };
         assert_eq!(ids(&[]), ("123".to_owned(), 0));
         assert_eq!(ids(&["capi", "lists"]), ("12".to_owned(), 1));

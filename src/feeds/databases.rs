@@ -88,7 +88,7 @@ impl Database {
             Ok(data) => {
                 self.data = Some(Arc::new(data));
                 let was_wrong = self.error.take().is_some();
-                let note = was_wrong.then(|| Note::database(path, Event::DatabaseRecovered));
+                let note = was_wrong.then(|| Note::database(&path, Event::DatabaseRecovered));
                 Some(Outcome::new(note))
             }
             Err(error) => {
@@ -97,7 +97,7 @@ impl Database {
                     error: error.clone(),
                     has_previous: self.data.is_some(),
                 };
-                let note = Note::database(path, event);
+                let note = Note::database(&path, event);
                 self.error = Some(error);
                 Some(Outcome::refused((!is_listed).then_some(note)))
             }

@@ -1,7 +1,7 @@
 //! Log events about a list or a database. A list that is checked offline collects them and logs none.
 
 use core::time::Duration;
-use std::path::PathBuf;
+use std::path::Path;
 
 use tracing::{info, warn};
 
@@ -61,7 +61,7 @@ impl Note {
         Self { list, event }
     }
 
-    pub(super) fn database(path: PathBuf, event: Event) -> Self {
+    pub(super) fn database(path: &Path, event: Event) -> Self {
         Self::new(path.display().to_string(), event)
     }
 

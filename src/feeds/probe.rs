@@ -65,7 +65,7 @@ pub(super) fn open(path: &Path, max_size: u64) -> Result<File, SourceError> {
 }
 
 /// Opens files; the results are in the order of the probes.
-pub(super) fn open_all(probes: Vec<Probe>) -> Vec<Probed> {
+pub(super) fn open_all(probes: &[Probe]) -> Vec<Probed> {
     run_all(probes, TIMEOUT, probe)
 }
 
@@ -92,7 +92,7 @@ fn probe(probe: &Probe) -> Probed {
 type Begun = (usize, Instant, Arc<AtomicBool>);
 
 fn run_all(
-    probes: Vec<Probe>,
+    probes: &[Probe],
     timeout: Duration,
     work: impl Fn(&Probe) -> Probed + Clone + Send + 'static,
 ) -> Vec<Probed> {
@@ -103,31 +103,31 @@ fn run_all(
     };
     let mut waiting: VecDeque<(usize, Probe)> = probes.iter().cloned().enumerate().collect();
     let (sender, done) = mpsc::channel();
-    let mut running: Vec<Begun> = Vec::new();
+    let mut begun: Vec<Begun> = Vec::new();
     loop {
-        while running.len() < THREADS_MAX
+        while begun.len() < THREADS_MAX
             && let Some((index, probe)) = waiting.pop_front()
         {
             if is_hung(&probe) {
                 set(&mut results, index, failed_by(&probe.path));
             } else if let Some(has_returned) = start(index, &probe, &work, &sender) {
-                running.push((index, Instant::now(), has_returned));
+                begun.push((index, Instant::now(), has_returned));
             } else {
                 // No thread to be had: better late than never.
                 set(&mut results, index, work(&probe));
             }
         }
-        let Some((_, first, _)) = running.first() else {
+        let Some((_, first, _)) = begun.first() else {
             break;
         };
         let left = (*first + timeout).saturating_duration_since(Instant::now());
         match done.recv_timeout(left) {
-            Ok((index, probed)) => {
-                running.retain(|(running, ..)| *running != index);
-                set(&mut results, index, probed);
+            Ok((index, result)) => {
+                begun.retain(|(other, ..)| *other != index);
+                set(&mut results, index, result);
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                let (index, _, has_returned) = running.remove(0);
+                let (index, _, has_returned) = begun.remove(0);
                 let Some(probe) = probes.get(index) else {
                     continue;
                 };
@@ -136,10 +136,9 @@ fn run_all(
             }
         }
     }
-    let path = |index: usize| probes.get(index).map_or(Path::new(""), |probe| &probe.path);
-    let results = results.into_iter().enumerate();
+    let results = results.into_iter().zip(probes);
     results
-        .map(|(index, probed)| probed.unwrap_or_else(|| failed_by(path(index))))
+        .map(|(probed, probe)| probed.unwrap_or_else(|| failed_by(&probe.path)))
         .collect()
 }
 
@@ -211,7 +210,7 @@ mod tests {
         let timeout = Duration::from_millis(50);
         let many = (0..20).map(|number| named(&format!("/probe/{number}")));
         let probes: Vec<_> = [named("/probe/hangs")].into_iter().chain(many).collect();
-        let results = run_all(probes, timeout, work.clone());
+        let results = run_all(&probes, timeout, work.clone());
         let Probed::Failed(error, None) = &results[0] else {
             panic!("{results:?}");
         };
@@ -223,12 +222,12 @@ mod tests {
         let others = &results[1..];
         assert!(others.iter().all(|it| matches!(it, Probed::Unchanged)));
         // It is not tried by a second thread.
-        let again = run_all(vec![named("/probe/hangs")], timeout, |_| Probed::Unchanged);
+        let again = run_all(&[named("/probe/hangs")], timeout, |_| Probed::Unchanged);
         assert!(matches!(again[0], Probed::Failed(..)));
         drop(release);
         let start = Instant::now();
         while !matches!(
-            run_all(vec![named("/probe/hangs")], timeout, |_| Probed::Unchanged)[0],
+            run_all(&[named("/probe/hangs")], timeout, |_| Probed::Unchanged)[0],
             Probed::Unchanged
         ) {
             assert!(

@@ -122,10 +122,10 @@ impl FeedStore {
             .filter_map(|(index, probe)| Some((index, probe?)))
             .unzip();
         let mut opened: HashMap<usize, Probed> =
-            wanted.into_iter().zip(probe::open_all(probes)).collect();
+            wanted.into_iter().zip(probe::open_all(&probes)).collect();
         let slots = self.kept.iter_mut().enumerate();
         let read = |(index, slot): (usize, &mut FeedSlot)| match opened.remove(&index) {
-            Some(probed) => slot.read_file(probed, now, background),
+            Some(found) => slot.read_file(found, now, background),
             None => slot.expand_again(selection, now, background),
         };
         slots.filter_map(read).collect()

@@ -169,8 +169,12 @@ impl Keys {
     }
 }
 
+/// Fields and values of a hash.
+type HashRows = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A node as the fleet has seen it; times in microseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "when it was last seen")]
 pub(super) struct Seen {
     pub(super) name: String,
     pub(super) seen: Micros,
@@ -231,7 +235,7 @@ impl Store {
         loop {
             let mut scan = redis::cmd("HSCAN");
             scan.arg(key).arg(&cursor).arg("COUNT").arg(SCAN_COUNT);
-            let (next, fields): (String, Vec<(Vec<u8>, Vec<u8>)>) = scan.query(self.reader())?;
+            let (next, fields): (String, HashRows) = scan.query(self.reader())?;
             for (field, value) in &fields {
                 if let (Ok(field), Ok(value)) = (str::from_utf8(field), str::from_utf8(value)) {
                     row(field, value);
@@ -306,7 +310,7 @@ impl Link for Store {
             let mut rows = Vec::new();
             let lifted = self.keys.lifted.clone();
             self.scan_hash(&lifted, &mut |value, at| {
-                rows.push((value.to_owned(), at.parse()))
+                rows.push((value.to_owned(), at.parse()));
             })?;
             for (value, at) in rows {
                 if let (Some(value), Ok(at)) = (self.value(&value), at) {
@@ -565,7 +569,7 @@ impl Access {
     /// Connects to a server; one of a cluster may point to another, which has the keys.
     fn follow(&self, url: &FleetUrl, mut at: HostPort) -> Result<Connection, LinkError> {
         for _ in 0..REDIRECTS_MAX {
-            let mut connection = self.open(url, self.address(url, &at))?;
+            let mut connection = self.open(url, Self::address(url, &at))?;
             if !matches!(url.servers, Servers::Cluster(_)) {
                 return Ok(connection);
             }
@@ -585,7 +589,7 @@ impl Access {
         ))
     }
 
-    fn address(&self, url: &FleetUrl, (host, port): &HostPort) -> ConnectionAddr {
+    fn address(url: &FleetUrl, (host, port): &HostPort) -> ConnectionAddr {
         if url.is_tls {
             return ConnectionAddr::TcpTls {
                 host: host.clone(),
@@ -637,7 +641,7 @@ impl Access {
         master: &str,
     ) -> Result<HostPort, LinkError> {
         let login = RedisConnectionInfo::default().set_skip_set_lib_name();
-        let mut sentinel = self.dial(self.address(url, at), login)?;
+        let mut sentinel = self.dial(Self::address(url, at), login)?;
         let mut ask = redis::cmd("SENTINEL");
         ask.arg("get-master-addr-by-name").arg(master);
         let found: Option<HostPort> = ask.query(&mut sentinel)?;

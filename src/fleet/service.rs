@@ -40,7 +40,7 @@ const MARK_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the nodes are looked at: the more there are, the less.
 const NODES_INTERVAL: Duration = Duration::from_secs(3);
 /// The longest time between two looks.
-const MAX_NODES_INTERVAL: Duration = Duration::from_secs(60);
+const MAX_NODES_INTERVAL: Duration = Duration::from_mins(1);
 /// The shortest time between two lines about entries that are skipped.
 const GARBAGE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -509,7 +509,7 @@ impl Member {
                     );
                 }
                 Notice::Compared { differences: 0 } => {
-                    info!("fleet compared with the state, no difference")
+                    info!("fleet compared with the state, no difference");
                 }
                 Notice::Compared { differences } => {
                     warn!(

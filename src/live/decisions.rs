@@ -195,9 +195,8 @@ impl Decisions {
         let mut found = None;
         self.table.exactly(network, |slot, meta| {
             let decision = self.decision(slot, network, meta);
-            found = found
-                .take()
-                .or(decision.filter(|it| it.kind == kind && *it.origin == *origin));
+            let decision = decision.filter(|it| it.kind == kind && *it.origin == *origin);
+            found = found.take().or(decision);
         });
         found
     }

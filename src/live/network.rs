@@ -98,7 +98,6 @@ impl Network {
         Prefix::new(address, self.len).unwrap_or_else(|| Prefix::host(address))
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "as it was put in")]
     pub(super) fn target(self) -> Target {
         match self.len {
             LEN_ASN => Target::Asn((self.high >> 32) as u32),

@@ -43,6 +43,9 @@ const STORE_RETRY: Duration = Duration::from_secs(5);
 /// Requests that are written to the store in one transaction.
 const GROUP_MAX: usize = 1024;
 
+/// What has changed: a value, or of it one decision.
+type Changed = (Target, Option<(Kind, Arc<str>)>);
+
 /// A change of decisions.
 #[derive(Debug)]
 pub enum Request {
@@ -609,7 +612,7 @@ struct LiveThread {
     removed: HashSet<Target>,
     /// Changes of this process that the fleet may not know yet, with their numbers: of an identity, or of
     /// a value.
-    unmerged: HashMap<(Target, Option<(Kind, Arc<str>)>), u64>,
+    unmerged: HashMap<Changed, u64>,
     /// The number of the last change of this process.
     number: u64,
     retired: Vec<Arc<Snapshot>>,

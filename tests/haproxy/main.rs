@@ -54,7 +54,8 @@ macro_rules! each_version {
     )+};
 }
 
-#[cfg(all(test, feature = "admin"))]
+#[cfg(test)]
+#[cfg(feature = "admin")]
 mod behavior;
 #[cfg(test)]
 mod behind_proxy;
@@ -70,7 +71,8 @@ mod example;
 mod guide;
 #[cfg(test)]
 mod health;
-#[cfg(all(test, feature = "admin"))]
+#[cfg(test)]
+#[cfg(feature = "admin")]
 mod live;
 #[cfg(test)]
 mod messages;
@@ -99,5 +101,6 @@ mod tls;
 #[cfg(test)]
 #[cfg(feature = "trace")]
 mod trace;
-#[cfg(all(test, feature = "admin"))]
+#[cfg(test)]
+#[cfg(feature = "admin")]
 mod verdict_cache;

@@ -1,4 +1,4 @@
-//! A LAPI of CrowdSec that a test plays: over TCP, a UNIX socket or TLS that wants a certificate.
+//! A LAPI of `CrowdSec` that a test plays: over TCP, a UNIX socket or TLS that wants a certificate.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};

@@ -172,7 +172,7 @@ mod tests {
     fn who_wants_more_waits_for_others_until_the_deadline() {
         let memory: &'static FetchMemory = Box::leak(Box::new(FetchMemory::new(100)));
         let soon = || Some(Instant::now() + Duration::from_millis(20));
-        let late = Some(Instant::now() + Duration::from_secs(60));
+        let late = Some(Instant::now() + Duration::from_mins(1));
         assert_eq!(memory.take(101, 0, late), Err(NoMemory::TooBig(100)));
         assert_eq!(memory.take(60, 0, late), Ok(()));
         assert_eq!(memory.take(41, 60, late), Err(NoMemory::TooBig(100)));

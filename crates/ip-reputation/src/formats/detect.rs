@@ -188,14 +188,14 @@ fn is_listing(line: &[u8]) -> bool {
     while let Some(entry) = entries.next() {
         if Item::parse(entry).is_ok() {
             count += 1;
-        } else if entries.peek().is_some() || !entry.iter().all(is_of_address) {
+        } else if entries.peek().is_some() || !entry.iter().copied().all(is_of_address) {
             return false;
         }
     }
     count > 2
 }
 
-fn is_of_address(byte: &u8) -> bool {
+fn is_of_address(byte: u8) -> bool {
     byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':' | b'/')
 }
 

@@ -19,6 +19,7 @@ const LONG: usize = LINE_MAX + 1;
 const BUFFER: usize = 64 * 1024;
 
 /// Takes lines off an input.
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing")]
 pub(super) struct Lines<'a> {
     input: &'a mut dyn BufRead,
     buffer: Vec<u8>,
@@ -125,9 +126,8 @@ impl<'a> Lines<'a> {
         if self.ends_with_cr {
             return false;
         }
-        let held = len.map_or(self.held(), |len| {
-            self.held().get(..len).unwrap_or_default()
-        });
+        let held = self.held();
+        let held = len.map_or(held, |len| held.get(..len).unwrap_or_default());
         let start = match held.get(..LONG) {
             Some(start) => start,
             None => held.strip_suffix(b"\r").unwrap_or(held),

@@ -164,7 +164,9 @@ pub(super) fn systems<S: AsRef<[u8]>>(
         let prefix = Prefix::new(network.network(), network.prefix());
         if let (Some(number), Some(prefix)) = (number, prefix) {
             each(prefix, number);
-            low(prefix).into_iter().for_each(|low| each(low, number));
+            if let Some(low) = low(prefix) {
+                each(low, number);
+            }
         }
     }
     Ok(())
