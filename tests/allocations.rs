@@ -195,10 +195,7 @@ fn judge() -> PolicyHandler {
         "ip-rep",
         "check-buffer",
     ];
-    let answers = Attribute::ALL.map(|value| VariableRule {
-        variable: value.name().to_owned(),
-        value,
-    });
+    let answers = Attribute::ALL.map(|value| VariableRule::new(value.name().to_owned(), value));
     let messages = questions.map(|name| MessageRules {
         name: name.to_owned(),
         argument: None,

@@ -77,7 +77,7 @@ fn a_wrong_configuration_is_a_line_for_each_mistake() {
     let ended = check(&scratch, "[agent]\nworkes = 1");
     let line = ended.refusal(1);
     assert!(
-        line.contains("spoa.toml:2: unknown key \"workes\"; did you mean \"workers\"?"),
+        line.contains("spoa.toml:2: unknown key \"workes\" in [agent]; did you mean \"workers\"?"),
         "{line}"
     );
     // To start with it is no better.

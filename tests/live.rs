@@ -6,6 +6,8 @@
 
 #[path = "live/behavior.rs"]
 mod behavior;
+#[path = "live/load.rs"]
+mod load;
 #[path = "model/mmdb.rs"]
 mod mmdb;
 #[path = "live/page.rs"]

@@ -5,7 +5,7 @@
 #![cfg(test)]
 
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -88,9 +88,11 @@ fn feed() -> impl Strategy<Value = Feed> {
     let weight = sample::select(vec![0.0, 0.3, 0.5, 1.0]);
     let half_life = option::of(sample::select(vec![50_u64, 100]));
     let as_of = option::of(Just(120));
-    let terms = (role(), weight, half_life, any::<bool>(), as_of).prop_map(
-        |(role, weight, half_life, shadow, as_of)| FeedTerms {
+    let group = option::of(sample::select(vec!["one", "two"]));
+    let terms = (role(), weight, half_life, any::<bool>(), as_of, group).prop_map(
+        |(role, weight, half_life, shadow, as_of, group)| FeedTerms {
             weight,
+            group: group.map(Into::into),
             half_life: half_life.map(Duration::from_secs),
             shadow,
             as_of,
@@ -229,10 +231,17 @@ impl Oracle<'_> {
         }
         let feeds = self.covering(now);
         let counting = feeds.iter().filter(|(terms, _)| shadow || !terms.shadow);
-        let good = counting.map(|(terms, said)| {
+        // The worst of a group counts for all of it; a feed without a group is one of its own.
+        let mut groups: BTreeMap<String, f64> = BTreeMap::new();
+        for (terms, said) in counting {
             let badness = said.iter().map(|said| Self::badness(terms, *said));
-            1.0 - badness.fold(0.0, f64::max)
-        });
+            let good = 1.0 - badness.fold(0.0, f64::max);
+            let group = terms.group.as_ref();
+            let group = group.map_or_else(|| format!("feed {}", terms.name), ToString::to_string);
+            let least = groups.entry(group).or_insert(1.0);
+            *least = least.min(good);
+        }
+        let good = groups.into_values();
         100.0
             * match self.combine {
                 Combine::NoisyOr => good.product::<f64>(),

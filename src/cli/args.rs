@@ -59,7 +59,7 @@ pub(crate) struct Args {
     #[arg(short = 'b', long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(crate) bind: Vec<String>,
 
-    /// Share the addresses with a process that has them, until that one is told to stop
+    /// Take the listening sockets over from a running agent, which serves until it is told to stop
     #[arg(long)]
     pub(crate) takeover: bool,
 
@@ -187,6 +187,9 @@ pub(crate) enum Command {
     },
     /// Explain the score of addresses: which entries cover it, what each contributes, what decides
     Lookup(Lookup),
+    /// Show well-known lists, and find out how a list is to be read
+    #[command(subcommand)]
+    Feeds(super::feeds::Feeds),
     /// Ask a running agent, or tell it to do something, by its admin endpoint
     #[cfg(feature = "admin")]
     Ctl(super::ctl::Ctl),

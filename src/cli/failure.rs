@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, OnceLock};
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use haproxy_spoa::{BindAddress, StartError, WorkerError};
 #[cfg(feature = "admin")]
 use iprep_spoa::admin::AdminError;
@@ -92,6 +92,10 @@ impl Failure {
         Self::Start(error.to_string())
     }
 
+    pub(crate) fn feeds(why: &str) -> Self {
+        Self::Start(format!("feeds guess: {why}"))
+    }
+
     pub(crate) fn engine(error: impl core::fmt::Display) -> Self {
         Self::Start(format!("--config: {error}"))
     }
@@ -117,6 +121,10 @@ impl Failure {
                 "stop the other process, choose another --port or --bind, or start with --takeover",
             ),
             StartError::InUse { takeover: true, .. } => (
+                "--takeover",
+                "stop that process first; only an agent of the same version or later hands its sockets over",
+            ),
+            StartError::Takeover(..) => (
                 "--takeover",
                 "start as the user of that process, or stop it first",
             ),
@@ -236,16 +244,12 @@ pub(crate) fn keep_panics() {
 
 /// Explains words of `--bind` that the shell has split from their address.
 fn unquoted(error: &clap::Error) -> Option<String> {
-    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else {
-        return None;
-    };
-    let is_of_bind = ["ssl", "crt", "ca-file", "allow-from"].contains(&&**word);
-    is_of_bind.then(|| {
-        format!(
-            "--bind: \"{word}\" is not part of the address; quote both, such as \
-             --bind 'ADDRESS {word} …'"
-        )
-    })
+    let text = error.to_string();
+    let mut words = ["ssl", "crt", "ca-file", "allow-from"].into_iter();
+    let word = words.find(|word| text.contains(&format!("'{word}'")))?;
+    Some(format!(
+        "--bind: \"{word}\" is not part of the address; quote both, such as --bind 'ADDRESS {word} …'"
+    ))
 }
 
 const fn is_help(kind: ErrorKind) -> bool {

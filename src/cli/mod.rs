@@ -15,6 +15,7 @@ mod decisions;
 #[cfg(feature = "documents")]
 mod documents;
 mod failure;
+mod feeds;
 mod limits;
 mod log;
 mod lookup;
@@ -68,6 +69,7 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
             haproxy,
         }) => return check::check(config.as_deref(), offline, &haproxy),
         Some(Command::Lookup(lookup)) => return lookup::lookup(&lookup),
+        Some(Command::Feeds(command)) => return feeds::feeds(&command),
         #[cfg(feature = "admin")]
         Some(Command::Ctl(ctl)) => return ctl::ctl(&ctl),
         None => {}
@@ -212,7 +214,10 @@ fn has_tls(binds: &[Bind]) -> bool {
 
 fn builder(args: &Args, binds: Vec<Bind>) -> Builder {
     let workers = args.workers.count();
-    let mut builder = Agent::builder().workers(workers).takeover(args.takeover);
+    let mut builder = Agent::builder()
+        .workers(workers)
+        .takeover(args.takeover)
+        .takeover_events(print::takeover);
     if let Some(cores) = &args.cores {
         builder = builder.cores(cores.0.clone());
     }

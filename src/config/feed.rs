@@ -5,8 +5,8 @@ use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ip_reputation::Confidence;
 use ip_reputation::formats::{Columns, Format, HigherIs, Keys, MmdbRule, Strip};
+use ip_reputation::{Confidence, Role};
 
 /// One feed.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +15,10 @@ pub struct Feed {
     pub line: usize,
     /// Its name, which no other feed has.
     pub name: Arc<str>,
+    /// What it is to the table: a feed that is weighed, or one that decides as `[allow]` or `[deny]` does.
+    pub role: Role,
+    /// Feeds of one group are no independent witnesses. `None`: a group of its own.
+    pub group: Option<Arc<str>>,
     /// Where it comes from.
     pub place: Place,
     /// Its format; `None`: found out from its beginning.

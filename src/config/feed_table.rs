@@ -1,5 +1,6 @@
 //! `[[feed]]` as it is written, and what can be wrong with it.
 
+use core::ops::Range;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,14 +10,15 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::explain::nearest;
+use super::presets::{self, Preset};
 use super::specifics::{
     self, ColumnsTable, Given, HigherIsName, RuleTable, StripName, Texts, Wanted,
 };
 use super::typed::{Bytes, Name, Ratio, Time};
 use super::values::MaybeDuration;
 use super::{Feed, Header, Place, Problems, Secret};
-use ip_reputation::Confidence;
 use ip_reputation::formats::{Format, Keys, regex_reads};
+use ip_reputation::{Confidence, Role};
 
 /// What lists that are no feeds are called in answers.
 const OWN_NAMES: [&str; 3] = ["allow", "deny", "private"];
@@ -29,10 +31,13 @@ const SIZE_MAX: u64 = 512 << 20;
 const SHRINK_MAX: f64 = 0.5;
 const WRONG_MAX: f64 = 0.05;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct FeedTable {
-    name: Spanned<Name>,
+    preset: Option<Spanned<String>>,
+    name: Option<Spanned<Name>>,
+    role: Option<RoleName>,
+    group: Option<Name>,
     path: Option<Spanned<PathBuf>>,
     url: Option<Spanned<String>>,
     format: Option<Spanned<String>>,
@@ -46,37 +51,108 @@ pub(super) struct FeedTable {
     last_seen: Option<String>,
     expires: Option<String>,
     duration: Option<String>,
-    #[serde(default)]
-    r#where: BTreeMap<String, Wanted>,
+    r#where: Option<BTreeMap<String, Wanted>>,
     strip: Option<StripName>,
     strip_prefix: Option<String>,
-    #[serde(default)]
-    integers: bool,
+    integers: Option<bool>,
     regex: Option<Spanned<String>>,
     min_prefix_v4: Option<Spanned<u8>>,
     min_prefix_v6: Option<Spanned<u8>>,
-    #[serde(default)]
-    sets: Vec<String>,
+    sets: Option<Vec<String>>,
     weight: Option<Ratio>,
     default_confidence: Option<Ratio>,
     half_life: Option<Time>,
     default_category: Option<Name>,
-    #[serde(default)]
-    shadow: bool,
+    shadow: Option<bool>,
     refresh_interval: Option<Spanned<Time>>,
     fetch_timeout: Option<Time>,
     max_size: Option<Bytes>,
     max_shrink_ratio: Option<Ratio>,
     max_invalid_ratio: Option<Ratio>,
     stale_after: Option<MaybeDuration>,
-    #[serde(default)]
-    allow_empty: bool,
-    #[serde(default)]
-    headers: Vec<Spanned<HeaderTable>>,
+    allow_empty: Option<bool>,
+    headers: Option<Vec<Spanned<HeaderTable>>>,
     ca_file: Option<Spanned<PathBuf>>,
     categories: Option<PathBuf>,
-    #[serde(default)]
-    rules: Vec<Spanned<RuleTable>>,
+    rules: Option<Vec<Spanned<RuleTable>>>,
+}
+
+/// What a feed takes from the rest of the configuration.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'a> {
+    /// The directory of the configuration.
+    pub(super) dir: &'a Path,
+    /// The CAs of feeds that name none.
+    pub(super) ca_file: Option<&'a Path>,
+    /// The database of autonomous systems.
+    pub(super) asn_db: Option<&'a Path>,
+}
+
+/// The names of roles.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RoleName {
+    Feed,
+    Allow,
+    Deny,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Feed => Self::Feed,
+            RoleName::Allow => Self::Allow,
+            RoleName::Deny => Self::Deny,
+        }
+    }
+}
+
+/// Takes each of these fields from the first table, or else from the second.
+macro_rules! first_of {
+    ($own:ident, $preset:ident, { $($field:ident),* $(,)? }, { $($name:ident: $value:expr),* $(,)? }) => {
+        FeedTable { $($field: $own.$field.or($preset.$field),)* $($name: $value,)* }
+    };
+}
+
+impl FeedTable {
+    /// Fills in what a preset has and this table has not. A place of one's own replaces the preset's.
+    fn over(self, preset: Self) -> Self {
+        let is_placed = self.path.is_some() || self.url.is_some();
+        let url = if is_placed { self.url } else { preset.url };
+        let path = self.path;
+        let own_preset = self.preset;
+        first_of!(self, preset, {
+            name, role, group, format, higher_is, max_value, columns, items, prefix,
+            value, category, last_seen, expires, duration, r#where, strip,
+            strip_prefix, integers, regex, min_prefix_v4, min_prefix_v6, sets,
+            weight, default_confidence, half_life, default_category, shadow,
+            refresh_interval, fetch_timeout, max_size, max_shrink_ratio,
+            max_invalid_ratio, stale_after, allow_empty, headers, ca_file,
+            categories, rules
+        }, { preset: own_preset, path: path, url: url })
+    }
+
+    /// The table with what its preset has, and the preset.
+    fn expanded(self, problems: &mut Problems<'_>) -> (Self, Option<&'static Preset>) {
+        let Some(name) = self.preset.as_ref().map(Spanned::get_ref) else {
+            return (self, None);
+        };
+        if let Some(preset) = presets::find(name) {
+            let mut table = preset.table();
+            // A problem with it is one of the line that names the preset.
+            let span = self.preset.as_ref().map_or(0..0, Spanned::span);
+            let format = table.format.map(Spanned::into_inner);
+            table.format = format.map(|format| Spanned::new(span, format));
+            return (self.over(table), Some(preset));
+        }
+        let what = match presets::nearest(name) {
+            Some(near) => format!("unknown preset \"{name}\"; did you mean \"{near}\"?"),
+            None => format!("unknown preset \"{name}\"; spoa feeds list shows them all"),
+        };
+        let span = self.preset.as_ref().map_or(0..0, Spanned::span);
+        problems.add(span, what);
+        (self, None)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -89,25 +165,80 @@ struct HeaderTable {
 }
 
 impl FeedTable {
-    /// `ca_file` is the one of feeds that name none, `asn_db` that of `[reputation]`.
     pub(super) fn check(
         self,
-        folder: &Path,
-        ca_file: Option<&Path>,
-        asn_db: Option<&Path>,
+        span: Range<usize>,
+        context: Context<'_>,
         problems: &mut Problems<'_>,
     ) -> Option<Feed> {
-        let line = problems.line(self.name.span());
-        let name: Arc<str> = self.name.get_ref().0.as_str().into();
-        if OWN_NAMES.contains(&&*name) {
+        // What a preset has stands in another file: problems with it are those of the line that names it.
+        let own_name = self.name.as_ref().map(Spanned::span);
+        let named = own_name.or_else(|| self.preset.as_ref().map(Spanned::span));
+        let span = named.unwrap_or(span);
+        let has_own_place = self.path.is_some() || self.url.is_some();
+        let (table, preset) = self.expanded(problems);
+        let line = problems.line(span.clone());
+        let Some(name) = table
+            .name
+            .as_ref()
+            .map(|name| Arc::from(&*name.get_ref().0))
+        else {
+            if table.preset.is_none() {
+                problems.add(span, "a [[feed]] has no name; give it one, or a preset");
+            }
+            return None;
+        };
+        if let Some(preset) = preset.filter(|_| !has_own_place) {
+            table.check_manners(preset, &span, problems);
+        }
+        table.check_named(&name, line, &span, context, problems)
+    }
+
+    /// A publisher's own terms: how often its list is fetched at most, and its key.
+    fn check_manners(&self, preset: &Preset, span: &Range<usize>, problems: &mut Problems<'_>) {
+        let least = preset.interval();
+        let interval = self.refresh_interval.as_ref();
+        if let Some(interval) = interval.filter(|interval| interval.get_ref().0 < least) {
+            let what = format!(
+                "refresh-interval: the publisher of preset \"{}\" allows a fetch every {} s at most; \
+                 raise it, or give the url of a mirror of your own",
+                preset.name,
+                least.as_secs()
+            );
+            problems.add(interval.span(), what);
+        }
+        let Some(key) = &preset.key_header else {
+            return;
+        };
+        let mut headers = self.headers.iter().flatten();
+        if !headers.any(|header| header.get_ref().name.0.eq_ignore_ascii_case(key)) {
+            let what = format!(
+                "preset \"{}\" needs a key of its publisher; add headers = [{{ name = \"{key}\", file = \
+                 \"/etc/iprep-spoa/{}.key\" }}]",
+                preset.name, preset.name
+            );
+            problems.add(span.clone(), what);
+        }
+    }
+
+    fn check_named(
+        self,
+        name: &Arc<str>,
+        line: usize,
+        span: &Range<usize>,
+        context: Context<'_>,
+        problems: &mut Problems<'_>,
+    ) -> Option<Feed> {
+        let (folder, ca_file) = (context.dir, context.ca_file);
+        if OWN_NAMES.contains(&&**name) {
             let what = format!(
                 "a feed cannot be called \"{name}\": your own lists and private space answer under {}",
                 OWN_NAMES.join(", ")
             );
-            problems.add(self.name.span(), what);
+            problems.add(span.clone(), what);
         }
-        let place = self.place(folder, problems);
-        let format = self.format(asn_db, problems);
+        let place = self.place(name, span, folder, problems);
+        let format = self.format(context.asn_db, problems);
         if let Some(interval) = self
             .refresh_interval
             .as_ref()
@@ -115,7 +246,7 @@ impl FeedTable {
         {
             problems.add(interval.span(), "refresh-interval: expected 1s or more");
         }
-        let headers = self.headers.iter();
+        let headers = self.headers.iter().flatten();
         let headers = headers
             .filter_map(|header| check_header(header, folder, problems))
             .collect();
@@ -134,17 +265,19 @@ impl FeedTable {
                     expires: self.expires,
                     duration: self.duration,
                 },
-                conditions: self.r#where,
+                conditions: self.r#where.unwrap_or_default(),
                 strip: self.strip,
                 strip_prefix: self.strip_prefix,
-                integers: self.integers,
+                integers: self.integers.unwrap_or(false),
                 regex: self.regex,
                 min_prefix_v4: self.min_prefix_v4,
                 min_prefix_v6: self.min_prefix_v6,
                 categories: self.categories.map(|path| folder.join(path)),
-                sets: self.sets,
-                rules: self.rules,
-                asn_db: asn_db.filter(|_| matches!(format, None | Some(Format::Asn))),
+                sets: self.sets.unwrap_or_default(),
+                rules: self.rules.unwrap_or_default(),
+                asn_db: context
+                    .asn_db
+                    .filter(|_| matches!(format, None | Some(Format::Asn))),
             },
             problems,
         );
@@ -153,21 +286,23 @@ impl FeedTable {
         let interval = self.refresh_interval.map(|time| time.into_inner().0);
         Some(Feed {
             line,
-            name,
+            name: Arc::clone(name),
+            role: self.role.map_or(Role::Feed, Role::from),
+            group: self.group.map(|name| name.0.into()),
             place,
             format,
             weight: self.weight.map_or(1.0, |ratio| ratio.0),
             confidence: Confidence::ratio(self.default_confidence.map_or(1.0, |ratio| ratio.0)),
             half_life: self.half_life.map(|time| time.0),
             category: self.default_category.map(|name| name.0.into()),
-            shadow: self.shadow,
+            shadow: self.shadow.unwrap_or(false),
             interval: interval.or_else(|| from_url.then_some(INTERVAL)),
             timeout: self.fetch_timeout.map_or(TIMEOUT, |time| time.0),
             max_size: self.max_size.map_or(SIZE_MAX, |size| size.0),
             max_shrink_ratio: self.max_shrink_ratio.map_or(SHRINK_MAX, |ratio| ratio.0),
             max_invalid_ratio: self.max_invalid_ratio.map_or(WRONG_MAX, |ratio| ratio.0),
             stale_after: self.stale_after.and_then(|time| time.0),
-            allow_empty: self.allow_empty,
+            allow_empty: self.allow_empty.unwrap_or(false),
             headers,
             ca_file: own_ca_file.or_else(|| ca_file.filter(|_| from_url).map(Path::to_owned)),
             specifics,
@@ -186,7 +321,13 @@ impl FeedTable {
         Some(check_ca_file(given, folder, problems))
     }
 
-    fn place(&self, folder: &Path, problems: &mut Problems<'_>) -> Option<Place> {
+    fn place(
+        &self,
+        name: &str,
+        span: &Range<usize>,
+        folder: &Path,
+        problems: &mut Problems<'_>,
+    ) -> Option<Place> {
         match (&self.path, &self.url) {
             (Some(path), None) if path.get_ref().as_os_str().is_empty() => {
                 problems.add(path.span(), "path: expected a path");
@@ -206,9 +347,8 @@ impl FeedTable {
                 None
             }
             (None, None) => {
-                let name = &self.name.get_ref().0;
                 let what = format!("feed \"{name}\" has neither a path nor a url");
-                problems.add(self.name.span(), what);
+                problems.add(span.clone(), what);
                 None
             }
         }
@@ -237,7 +377,7 @@ impl FeedTable {
             );
             problems.add(format.span(), what);
         }
-        if known == Format::Mmdb && self.rules.is_empty() {
+        if known == Format::Mmdb && self.rules.as_ref().is_none_or(Vec::is_empty) {
             let what = "format \"mmdb\" needs rules that say which networks are bad";
             problems.add(format.span(), what);
         }

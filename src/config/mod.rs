@@ -14,6 +14,8 @@ mod feed;
 mod feed_table;
 mod live;
 mod policy;
+
+pub mod presets;
 mod recover;
 mod specifics;
 #[cfg(test)]
@@ -80,7 +82,7 @@ struct Document {
     live: Option<live::LiveTable>,
     behavior: Option<Spanned<live::BehaviorTable>>,
     reputation: policy::ReputationTable,
-    feed: Vec<feed_table::FeedTable>,
+    feed: Vec<Spanned<feed_table::FeedTable>>,
     allow: policy::OwnTable,
     deny: policy::OwnTable,
     message: Vec<policy::MessageTable>,
@@ -234,9 +236,18 @@ impl Document {
     fn check(self, file: &Path, folder: &Path, problems: &mut Problems<'_>) -> Config {
         let ca_file = self.reputation.ca_file(folder, problems);
         let asn_db = self.reputation.asn_db(folder);
+        let context = feed_table::Context {
+            dir: folder,
+            ca_file: ca_file.as_deref(),
+            asn_db: asn_db.as_deref(),
+        };
         let feeds = self.feed.into_iter();
         let feeds = feeds
-            .filter_map(|feed| feed.check(folder, ca_file.as_deref(), asn_db.as_deref(), problems))
+            .filter_map(|feed| {
+                let span = feed.span();
+                let table = feed.into_inner();
+                table.check(span, context, problems)
+            })
             .collect();
         let messages = self.message.into_iter();
         let messages = messages.map(|message| message.check(problems)).collect();
@@ -288,6 +299,15 @@ impl Config {
         );
         for message in &self.messages {
             for answer in &message.rules.answers {
+                if let (Attribute::InFeed, Some(name)) = (answer.value, &answer.of)
+                    && !self.is_list(name)
+                {
+                    let what = format!(
+                        "message \"{}\" sets {} by feed:{name}, and no list has that name",
+                        message.rules.name, answer.variable
+                    );
+                    problems.at(message.line, what);
+                }
                 let missing = match answer.value {
                     Attribute::Action if self.reputation.actions.is_empty() => {
                         "actions in [reputation]"
@@ -308,6 +328,14 @@ impl Config {
                 problems.at(message.line, what);
             }
         }
+    }
+}
+
+impl Config {
+    /// Whether a feed, or a list of one's own, has this name.
+    fn is_list(&self, name: &str) -> bool {
+        let mut feeds = self.feeds.iter();
+        matches!(name, "allow" | "deny") || feeds.any(|feed| *feed.name == *name)
     }
 }
 

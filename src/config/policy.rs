@@ -285,8 +285,8 @@ impl MessageTable {
             if answers.iter().any(|other| other.variable == variable) {
                 problems.add(span, format!("variable \"{variable}\" is set twice"));
             }
-            match value.get_ref().parse() {
-                Ok(value) => answers.push(VariableRule { variable, value }),
+            match VariableRule::parse(variable, value.get_ref()) {
+                Ok(rule) => answers.push(rule),
                 Err(_) => problems.add(value.span(), unknown_value(value.get_ref())),
             }
         }
@@ -317,7 +317,10 @@ fn unknown_value(name: &str) -> String {
     let names = Attribute::ALL.map(Attribute::name);
     match nearest(name, &names) {
         Some(near) => format!("unknown value \"{name}\"; did you mean \"{near}\"?"),
-        None => format!("unknown value \"{name}\"; known are {}", names.join(", ")),
+        None => format!(
+            "unknown value \"{name}\"; known are {}, category:NAME, feed:NAME",
+            names.join(", ")
+        ),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::*;
 use crate::live::BehaviorOptions;
 #[cfg(feature = "http")]
-use ip_reputation::Pattern;
+use ip_reputation::{Pattern, Role};
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(Path::new("/etc/spoa/spoa.toml"), text)
@@ -51,10 +51,12 @@ fn every_key_is_understood() {
         config.reputation.cache_dir.as_deref(),
         Some(Path::new("/var/cache/spoa"))
     );
-    let [file, url, json, ranges, lines, proxies] = &config.feeds[..] else {
+    let [file, exits, url, json, ranges, lines, proxies] = &config.feeds[..] else {
         panic!("{:?}", config.feeds)
     };
     assert_eq!(file.place, Place::Path("/etc/spoa/lists/own.csv".into()));
+    assert_eq!((&*exits.name, exits.role), ("tor-exits", Role::Deny));
+    assert_eq!(exits.group.as_deref(), Some("anonymizers"));
     assert_eq!(file.half_life, Some(Duration::from_hours(24 * 7)));
     assert_eq!((file.weight, file.interval), (0.5, None));
     assert_eq!(url.place, Place::Url("https://192.0.2.1/list".into()));
@@ -155,11 +157,7 @@ const WRONG: &[(&str, usize, &str)] = &[
         2,
         "did you mean \"noisy-or\"?",
     ),
-    (
-        "[[feed]]\npath = \"x\"",
-        1,
-        "\"name\" is missing in [[feed]]",
-    ),
+    ("[[feed]]\npath = \"x\"", 1, "a [[feed]] has no name"),
     ("[[feed]]\nname = \"a\"", 2, "neither a path nor a url"),
     (
         "[[feed]]\nname = \"a\"\npath = \"x\"\nurl = \"http://x/\"",
@@ -472,7 +470,7 @@ fn mistakes_of_all_kinds_are_reported_together() {
     let error = parse(text).map(|_| ()).unwrap_err();
     let lines: Vec<_> = error.problems.iter().map(|it| it.line.unwrap()).collect();
     // Feed a has no place only because that was removed; feed b never had one.
-    assert_eq!(lines, [2, 3, 5, 8, 10, 12, 12], "{error}");
+    assert_eq!(lines, [2, 3, 5, 8, 10, 12, 12, 12], "{error}");
 }
 
 #[test]

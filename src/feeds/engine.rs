@@ -38,7 +38,6 @@ use crate::config::{Config, Place};
 use crate::host::{now, vital};
 use crate::live::Live;
 use crate::policy::{Policy, PolicyCell};
-use ip_reputation::Role;
 
 /// How much the control thread steps back behind the workers. With every core busy it has a tenth of one for
 /// what the thread that makes way gets no further with.
@@ -370,7 +369,7 @@ impl Engine {
     /// likely its path is misspelt, and what it replaces must not be lost for that.
     fn unreadable_own(&self, config: &Config) -> Option<String> {
         let own = lists(config).into_iter();
-        let own = own.filter(|list| list.role != Role::Feed && !self.store.has(list));
+        let own = own.filter(|list| list.feed.is_own() && !self.store.has(list));
         let mut wrong = own.filter_map(|list| {
             let Place::Path(path) = &list.feed.place else {
                 return None;

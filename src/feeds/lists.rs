@@ -52,12 +52,12 @@ pub fn lists(config: &Config) -> Vec<List> {
         let files = list.files.iter();
         let own = files.map(move |path| List {
             role,
-            feed: own_file(&name, path),
+            feed: own_file(role, &name, path),
         });
         own.collect::<Vec<_>>()
     };
     let feeds = config.feeds.iter().map(|feed| List {
-        role: Role::Feed,
+        role: feed.role,
         feed: feed.clone(),
     });
     let mut lists = own(Role::Allow, &config.allow);
@@ -77,11 +77,13 @@ pub(super) const fn own_name(role: Role) -> &'static str {
 }
 
 /// A file of `[allow]` or `[deny]`: it counts fully, may be empty, and may shrink.
-fn own_file(name: &Arc<str>, path: &Path) -> Feed {
+fn own_file(role: Role, name: &Arc<str>, path: &Path) -> Feed {
     let options = Options::default();
     Feed {
         line: 0,
         name: Arc::clone(name),
+        role,
+        group: None,
         place: Place::Path(path.to_owned()),
         format: None,
         weight: 1.0,
@@ -123,18 +125,19 @@ impl List {
     /// What tells it apart from other lists: the role and name, and for files of one's own the path.
     #[must_use]
     pub fn key(&self) -> String {
-        match (&self.feed.place, self.role) {
-            (_, Role::Feed) => format!("feed {}", self.feed.name),
-            (Place::Path(path), _) => format!("{} {}", self.feed.name, path.display()),
-            (Place::Url(_), _) => format!("{} by url", self.feed.name),
+        match &self.feed.place {
+            Place::Path(path) if self.feed.is_own() => {
+                format!("{} {}", self.feed.name, path.display())
+            }
+            _ => format!("feed {}", self.feed.name),
         }
     }
 
     /// How people call it: `feed "x"`, or the file.
     #[must_use]
     pub fn title(&self) -> String {
-        match (&self.feed.place, self.role) {
-            (Place::Path(path), Role::Allow | Role::Deny) => {
+        match &self.feed.place {
+            Place::Path(path) if self.feed.is_own() => {
                 let path = path.display().to_string();
                 format!("{} list {}", self.feed.name, Printable(&path))
             }

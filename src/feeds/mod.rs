@@ -15,6 +15,7 @@ mod databases;
 mod engine;
 pub mod explain;
 mod fetch;
+pub mod guess;
 pub mod lists;
 pub mod load;
 mod note;

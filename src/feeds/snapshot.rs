@@ -149,6 +149,7 @@ fn table(
             weight: feed.weight,
             half_life: feed.half_life,
             category: feed.category.clone(),
+            group: feed.group.clone(),
             shadow: feed.shadow,
             as_of: good.as_of,
         };

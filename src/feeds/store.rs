@@ -421,7 +421,9 @@ impl FeedSlot {
     /// What it is called where a status or a log names it.
     fn name(&self) -> String {
         match (&self.list.feed.place, self.list.role) {
-            (Place::Path(path), Role::Allow | Role::Deny) => path.display().to_string(),
+            (Place::Path(path), Role::Allow | Role::Deny) if self.list.feed.is_own() => {
+                path.display().to_string()
+            }
             _ => self.list.feed.name.to_string(),
         }
     }

@@ -38,6 +38,12 @@ pub(super) struct SavedPoints {
     pub(super) reason: String,
 }
 
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) removals: Vec<Removal>,
+    pub(super) decisions: Vec<Decision>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) decisions: Vec<Decision>,
@@ -78,10 +84,7 @@ impl Store {
         match *self {}
     }
 
-    pub(super) fn follow(
-        &mut self,
-        _: u32,
-    ) -> Result<Option<(Vec<Removal>, Vec<Decision>)>, StoreError> {
+    pub(super) fn follow(&mut self, _: u32) -> Result<Option<Written>, StoreError> {
         match *self {}
     }
 

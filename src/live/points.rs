@@ -548,3 +548,165 @@ pub fn points_prefix(address: IpAddr) -> Prefix {
     let (bits, family) = bits(address);
     Network::of_points(bits, family).prefix()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+    const HALF_LIFE: Duration = Duration::from_mins(10);
+
+    fn host(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    fn network(address: IpAddr) -> Network {
+        Network::of(points_prefix(address))
+    }
+
+    /// A repeatable source of numbers.
+    fn numbers(mut state: u64) -> impl FnMut(u64) -> u64 {
+        move |below| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) % below
+        }
+    }
+
+    /// The sum as it is defined.
+    fn naive(reports: &[(u64, IpAddr, u32)], address: IpAddr, now: u64) -> f64 {
+        let of = reports
+            .iter()
+            .filter(|it| network(it.1) == network(address));
+        of.map(|(at, _, points)| {
+            let age = Duration::from_micros(now - *at).as_secs_f64();
+            f64::from(*points) * (-age / HALF_LIFE.as_secs_f64()).exp2()
+        })
+        .sum()
+    }
+
+    fn is_near(one: f64, other: f64) -> bool {
+        (one - other).abs() <= 1e-6 * (1.0 + one.abs())
+    }
+
+    #[test]
+    fn values_are_what_the_definition_says_in_whatever_order() {
+        let mut random = numbers(11);
+        let start = 1_700_000_000 * SECOND;
+        for _ in 0..4 {
+            let mut points = Points::new(random(1 << 30), HALF_LIFE, usize::MAX);
+            let mut reports: Vec<(u64, IpAddr, u32)> = Vec::new();
+            let mut now = start;
+            for _ in 0..600 {
+                now += random(5 * SECOND);
+                let address = if random(3) == 0 {
+                    let bits = (0x2001_0db8 << 96) | (u128::from(random(64)) << 64);
+                    let bits = bits | u128::from(random(4));
+                    core::net::Ipv6Addr::from_bits(bits).into()
+                } else {
+                    host(u8::try_from(random(200)).unwrap())
+                };
+                if random(20) == 0 {
+                    points.forget(points_prefix(address));
+                    reports.retain(|it| network(it.1) != network(address));
+                    continue;
+                }
+                // Some come late.
+                let at = now - random(120 * SECOND);
+                let count = u32::try_from(1 + random(60)).unwrap();
+                let before = naive(&reports, address, now);
+                reports.push((at, address, count));
+                let added = points.add(network(address), count, "", at, now).unwrap();
+                assert!(is_near(before, added.before), "{before} {added:?}");
+                assert!(is_near(naive(&reports, address, now), added.after));
+            }
+            for (_, address, _) in &reports {
+                let expected = naive(&reports, *address, now);
+                let found = points.of(*address, now).unwrap().points;
+                assert!(is_near(expected, found), "{expected} {found}");
+            }
+            // The same reports in the opposite order come to the same.
+            let mut other = Points::new(1, HALF_LIFE, usize::MAX);
+            for (at, address, count) in reports.iter().rev() {
+                other.add(network(*address), *count, "", *at, now);
+            }
+            assert_eq!(points.len(), other.len());
+            for one in points.top(usize::MAX, now) {
+                let same = other.of(one.prefix.network(), now).unwrap();
+                assert!(is_near(one.points, same.points), "{one:?} {same:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_limit_keeps_the_highest_and_what_has_decayed_is_forgotten() {
+        let now = 1_700_000_000 * SECOND;
+        let mut random = numbers(5);
+        let mut points = Points::new(1, HALF_LIFE, 100);
+        let mut all = Vec::new();
+        for last in 0..200_u8 {
+            let count = u32::try_from(1 + random(10_000)).unwrap();
+            points.add(network(host(last)), count, "", now, now);
+            all.push(count);
+            assert!(points.len() <= 100);
+        }
+        assert_eq!(points.evicted(), 100);
+        all.sort_unstable();
+        let top = points.top(10, now);
+        for (one, highest) in top.iter().zip(all.iter().rev()) {
+            assert!(
+                is_near(one.points, f64::from(*highest)),
+                "{one:?} {highest}"
+            );
+        }
+        // Twenty half-lives later 10,000 points are 0.01.
+        assert_eq!(points.sweep(now + 20 * 600 * SECOND), 100);
+        assert_eq!(points.len(), 0);
+    }
+
+    #[test]
+    fn what_is_unsaved_is_taken_once_and_what_was_saved_is_restored() {
+        let now = 1_700_000_000 * SECOND;
+        let mut points = Points::new(1, HALF_LIFE, 1000);
+        points.track(true);
+        for last in 0..10 {
+            points.add(network(host(last)), 10 + u32::from(last), "scan", now, now);
+            points.add(network(host(last)), 10, "login", now, now);
+        }
+        points.forget(Prefix::host(host(3)));
+        let (gone, saved) = points.take_unsaved(4, now);
+        assert_eq!((gone, saved.len()), (vec![Prefix::host(host(3))], 3));
+        let (gone, more) = points.take_unsaved(100, now);
+        // The slot of what is gone is among the seven.
+        assert_eq!((gone.len(), more.len()), (0, 6));
+        assert!(!points.has_unsaved());
+        let mut again = Points::new(2, HALF_LIFE, 1000);
+        again.track(true);
+        let later = now + 600 * SECOND;
+        for it in saved.iter().chain(&more) {
+            again.restore(it.prefix, it.points, &it.reason, 1_700_000_000, later);
+        }
+        assert_eq!(again.len(), 9);
+        let one = again.of(host(5), later).unwrap();
+        assert!(is_near(one.points, 12.5), "{one:?}");
+        assert_eq!((&*one.reason, one.updated), ("login", 1_700_000_000));
+        assert!(!again.has_unsaved());
+        // What had decayed when it was read is to be removed.
+        again.restore(Prefix::host(host(77)), 1.0, "", 1_600_000_000, later);
+        assert_eq!(again.take_unsaved(9, later).0, [Prefix::host(host(77))]);
+    }
+
+    #[test]
+    fn another_half_life_or_an_earlier_clock_leaves_values_as_they_are() {
+        let now = 1_700_000_000 * SECOND;
+        let mut points = Points::new(1, HALF_LIFE, 1000);
+        points.add(network(host(1)), 80, "", now, now);
+        points.configure(Duration::from_hours(1), 1000, now + 600 * SECOND);
+        let value = |points: &Points, at| points.of(host(1), at).unwrap().points;
+        assert!(is_near(value(&points, now + 600 * SECOND), 40.0));
+        assert!(is_near(value(&points, now + 4200 * SECOND), 20.0));
+        points.shift(600 * SECOND, now);
+        assert!(is_near(value(&points, now), 40.0));
+    }
+}

@@ -122,6 +122,9 @@ pub type Done = Box<dyn FnOnce(Result<Applied, ApplyError>) + Send>;
 /// Called with the reports of this process, on the live thread.
 pub type OnReports = Box<dyn Fn(&[PointsReport]) + Send>;
 
+/// Both ends of the queue of reports.
+type ReportQueue = (ReportSender, Arc<Mutex<Receiver<Report>>>);
+
 enum Event {
     Apply(Instant, Request, Done),
     Configured,
@@ -153,8 +156,8 @@ pub struct Counters {
 struct Shared {
     decisions: Mutex<Decisions>,
     points: Mutex<Option<Points>>,
-    /// Both ends of the queue of reports, since there is `[behavior]`.
-    reports: Mutex<Option<(ReportSender, Arc<Mutex<Receiver<Report>>>)>>,
+    /// Since there is `[behavior]`.
+    reports: Mutex<Option<ReportQueue>>,
     on_reports: Mutex<Option<OnReports>>,
     table: LiveTable,
     options: Mutex<Option<LiveOptions>>,
@@ -788,12 +791,12 @@ impl LiveThread {
         };
         match store.follow(now()) {
             Ok(None) => {}
-            Ok(Some((removals, made))) => {
+            Ok(Some(written)) => {
                 let mut decisions = lock(&self.shared.decisions);
-                for it in &removals {
+                for it in &written.removals {
                     decisions.remove_one(it.target, it.kind, &it.origin);
                 }
-                for decision in &made {
+                for decision in &written.decisions {
                     decisions.put(decision);
                 }
                 drop(decisions);

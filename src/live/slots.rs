@@ -120,7 +120,7 @@ impl Lengths {
 /// The table.
 #[derive(Debug)]
 pub(super) struct Slots {
-    slots: Box<[[AtomicU64; 3]]>,
+    entries: Box<[[AtomicU64; 3]]>,
     filter: Box<[Line]>,
     keys: Keys,
 }
@@ -137,7 +137,7 @@ impl Slots {
         let len = count + count / 3 + SPARE;
         let lines = (len * FILTER_BITS).div_ceil(WORDS * 64);
         Self {
-            slots: core::iter::repeat_with(Default::default)
+            entries: core::iter::repeat_with(Default::default)
                 .take(len)
                 .collect(),
             filter: core::iter::repeat_with(Line::default).take(lines).collect(),
@@ -146,16 +146,16 @@ impl Slots {
     }
 
     pub(super) const fn len(&self) -> usize {
-        self.slots.len()
+        self.entries.len()
     }
 
     /// How many slots may be in use: beyond it a probe takes too long.
     pub(super) const fn room(&self) -> usize {
-        self.slots.len() / 8 * 7
+        self.entries.len() / 8 * 7
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.slots) + size_of_val(&*self.filter)
+        size_of_val(&*self.entries) + size_of_val(&*self.filter)
     }
 
     /// How networks of these lengths are looked up; IPv4 from 96.
@@ -230,11 +230,11 @@ impl Slots {
     pub(super) fn insert(&self, network: Network, meta: u64) -> usize {
         let hash = self.hash(network);
         let (high, low, _) = network.bits();
-        let mut at = reduced(hash, self.slots.len());
+        let mut at = reduced(hash, self.entries.len());
         while self.meta(at) != 0 {
             at = self.after(at);
         }
-        if let Some([first, second, last]) = self.slots.get(at) {
+        if let Some([first, second, last]) = self.entries.get(at) {
             first.store(high, Ordering::Relaxed);
             second.store(low, Ordering::Relaxed);
             // A reader that sees this sees the key.
@@ -250,19 +250,19 @@ impl Slots {
 
     /// Changes what a slot says.
     pub(super) fn set(&self, at: usize, meta: u64) {
-        if let Some([.., last]) = self.slots.get(at) {
+        if let Some([.., last]) = self.entries.get(at) {
             last.store(meta, Ordering::Release);
         }
     }
 
     pub(super) fn meta(&self, at: usize) -> u64 {
-        let slot = self.slots.get(at);
+        let slot = self.entries.get(at);
         slot.map_or(0, |[.., meta]| meta.load(Ordering::Acquire))
     }
 
     /// Every slot in use: where it is, the bits of its network and its meta.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, (u64, u64), u64)> {
-        let slots = self.slots.iter().enumerate();
+        let slots = self.entries.iter().enumerate();
         slots.filter_map(|(at, [high, low, meta])| {
             let meta = meta.load(Ordering::Acquire);
             let bits = (high.load(Ordering::Relaxed), low.load(Ordering::Relaxed));
@@ -272,7 +272,7 @@ impl Slots {
 
     /// Where a slot is, the bits of its network and its meta.
     pub(super) fn get(&self, at: usize) -> Option<((u64, u64), u64)> {
-        let [high, low, meta] = self.slots.get(at)?;
+        let [high, low, meta] = self.entries.get(at)?;
         let meta = meta.load(Ordering::Acquire);
         let bits = (high.load(Ordering::Relaxed), low.load(Ordering::Relaxed));
         (meta != 0).then_some((bits, meta))
@@ -294,9 +294,9 @@ impl Slots {
     #[inline]
     fn probe(&self, network: Network, hash: u64, mut each: impl FnMut(usize, u64)) {
         let (high, low, len) = network.bits();
-        let mut at = reduced(hash, self.slots.len());
+        let mut at = reduced(hash, self.entries.len());
         // It is never full: the probe ends.
-        while let Some([first, second, last]) = self.slots.get(at) {
+        while let Some([first, second, last]) = self.entries.get(at) {
             let meta = last.load(Ordering::Acquire);
             if meta == 0 {
                 return;
@@ -313,13 +313,12 @@ impl Slots {
 
     const fn after(&self, at: usize) -> usize {
         let next = at + 1;
-        if next == self.slots.len() { 0 } else { next }
+        if next == self.entries.len() { 0 } else { next }
     }
 }
 
 /// The length of a slot's network: the lowest byte of every meta, one more than it.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "masked")]
 pub(super) const fn len_of(meta: u64) -> u8 {
     ((meta & 0xff) as u8).wrapping_sub(1)
 }
@@ -345,7 +344,6 @@ const fn fold(one: u64, other: u64) -> u64 {
 }
 
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "three bits")]
 const fn filter_bits(hash: u64) -> (usize, u64) {
     let bits = (1 << (hash & 63)) | (1 << ((hash >> 6) & 63)) | (1 << ((hash >> 12) & 63));
     (((hash >> 18) & 7) as usize, bits)

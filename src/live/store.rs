@@ -76,6 +76,13 @@ pub(super) struct SavedPoints {
     pub(super) reason: String,
 }
 
+/// What another process has written: what it removed, then what it made.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) removals: Vec<Removal>,
+    pub(super) decisions: Vec<Decision>,
+}
+
 /// What is in a database.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
@@ -209,10 +216,7 @@ impl Store {
     }
 
     /// What another process has written since: what it removed, then what it made.
-    pub(super) fn follow(
-        &mut self,
-        now: u32,
-    ) -> Result<Option<(Vec<Removal>, Vec<Decision>)>, StoreError> {
+    pub(super) fn follow(&mut self, now: u32) -> Result<Option<Written>, StoreError> {
         let version = data_version(&self.connection)?;
         if version == self.data_version {
             return Ok(None);
@@ -220,7 +224,10 @@ impl Store {
         let removals = removals_after(&self.connection, &mut self.last_removal)?;
         let decisions = decisions_after(&self.connection, now, &mut self.last_decision)?;
         self.data_version = version;
-        Ok(Some((removals, decisions)))
+        Ok(Some(Written {
+            removals,
+            decisions,
+        }))
     }
 
     /// Writes what is in force, and removes decisions of these prefixes that are not.

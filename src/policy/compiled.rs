@@ -11,7 +11,7 @@ use haproxy_spop::{Scope, Variable};
 pub(super) struct CompiledMessage {
     pub(super) rules: MessageRules,
     /// The variables of its answers, and what each is set to.
-    pub(super) answers: Vec<(Variable, Attribute)>,
+    pub(super) answers: Vec<(Variable, Attribute, Option<Arc<str>>)>,
     /// The variable, if the score of the address is all that is asked: what nearly every message is.
     pub(super) score_only: Option<Variable>,
     /// Unset where nothing else is answered. It is in another scope than the answers: a variable that
@@ -37,10 +37,13 @@ impl CompiledMessage {
 
     fn new(rules: MessageRules) -> Self {
         let answers = rules.answers.iter();
-        let answers = answers.map(|it| (Variable::new(rules.scope, &it.variable), it.value));
+        let answers = answers.map(|rule| {
+            let variable = Variable::new(rules.scope, &rule.variable);
+            (variable, rule.value, rule.of.clone())
+        });
         let answers: Vec<_> = answers.collect();
         let score_only = match &answers[..] {
-            [(variable, Attribute::Score)] => Some(variable.clone()),
+            [(variable, Attribute::Score, _)] => Some(variable.clone()),
             _ => None,
         };
         Self {

@@ -15,10 +15,15 @@ use super::{Attribute, LivePolicy, Policy, PolicyCell, Source};
 use crate::live::{Hits, LiveReader, ORIGIN_BEHAVIOR, Snapshot, Target, points_prefix};
 use haproxy_spoa::{Handler, Reply, WorkerHooks};
 use haproxy_spop::{Message, Notify, TypedData, Variable};
-use ip_reputation::{Label, PayloadMatch, Random, Reputation as _, Score, Verdict};
+use ip_reputation::{
+    Contribution, ContributionStatus, Label, PayloadMatch, Random, Reputation as _, Score, Verdict,
+};
 
 /// The longest reason, in bytes. A longer name of a feed is cut; the prefix never is.
 pub const REASON_LEN_MAX: usize = 128;
+
+/// The longest list of categories or feeds, in bytes.
+const LIST_LEN_MAX: usize = 255;
 
 /// Answers with the policy that is in force. Each worker has its own.
 ///
@@ -46,7 +51,7 @@ impl PolicyHandler {
             policy: published.reader(),
             random,
             clock,
-            text: Vec::with_capacity(REASON_LEN_MAX),
+            text: Vec::with_capacity(LIST_LEN_MAX.max(REASON_LEN_MAX)),
             tally: PolicyCounters::default(),
             live: None,
         }
@@ -159,6 +164,54 @@ struct Found<'a> {
     now: u32,
 }
 
+impl<'a> Found<'a> {
+    /// The entries that list the address: those of what decides, without feeds in shadow. The leading one
+    /// comes first.
+    fn listing(self) -> impl Iterator<Item = Contribution<'a>> {
+        let entries = move |is_wanted: fn(ContributionStatus) -> bool| {
+            let entries = self.verdict.contributions(self.now);
+            entries.filter(move |entry| is_wanted(entry.part))
+        };
+        let leads = entries(|part| part == ContributionStatus::Leads);
+        leads.chain(entries(|part| {
+            matches!(
+                part,
+                ContributionStatus::Counts | ContributionStatus::Outdone
+            )
+        }))
+    }
+
+    /// Whether one of them fulfills a condition.
+    #[inline(never)]
+    fn counts(self, condition: impl Fn(&Contribution<'_>) -> bool) -> bool {
+        self.listing().any(|entry| condition(&entry))
+    }
+
+    /// A name of each, once, with commas between; names that do not fit are left out.
+    #[inline(never)]
+    fn names<'b>(
+        self,
+        text: &'b mut Vec<u8>,
+        name: impl Fn(&Contribution<'a>) -> Option<&'a str>,
+    ) -> &'b [u8] {
+        text.clear();
+        for name in self.listing().filter_map(|entry| name(&entry)) {
+            let is_there = text
+                .split(|byte| *byte == b',')
+                .any(|other| other == name.as_bytes());
+            let comma = usize::from(!text.is_empty());
+            if is_there || name.is_empty() || text.len() + comma + name.len() > LIST_LEN_MAX {
+                continue;
+            }
+            if comma == 1 {
+                text.push(b',');
+            }
+            text.extend_from_slice(name.as_bytes());
+        }
+        text
+    }
+}
+
 /// What is found of an address.
 #[derive(Clone, Copy)]
 struct Looked<'a> {
@@ -257,8 +310,8 @@ impl<'a> Evaluation<'a> {
     #[inline(never)]
     fn answer(&mut self, prepared: &CompiledMessage, message: &Message<'_>, reply: &mut Reply<'_>) {
         let findings = self.look(prepared, message);
-        for (variable, value) in &prepared.answers {
-            match self.outcome(*value, &findings) {
+        for (variable, value, of) in &prepared.answers {
+            match self.outcome(*value, of.as_deref(), &findings) {
                 Outcome::Set(value) => reply.set(variable, value),
                 Outcome::Unset => reply.unset(variable),
                 Outcome::Leave => {}
@@ -299,7 +352,12 @@ impl<'a> Evaluation<'a> {
         findings
     }
 
-    fn outcome<'b>(&'b mut self, value: Attribute, findings: &Findings<'b>) -> Outcome<'b>
+    fn outcome<'b>(
+        &'b mut self,
+        value: Attribute,
+        of: Option<&str>,
+        findings: &Findings<'b>,
+    ) -> Outcome<'b>
     where
         'a: 'b,
     {
@@ -336,6 +394,26 @@ impl<'a> Evaluation<'a> {
                     Attribute::Feed => ORIGIN_BEHAVIOR.into(),
                     _ => TypedData::String(reason(self.text, ORIGIN_BEHAVIOR, prefix)),
                 })
+            }
+            Attribute::InCategory => {
+                let is_listed = found.is_some_and(|found| found.counts(|it| it.category == of));
+                Some(is_listed.into())
+            }
+            Attribute::InFeed => {
+                let is_listed = found.is_some_and(|found| found.counts(|it| Some(it.feed) == of));
+                Some(is_listed.into())
+            }
+            Attribute::Categories => {
+                let names = found.map(|found| found.names(self.text, |it| it.category));
+                names
+                    .filter(|names| !names.is_empty())
+                    .map(TypedData::String)
+            }
+            Attribute::Feeds => {
+                let names = found.map(|found| found.names(self.text, |it| Some(it.feed)));
+                names
+                    .filter(|names| !names.is_empty())
+                    .map(TypedData::String)
             }
             Attribute::Category => found
                 .and_then(|it| it.verdict.category(it.now))

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::str::FromStr;
+use std::sync::Arc;
 
 use super::{ArgumentName, QUESTIONS};
 use haproxy_spop::Scope;
@@ -33,6 +34,15 @@ pub enum Attribute {
     Stale,
     /// The score with the feeds that are only tried out, UINT32, 0..=100.
     ShadowScore,
+    /// The categories of all entries that count, string, the leading one first, with commas. None: removed.
+    Categories,
+    /// The feeds and lists of all entries that count, string, the leading one first, with commas. None:
+    /// removed.
+    Feeds,
+    /// Whether an entry of this category counts, boolean: `category:NAME`.
+    InCategory,
+    /// Whether an entry of this feed or list counts, boolean: `feed:NAME`.
+    InFeed,
     /// The first action whose threshold the combined score does not exceed, string. None: removed.
     Action,
     /// The payload rule that matches, string. None: removed.
@@ -53,12 +63,14 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    /// Every value, in the order in which documents list them.
-    pub const ALL: [Self; 17] = [
+    /// Every attribute that takes no name, in the order in which documents list them.
+    pub const ALL: [Self; 19] = [
         Self::Score,
         Self::Listed,
         Self::Category,
+        Self::Categories,
         Self::Feed,
+        Self::Feeds,
         Self::Reason,
         Self::Asn,
         Self::Country,
@@ -74,14 +86,17 @@ impl Attribute {
         Self::Points,
     ];
 
-    /// The name in a configuration.
+    /// The name in a configuration; for [`InCategory`](Self::InCategory) and [`InFeed`](Self::InFeed) what
+    /// stands before the colon.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Score => "score",
             Self::Listed => "listed",
-            Self::Category => "category",
-            Self::Feed => "feed",
+            Self::Category | Self::InCategory => "category",
+            Self::Feed | Self::InFeed => "feed",
+            Self::Categories => "categories",
+            Self::Feeds => "feeds",
             Self::Reason => "reason",
             Self::Asn => "asn",
             Self::Country => "country",
@@ -105,7 +120,11 @@ impl Attribute {
             Self::Score
                 | Self::Listed
                 | Self::Category
+                | Self::Categories
+                | Self::InCategory
                 | Self::Feed
+                | Self::Feeds
+                | Self::InFeed
                 | Self::Reason
                 | Self::ShadowScore
                 | Self::Action
@@ -149,7 +168,7 @@ impl fmt::Display for UnknownValue {
         for (place, value) in Attribute::ALL.iter().enumerate() {
             write!(f, "{} {value}", if place == 0 { "" } else { "," })?;
         }
-        Ok(())
+        f.write_str(", category:NAME, feed:NAME")
     }
 }
 
@@ -171,6 +190,39 @@ pub struct VariableRule {
     pub variable: String,
     /// What it is set to.
     pub value: Attribute,
+    /// The category or feed of [`Attribute::InCategory`] and [`Attribute::InFeed`]; else nothing.
+    pub of: Option<Arc<str>>,
+}
+
+impl VariableRule {
+    /// Reads an attribute, with a name behind a colon where it takes one.
+    ///
+    /// # Errors
+    /// If there is no such attribute.
+    pub fn parse(variable: impl Into<String>, value: &str) -> Result<Self, UnknownValue> {
+        let (value, of) = match value.split_once(':') {
+            Some(("category", name)) if !name.is_empty() => {
+                (Attribute::InCategory, Some(name.into()))
+            }
+            Some(("feed", name)) if !name.is_empty() => (Attribute::InFeed, Some(name.into())),
+            _ => (value.parse()?, None),
+        };
+        let variable = variable.into();
+        Ok(Self {
+            variable,
+            value,
+            of,
+        })
+    }
+
+    /// Sets a variable to an attribute that takes no name.
+    pub fn new(variable: impl Into<String>, value: Attribute) -> Self {
+        Self {
+            variable: variable.into(),
+            value,
+            of: None,
+        }
+    }
 }
 
 /// What one `spoe-message` asks, and what answers it.
@@ -196,17 +248,10 @@ impl MessageRules {
     #[must_use]
     pub fn defaults(has_payload_rules: bool) -> Vec<Self> {
         let rules = QUESTIONS.iter().map(|question| {
-            let mut answers = vec![VariableRule {
-                variable: question.variable.to_owned(),
-                value: Attribute::Score,
-            }];
+            let mut answers = vec![VariableRule::new(question.variable, Attribute::Score)];
             if has_payload_rules && question.message == "check-buffer" {
-                answers.extend([Attribute::Payload, Attribute::PayloadScore].map(|value| {
-                    VariableRule {
-                        variable: value.name().to_owned(),
-                        value,
-                    }
-                }));
+                let payload = [Attribute::Payload, Attribute::PayloadScore];
+                answers.extend(payload.map(|value| VariableRule::new(value.name(), value)));
             }
             Self {
                 name: question.message.to_owned(),
@@ -247,7 +292,12 @@ mod tests {
         assert_eq!(defaults.len(), QUESTIONS.len());
         for (rules, question) in defaults.iter().zip(QUESTIONS) {
             assert_eq!(rules.name, question.message);
-            let [VariableRule { variable, value }] = &rules.answers[..] else {
+            let [
+                VariableRule {
+                    variable, value, ..
+                },
+            ] = &rules.answers[..]
+            else {
                 panic!("{rules:?}")
             };
             assert_eq!(

@@ -395,10 +395,9 @@ mod tests {
     use super::*;
 
     fn message(variables: &[&str]) -> MessageRules {
-        let answers = variables.iter().map(|&variable| VariableRule {
-            variable: variable.to_owned(),
-            value: Attribute::Score,
-        });
+        let answers = variables
+            .iter()
+            .map(|&variable| VariableRule::new(variable, Attribute::Score));
         MessageRules {
             name: "m".to_owned(),
             argument: None,
@@ -419,10 +418,7 @@ mod tests {
     #[test]
     fn a_full_name_of_more_than_63_bytes_is_refused() {
         let named = |scope, len: usize| {
-            let answer = VariableRule {
-                variable: "v".repeat(len),
-                value: Attribute::Score,
-            };
+            let answer = VariableRule::new("v".repeat(len), Attribute::Score);
             let message = MessageRules {
                 name: "m".into(),
                 argument: None,

@@ -125,10 +125,9 @@ fn became(action: Action<'_>) -> (String, Became) {
 
 /// A message that sets each of these values, in a variable of the value's name.
 pub(crate) fn message(name: &str, values: &[Attribute]) -> MessageRules {
-    let answers = values.iter().map(|&value| VariableRule {
-        variable: value.name().to_owned(),
-        value,
-    });
+    let answers = values
+        .iter()
+        .map(|&value| VariableRule::new(value.name().to_owned(), value));
     MessageRules {
         name: name.to_owned(),
         argument: None,

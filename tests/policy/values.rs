@@ -212,11 +212,13 @@ fn what_an_address_has_not_is_removed() {
         [
             "sess.action",
             "sess.asn",
+            "sess.categories",
             "sess.category",
             "sess.country",
             "sess.decision",
             "sess.expires_in",
             "sess.feed",
+            "sess.feeds",
             "sess.origin",
             "sess.reason"
         ]

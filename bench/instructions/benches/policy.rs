@@ -48,10 +48,7 @@ fn judge(terms: PolicyConfig) -> PolicyHandler {
 }
 
 fn message(name: &str, values: &[Attribute]) -> Vec<MessageRules> {
-    let answers = values.iter().map(|value| VariableRule {
-        variable: value.name().to_owned(),
-        value: *value,
-    });
+    let answers = values.iter().map(|value| VariableRule::new(value.name(), *value));
     vec![MessageRules {
         name: name.to_owned(),
         argument: None,

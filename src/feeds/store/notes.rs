@@ -3,13 +3,12 @@
 use super::super::load::LoadedFeed;
 use super::super::note::{Event, Note};
 use super::FeedSlot;
-use ip_reputation::Role;
 
 impl FeedSlot {
     /// Returns an event if the last entry of a file of `[allow]` or `[deny]` was removed.
     pub(super) fn emptied(&self, good: &LoadedFeed) -> Option<Note> {
         let had = self.good.as_ref().map_or(0, |good| good.data.len());
-        let is_emptied = self.list.role != Role::Feed && had > 0 && good.data.is_empty();
+        let is_emptied = self.list.feed.is_own() && had > 0 && good.data.is_empty();
         is_emptied.then(|| Note::new(self.name(), Event::Emptied { before: had }))
     }
 

@@ -8,7 +8,7 @@ use super::verdict::ContributionStatus;
 use super::verdict_store::{Node, VerdictId, VerdictStore};
 use crate::Score;
 
-/// A feed, its strongest entry, and how bad that makes an address.
+/// A group of feeds, its strongest entry, and how bad that makes an address.
 pub(super) type Strongest = (u16, VerdictId, f64);
 
 /// Whose entries are looked at.
@@ -71,11 +71,14 @@ impl VerdictStore {
         }
         scratch.clear();
         let entries = self.counting(id, now, view);
-        scratch.extend(entries.map(|(id, node, _)| (node.feed, id, node.badness)));
-        // Stable: among equals of a feed the innermost stays in front.
-        scratch.sort_by_key(|(feed, ..)| *feed);
-        let feeds = scratch.chunk_by(|(one, ..), (other, ..)| one == other);
-        let strongest = feeds.filter_map(|entries| {
+        scratch.extend(entries.filter_map(|(id, node, _)| {
+            let group = self.feed(node)?.group;
+            Some((group, id, node.badness))
+        }));
+        // Stable: among equals of a group the earlier feed, and of a feed the innermost, stays in front.
+        scratch.sort_by_key(|(group, id, _)| (*group, self.node(*id).map(|node| node.feed)));
+        let groups = scratch.chunk_by(|(one, ..), (other, ..)| one == other);
+        let strongest = groups.filter_map(|entries| {
             let entries = entries.iter().copied();
             entries.reduce(|best, next| if next.2 > best.2 { next } else { best })
         });
@@ -135,12 +138,12 @@ impl VerdictStore {
     /// The worst entry of feeds, its badness, and how good the address is with all of them.
     pub(super) fn evidence(&self, id: VerdictId, now: u32, view: View) -> (VerdictId, f64, f64) {
         let first = self.strongest_of_next(id, now, view, None);
-        self.together(core::iter::successors(first, |(feed, ..)| {
-            self.strongest_of_next(id, now, view, Some(*feed))
+        self.together(core::iter::successors(first, |(group, ..)| {
+            self.strongest_of_next(id, now, view, Some(*group))
         }))
     }
 
-    /// The same of the strongest entries of feeds.
+    /// The same of the strongest entries of groups.
     fn together(&self, strongest: impl Iterator<Item = Strongest>) -> (VerdictId, f64, f64) {
         let (mut good, mut leading) = (1.0, None::<(VerdictId, f64)>);
         for (_, id, badness) in strongest {
@@ -153,7 +156,8 @@ impl VerdictStore {
         (leading, worst, good)
     }
 
-    /// Of the first feed after another one the strongest entry; among equals the innermost.
+    /// Of the first group of feeds after another one the strongest entry; among equals that of the
+    /// earlier feed, and then the innermost. A feed without a group is a group of its own.
     fn strongest_of_next(
         &self,
         id: VerdictId,
@@ -162,17 +166,26 @@ impl VerdictStore {
         after: Option<u16>,
     ) -> Option<Strongest> {
         let entries = self.counting(id, now, view);
-        let entries = entries.filter(|(_, node, role)| {
-            *role == Role::Feed && after.is_none_or(|after| node.feed > after)
-        });
-        entries.fold(None, |best, (id, node, _)| match best {
-            Some((feed, _, most))
-                if feed < node.feed || (feed == node.feed && most >= node.badness) =>
-            {
-                best
+        let feeds = entries.filter(|(.., role)| *role == Role::Feed);
+        let mut best: Option<(u16, VerdictId, &Node)> = None;
+        for (id, node, _) in feeds {
+            let Some(group) = self.feed(node).map(|feed| feed.group) else {
+                continue;
+            };
+            if after.is_some_and(|after| group <= after) {
+                continue;
             }
-            _ => Some((node.feed, id, node.badness)),
-        })
+            let is_better = best.is_none_or(|(best_group, _, most)| {
+                group < best_group
+                    || (group == best_group
+                        && (node.badness > most.badness
+                            || (node.badness >= most.badness && node.feed < most.feed)))
+            });
+            if is_better {
+                best = Some((group, id, node));
+            }
+        }
+        best.map(|(group, id, node)| (group, id, node.badness))
     }
 }
 
@@ -209,16 +222,16 @@ impl Parts<'_> {
             ContributionStatus::Leads
         } else if self.outcome.role != Some(feed.terms.role) {
             ContributionStatus::Overruled
-        } else if feed.terms.role == Role::Feed && !self.is_strongest(id, node.feed) {
+        } else if feed.terms.role == Role::Feed && !self.is_strongest(id, feed.group) {
             ContributionStatus::Outdone
         } else {
             ContributionStatus::Counts
         }
     }
 
-    fn is_strongest(&self, id: VerdictId, feed: u16) -> bool {
+    fn is_strongest(&self, id: VerdictId, group: u16) -> bool {
         let (verdict, now) = (self.verdict, self.now);
-        let before = feed.checked_sub(1);
+        let before = group.checked_sub(1);
         let strongest = self
             .ledger
             .strongest_of_next(verdict, now, View::Live, before);

@@ -19,7 +19,8 @@ pub enum Role {
     Feed,
 }
 
-/// How feeds that cover the same address combine. Within a feed only its strongest entry counts.
+/// How feeds that cover the same address combine. Within a feed, and within a group of feeds, only the
+/// strongest entry counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Combine {
     /// As independent witnesses: 1 - (1 - a)(1 - b)…
@@ -42,6 +43,8 @@ pub struct FeedTerms {
     pub half_life: Option<Duration>,
     /// The category of entries that name none.
     pub category: Option<Arc<str>>,
+    /// Feeds of one group are no independent witnesses: the worst of them counts for all.
+    pub group: Option<Arc<str>>,
     /// Whether it only shows in the shadow score.
     pub shadow: bool,
     /// When its entries were seen that do not say so themselves, in seconds since 1970.
@@ -57,6 +60,7 @@ impl FeedTerms {
             weight: 1.0,
             half_life: None,
             category: None,
+            group: None,
             shadow: false,
             as_of: None,
         }

@@ -26,7 +26,7 @@ pub enum ContributionStatus {
     Leads,
     /// It counted.
     Counts,
-    /// Another entry of its feed, or with [`Combine::Worst`](super::Combine::Worst) of any feed, is
+    /// Another entry of its feed or group, or with [`Combine::Worst`](super::Combine::Worst) of any feed, is
     /// as strong or stronger.
     Outdone,
     /// What takes precedence over its feed decided.

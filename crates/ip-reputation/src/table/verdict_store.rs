@@ -53,13 +53,15 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) struct Feed {
     pub(super) terms: FeedTerms,
+    /// The index of the first feed of its group; without a group its own.
+    pub(super) group: u16,
     pub(super) evidences: Arc<Evidences>,
     /// What an entry without a category is counted under, and then one with each category.
     labels: Vec<Label>,
 }
 
 impl Feed {
-    fn new(terms: FeedTerms, evidences: Arc<Evidences>, labels: &mut Labels) -> Self {
+    fn new(terms: FeedTerms, group: u16, evidences: Arc<Evidences>, labels: &mut Labels) -> Self {
         let own = labels::name(terms.role, terms.category.as_deref());
         let categories = evidences.categories().iter();
         let categories = categories.map(|category| labels::name(terms.role, Some(category)));
@@ -67,6 +69,7 @@ impl Feed {
         let labels = names.map(|name| labels.label(&name)).collect();
         Self {
             terms,
+            group,
             evidences,
             labels,
         }
@@ -163,8 +166,14 @@ impl VerdictStoreBuilder {
             return Err(TableFull::Feeds);
         }
         let mut labels = Labels::new();
-        let feeds = feeds.into_iter();
-        let feeds = feeds.map(|(terms, evidences)| Feed::new(terms, evidences, &mut labels));
+        let mut groups: HashMap<Arc<str>, u16> = HashMap::new();
+        let feeds = (0_u16..).zip(feeds).map(|(index, (terms, evidences))| {
+            let group = match &terms.group {
+                Some(name) => *groups.entry(Arc::clone(name)).or_insert(index),
+                None => index,
+            };
+            Feed::new(terms, group, evidences, &mut labels)
+        });
         Ok(Self {
             ledger: VerdictStore {
                 nodes: Vec::new(),
