@@ -1,7 +1,9 @@
 //! `/metrics`: the figures as Prometheus reads them. Names and labels are an interface: docs/metrics.md
 //! lists them, and a test compares.
 
+mod crowdsec;
 mod feeds;
+mod fleet;
 mod live;
 
 use core::time::Duration;
@@ -187,6 +189,8 @@ pub(super) fn metrics(figures: &Figures) -> String {
     tallies(&mut text, figures);
     feeds::feeds(&mut text, figures);
     live::live(&mut text, figures);
+    fleet::fleet(&mut text, figures);
+    crowdsec::crowdsec(&mut text, figures);
     process(&mut text, figures);
     text.into_text()
 }

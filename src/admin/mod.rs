@@ -14,10 +14,12 @@
 //! takes the token of a file.
 
 pub mod client;
+mod crowdsec;
 mod decisions;
 mod error;
 mod exposition;
 mod figures;
+mod fleet;
 mod form;
 mod history;
 mod json;

@@ -154,6 +154,8 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
             // As the user that owns the store, and before the first answer.
             live.start(move || workers.get().into_iter().for_each(Control::refresh))
                 .map_err(Failure::thread)?;
+            engine.fleet().start().map_err(Failure::thread)?;
+            engine.crowdsec().start();
             let started = listening.spawn_with_hooks(|worker| {
                 let random = Random::seeded(seed, worker);
                 PolicyHandler::new(&published, random, host::now)

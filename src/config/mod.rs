@@ -8,10 +8,12 @@
 mod accessed_paths;
 mod admin;
 mod agent;
+mod crowdsec;
 mod error;
 mod explain;
 mod feed;
 mod feed_table;
+mod fleet;
 mod live;
 mod policy;
 
@@ -38,6 +40,8 @@ pub(crate) use explain::nearest;
 pub use feed::{Feed, Header, Place, Secret, Specifics};
 pub use policy::{Aggregation, MessageOption, OwnList, PayloadOption, ReputationOptions, Source};
 
+use crate::crowdsec::CrowdSecOptions;
+use crate::fleet::FleetOptions;
 use crate::host::file::read_small;
 use crate::live::LiveOptions;
 use crate::policy::Attribute;
@@ -58,6 +62,10 @@ pub struct Config {
     pub admin: AdminKeys,
     /// `[live]` and `[behavior]`; none if the file has no such section.
     pub live: Option<LiveOptions>,
+    /// `[fleet]`.
+    pub fleet: Option<FleetOptions>,
+    /// `[crowdsec]`; none if the file has no such section.
+    pub crowdsec: Option<CrowdSecOptions>,
     /// `[reputation]`.
     pub reputation: ReputationOptions,
     /// `[[feed]]`.
@@ -81,6 +89,8 @@ struct Document {
     admin: admin::AdminTable,
     live: Option<live::LiveTable>,
     behavior: Option<Spanned<live::BehaviorTable>>,
+    fleet: Option<Spanned<fleet::FleetTable>>,
+    crowdsec: Option<Spanned<crowdsec::CrowdSecTable>>,
     reputation: policy::ReputationTable,
     feed: Vec<Spanned<feed_table::FeedTable>>,
     allow: policy::OwnTable,
@@ -259,14 +269,26 @@ impl Document {
             let why = "[behavior] needs a [live] section; add one, it may be empty";
             problems.add(behavior.span(), why);
         }
+        let has_live = self.live.is_some();
+        let fleet = self.fleet;
+        let fleet = fleet.and_then(|it| fleet::FleetTable::check(it, folder, has_live, problems));
         let behavior = self.behavior.map(Spanned::into_inner);
         let behavior = behavior.map(|it| it.check(reputation.ignore_private));
+        if let (None, Some(crowdsec)) = (&self.live, &self.crowdsec) {
+            let why = "[crowdsec] needs a [live] section; add one, it may be empty";
+            problems.add(crowdsec.span(), why);
+        }
+        let crowdsec = self.crowdsec;
+        let crowdsec =
+            crowdsec.and_then(|it| crowdsec::check(it, folder, ca_file.as_deref(), problems));
         let config = Config {
             file: file.to_owned(),
             lines: Vec::new(),
             agent: self.agent.check(problems),
             admin: self.admin.check(folder),
             live: self.live.map(|live| live.check(folder, behavior)),
+            fleet,
+            crowdsec,
             reputation,
             feeds,
             allow: self.allow.check(folder, problems),

@@ -35,6 +35,8 @@ use super::store::FeedStore;
 use super::watch::Watch;
 use crate::config::accessed_paths;
 use crate::config::{Config, Place};
+use crate::crowdsec::CrowdSec;
+use crate::fleet::Fleet;
 use crate::host::{now, vital};
 use crate::live::Live;
 use crate::policy::{Policy, PolicyCell};
@@ -68,6 +70,8 @@ pub struct Engine {
     store: FeedStore,
     databases: Databases,
     live: Live,
+    fleet: Fleet,
+    crowdsec: CrowdSec,
     published: PolicyCell,
     retired: Vec<Arc<Policy>>,
     /// Does what takes long, once this is a thread.
@@ -104,7 +108,9 @@ impl core::fmt::Debug for Engine {
 #[derive(Clone)]
 pub struct Remote {
     sender: Sender<Event>,
+    crowdsec: CrowdSec,
     status: SharedStatus,
+    fleet: Fleet,
 }
 
 impl core::fmt::Debug for Remote {
@@ -120,6 +126,18 @@ impl Remote {
     pub fn reload(&self, done: Done) {
         // The process ends with the control thread.
         let _ = self.sender.send(Event::Reload(done));
+    }
+
+    /// The fleet; off without `[fleet]`.
+    #[must_use]
+    pub const fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// What follows a `CrowdSec` LAPI.
+    #[must_use]
+    pub const fn crowdsec(&self) -> &CrowdSec {
+        &self.crowdsec
     }
 
     /// How things are.
@@ -152,9 +170,13 @@ impl Engine {
             config.reputation.country_db.as_ref(),
         );
         let watch = start_watch(&sender);
+        let published = PolicyCell::new(Policy::default());
+        let live = Live::new();
         let mut engine = Self {
-            published: PolicyCell::new(Policy::default()),
-            live: Live::new(),
+            crowdsec: CrowdSec::new(live.clone(), published.clone()),
+            fleet: Fleet::new(live.clone()),
+            published,
+            live,
             config,
             store,
             databases,
@@ -174,6 +196,9 @@ impl Engine {
             refusals: 0,
         };
         engine.live.configure(engine.config.live.as_ref());
+        engine.fleet.configure(engine.config.fleet.as_ref());
+        let crowdsec = engine.config.crowdsec.as_ref();
+        engine.crowdsec.configure(crowdsec);
         engine.follow();
         engine.store.read_copies(now(), &engine.background);
         engine.read_files(Selection::All);
@@ -194,6 +219,18 @@ impl Engine {
     #[must_use]
     pub fn live(&self) -> Live {
         self.live.clone()
+    }
+
+    /// The fleet; off without `[fleet]`.
+    #[must_use]
+    pub fn fleet(&self) -> Fleet {
+        self.fleet.clone()
+    }
+
+    /// What follows a `CrowdSec` LAPI; nothing without `[crowdsec]`.
+    #[must_use]
+    pub fn crowdsec(&self) -> CrowdSec {
+        self.crowdsec.clone()
     }
 
     /// Has this called whenever a policy has been replaced, on the engine's thread: who keeps the one
@@ -220,7 +257,9 @@ impl Engine {
     pub fn remote(&self) -> Remote {
         Remote {
             sender: self.sender.clone(),
+            crowdsec: self.crowdsec.clone(),
             status: Arc::clone(&self.status),
+            fleet: self.fleet.clone(),
         }
     }
 
@@ -348,6 +387,12 @@ impl Engine {
         self.due.values_mut().for_each(|due| due.expedite(at));
         if self.config.live != old.live {
             self.live.configure(self.config.live.as_ref());
+        }
+        if self.config.fleet != old.fleet {
+            self.fleet.configure(self.config.fleet.as_ref());
+        }
+        if self.config.crowdsec != old.crowdsec {
+            self.crowdsec.configure(self.config.crowdsec.as_ref());
         }
         if !self.publish_or_say() {
             return Err("no new table, the last good one stays; the log says why".to_owned());

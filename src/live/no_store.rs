@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Change, Decision, Kind, Offender, Target};
+use super::{Change, Decision, Imported, Kind, Offender, Target};
 use ip_reputation::Prefix;
 
 #[derive(Debug)]
@@ -48,6 +48,8 @@ pub(super) struct Written {
 pub(super) struct Contents {
     pub(super) decisions: Vec<Decision>,
     pub(super) points: Vec<SavedPoints>,
+    pub(super) mark: Option<String>,
+    pub(super) imports: Vec<Imported>,
 }
 
 #[derive(Debug)]
@@ -92,6 +94,7 @@ impl Store {
         &mut self,
         _: impl Iterator<Item = &'a Target>,
         _: &[Decision],
+        _: &[Imported],
         _: u32,
     ) -> Result<(), StoreError> {
         match *self {}
@@ -103,6 +106,10 @@ impl Store {
         _: &[Offender],
         _: u32,
     ) -> Result<(), StoreError> {
+        match *self {}
+    }
+
+    pub(super) fn set_mark(&mut self, _: &str) -> Result<(), StoreError> {
         match *self {}
     }
 

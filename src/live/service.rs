@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 use super::behavior::{self, BehaviorOptions, PointsReport, Report, ReportSender};
 use super::decision::ORIGIN_BEHAVIOR;
 use super::decisions::Decisions;
+use super::imports::{Import, ImportCounts, Imports, ORIGIN_CROWDSEC};
 use super::network::Network;
 use super::points::Points;
 use super::store::{self, Contents, Store, StoreError};
@@ -49,9 +50,42 @@ pub enum Request {
     Put(Vec<Decision>),
     /// Removes every decision of exactly this value, and sets the points of its addresses to 0.
     Remove(Target),
+    /// Removes the decisions of exactly this value that this origin made, and nothing else.
+    RemoveOf(Target, Arc<str>),
+    /// Changes what has come from `CrowdSec`.
+    Import(Import),
     /// Adds points that another node was told of.
     Report(Vec<PointsReport>),
+    /// Takes over what other nodes have decided, as far as there is room. Who sends it knows the changes
+    /// of this process up to this number; what has changed since counts more.
+    Merge(u64, Vec<Merge>),
 }
+
+/// What another node has decided, or what is remembered of other nodes.
+#[derive(Debug)]
+pub enum Merge {
+    /// A decision.
+    Put(Decision),
+    /// The end of a decision.
+    Drop(Kind, Target, Arc<str>),
+    /// An unban: ends what this node alone knows of the value, if it was made until this second, and sets
+    /// the points to 0.
+    Lift(Target, u32),
+    /// How far the log was read, once all before is in the store.
+    Mark(String),
+}
+
+/// A change of this process.
+#[derive(Debug)]
+pub enum LocalChange<'a> {
+    /// These decisions were made.
+    Put(&'a [Decision]),
+    /// Everything of this value was removed.
+    Removed(Target),
+}
+
+/// Called with what this process decides and the number of the change, on the live thread.
+pub type OnChanges = Box<dyn Fn(u64, LocalChange<'_>) + Send>;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,14 +189,19 @@ pub struct Counters {
 
 struct Shared {
     decisions: Mutex<Decisions>,
+    /// Never locked together with others.
+    imports: Mutex<Imports>,
     points: Mutex<Option<Points>>,
     /// Since there is `[behavior]`.
     reports: Mutex<Option<ReportQueue>>,
     on_reports: Mutex<Option<OnReports>>,
+    on_changes: Mutex<Option<OnChanges>>,
+    /// What `Merge::Mark` has stored.
+    mark: Mutex<Option<String>>,
     table: LiveTable,
     options: Mutex<Option<LiveOptions>>,
     allowed: Mutex<Arc<[Prefix]>>,
-    node: Arc<str>,
+    node: Mutex<Arc<str>>,
     changes: AtomicU64,
     refused: AtomicU64,
     store_errors: AtomicU64,
@@ -204,13 +243,16 @@ impl Live {
         let node = rustix::system::uname();
         let shared = Shared {
             decisions: Mutex::new(Decisions::new()),
+            imports: Mutex::default(),
             points: Mutex::default(),
             reports: Mutex::default(),
             on_reports: Mutex::default(),
+            on_changes: Mutex::default(),
+            mark: Mutex::default(),
             table: LiveTable::default(),
             options: Mutex::default(),
             allowed: Mutex::new(Arc::new([])),
-            node: node.nodename().to_string_lossy().into(),
+            node: Mutex::new(node.nodename().to_string_lossy().into()),
             changes: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             store_errors: AtomicU64::new(0),
@@ -309,6 +351,7 @@ impl Live {
                 decisions.put(decision);
             }
             drop(decisions);
+            lock(&live.shared.imports).restore(&contents.imports);
             if let Some(points) = &mut *lock(&live.shared.points) {
                 let now = now_micros();
                 for it in &contents.points {
@@ -371,10 +414,28 @@ impl Live {
         self.shared.table.clone()
     }
 
-    /// The name of this host.
+    /// The name of this node: that of the host, unless another was set.
     #[must_use]
     pub fn node(&self) -> Arc<str> {
-        Arc::clone(&self.shared.node)
+        Arc::clone(&lock(&self.shared.node))
+    }
+
+    /// Gives this node a name; decisions that are made from now on have it.
+    pub fn set_node(&self, node: Option<&str>) {
+        let host = rustix::system::uname();
+        let host = host.nodename().to_string_lossy();
+        *lock(&self.shared.node) = node.unwrap_or(&host).into();
+    }
+
+    /// Has this called with what this process decides, or nothing any more.
+    pub fn on_changes(&self, called: Option<OnChanges>) {
+        *lock(&self.shared.on_changes) = called;
+    }
+
+    /// How far a process before this one has read the log of the fleet.
+    #[must_use]
+    pub fn mark(&self) -> Option<String> {
+        lock(&self.shared.mark).clone()
     }
 
     /// Reads the store and starts the thread. `refresh` has idle workers release old snapshots.
@@ -392,6 +453,8 @@ impl Live {
             retry: None,
             is_ours: true,
             removed: HashSet::new(),
+            unmerged: HashMap::new(),
+            number: 0,
             retired: Vec::new(),
             swept: Instant::now(),
             private: ip_reputation::private_space()
@@ -437,7 +500,34 @@ impl Live {
         let time = now();
         let mut found = lock(&self.shared.decisions).covering(target);
         found.retain(|it| it.until > time);
-        found
+        self.with_imports(found, time)
+    }
+
+    /// Has every decision of `CrowdSec` stand for itself, the one that counts first.
+    fn with_imports(&self, found: Vec<Decision>, time: u32) -> Vec<Decision> {
+        let imports = lock(&self.shared.imports);
+        let each = found.into_iter().flat_map(|decision| {
+            let of_value = match &*decision.origin {
+                ORIGIN_CROWDSEC => imports.of(decision.kind, decision.target, time),
+                _ => Vec::new(),
+            };
+            if of_value.is_empty() {
+                return vec![decision];
+            }
+            let each = of_value.into_iter().map(|it| Decision {
+                reason: it.reason().into(),
+                until: it.until,
+                ..decision.clone()
+            });
+            each.collect()
+        });
+        each.collect()
+    }
+
+    /// How many decisions have come from `CrowdSec`.
+    #[must_use]
+    pub fn import_counts(&self) -> ImportCounts {
+        lock(&self.shared.imports).counts(now())
     }
 
     /// What is in force and covers any of these.
@@ -481,6 +571,10 @@ impl Live {
 }
 
 impl Shared {
+    fn of_crowdsec(&self) -> Vec<Decision> {
+        lock(&self.decisions).list(|it| &*it.origin == ORIGIN_CROWDSEC)
+    }
+
     /// Gives workers the tables in use, if they have others. The old ones are returned.
     fn publish(&self) -> Option<Arc<Snapshot>> {
         let mut decisions = lock(&self.decisions);
@@ -513,6 +607,11 @@ struct LiveThread {
     is_ours: bool,
     /// What was unbanned while the store could not be written: its rows about them are outdated.
     removed: HashSet<Target>,
+    /// Changes of this process that the fleet may not know yet, with their numbers: of an identity, or of
+    /// a value.
+    unmerged: HashMap<(Target, Option<(Kind, Arc<str>)>), u64>,
+    /// The number of the last change of this process.
+    number: u64,
     retired: Vec<Arc<Snapshot>>,
     swept: Instant,
     refresh: Box<dyn Fn() + Send>,
@@ -614,16 +713,134 @@ impl LiveThread {
                     self.removed.insert(target);
                 }
                 changes.extend(removed.into_iter().map(Change::Remove));
+                let lifted = lock(&self.shared.imports).lift(target);
+                changes.extend(lifted.into_iter().map(Change::PutImported));
+                self.changed_here(LocalChange::Removed(target));
             }
+            Request::RemoveOf(target, origin) => self.remove_of(target, &origin, changes),
+            Request::Import(import) => self.import(import, changes),
             Request::Report(reports) => {
                 let bans = self.add_points(&reports);
                 self.ban(bans, changes);
             }
+            Request::Merge(known, merges) => {
+                self.unmerged.retain(|_, number| *number > known);
+                self.merge(merges, changes);
+            }
         }
-        Ok(changes.len() - before)
+        let made = changes.iter().skip(before);
+        let made = made.filter(|it| matches!(it, Change::Put(_) | Change::Remove(_)));
+        Ok(made.count())
     }
 
-    fn put(&self, batch: Vec<Decision>, changes: &mut Vec<Change>) -> Result<(), ApplyError> {
+    /// Reports what this process has decided.
+    fn changed_here(&mut self, change: LocalChange<'_>) {
+        let on_changes = lock(&self.shared.on_changes);
+        let Some(called) = &*on_changes else {
+            self.unmerged.clear();
+            return;
+        };
+        self.number += 1;
+        match change {
+            LocalChange::Put(batch) => {
+                for it in batch.iter().filter(|it| *it.origin != *ORIGIN_CROWDSEC) {
+                    let identity = Some((it.kind, Arc::clone(&it.origin)));
+                    self.unmerged.insert((it.target, identity), self.number);
+                }
+            }
+            LocalChange::Removed(target) => {
+                self.unmerged.insert((target, None), self.number);
+            }
+        }
+        called(self.number, change);
+    }
+
+    /// Whether this process has changed something that who sends a merge does not know yet.
+    fn is_unmerged(&self, target: Target, kind: Kind, origin: &Arc<str>) -> bool {
+        if self.unmerged.is_empty() {
+            return false;
+        }
+        let identity = Some((kind, Arc::clone(origin)));
+        [None, identity]
+            .into_iter()
+            .any(|it| self.unmerged.contains_key(&(target, it)))
+    }
+
+    /// Takes over what other nodes have decided.
+    fn merge(&mut self, merges: Vec<Merge>, changes: &mut Vec<Change>) {
+        let mut refused = 0;
+        for merge in merges {
+            match merge {
+                Merge::Put(it) if self.is_unmerged(it.target, it.kind, &it.origin) => {}
+                Merge::Drop(kind, target, origin) if self.is_unmerged(target, kind, &origin) => {}
+                Merge::Put(decision) => refused += u64::from(!self.take_over(decision, changes)),
+                Merge::Drop(kind, target, origin) => {
+                    self.end_where(target, changes, |it| it.kind == kind && it.origin == origin);
+                }
+                Merge::Lift(target, at) => {
+                    self.end_where(target, changes, |it| {
+                        it.origin.as_ref() == ORIGIN_CROWDSEC && it.created <= at
+                    });
+                    let lifted = lock(&self.shared.imports).lift(target);
+                    changes.extend(lifted.into_iter().map(Change::PutImported));
+                    target
+                        .prefix()
+                        .into_iter()
+                        .for_each(|it| self.forget_points(it));
+                }
+                Merge::Mark(mark) => {
+                    let written = core::mem::take(changes);
+                    let stored = self.put_in_force(&written);
+                    let store = self.store.as_mut().filter(|_| stored);
+                    if let Some(Err(error)) = store.map(|it| it.set_mark(&mark)) {
+                        self.store_failed(&error);
+                    }
+                }
+            }
+        }
+        if refused > 0 {
+            self.shared.refused.fetch_add(refused, Ordering::Relaxed);
+            warn!(
+                count = refused,
+                "decisions of other nodes refused: the limit is reached; raise max-decisions in [live]"
+            );
+        }
+    }
+
+    /// Whether there was room.
+    fn take_over(&self, decision: Decision, changes: &mut Vec<Change>) -> bool {
+        let mut decisions = lock(&self.shared.decisions);
+        let one = core::slice::from_ref(&decision);
+        if decisions.room_for(one).is_err() {
+            decisions.expire(now());
+            if decisions.room_for(one).is_err() {
+                return false;
+            }
+        }
+        decisions.put(&decision);
+        changes.push(Change::Put(decision));
+        true
+    }
+
+    fn end_where(
+        &mut self,
+        target: Target,
+        changes: &mut Vec<Change>,
+        is_over: impl Fn(&Decision) -> bool,
+    ) {
+        let mut decisions = lock(&self.shared.decisions);
+        let found = decisions.covering(target).into_iter();
+        let found = found.filter(|it| it.target == target && is_over(it));
+        for decision in found {
+            if self.path.is_some() {
+                self.removed.insert(target);
+            }
+            decisions.remove_one(decision.target, decision.kind, &decision.origin);
+            changes.push(Change::Remove(decision));
+        }
+    }
+
+    fn put(&mut self, batch: Vec<Decision>, changes: &mut Vec<Change>) -> Result<(), ApplyError> {
         let mut decisions = lock(&self.shared.decisions);
         if decisions.room_for(&batch).is_err() {
             decisions.expire(now());
@@ -634,11 +851,104 @@ impl LiveThread {
             warn!(count, error = %full, "decisions rejected");
             return Err(ApplyError::Full(full.to_string()));
         }
-        for decision in batch {
-            decisions.put(&decision);
-            changes.push(Change::Put(decision));
+        for decision in &batch {
+            decisions.put(decision);
         }
+        drop(decisions);
+        self.changed_here(LocalChange::Put(&batch));
+        changes.extend(batch.into_iter().map(Change::Put));
         Ok(())
+    }
+
+    fn remove_of(&mut self, target: Target, origin: &str, changes: &mut Vec<Change>) {
+        let mut ended = Vec::new();
+        let mut decisions = lock(&self.shared.decisions);
+        for kind in Kind::ALL {
+            if let Some(known) = decisions.one(target, kind, origin) {
+                decisions.remove_one(target, kind, origin);
+                ended.push(known.clone());
+                changes.push(Change::Remove(known));
+            }
+        }
+        drop(decisions);
+        // To other nodes it is a decision that is over.
+        let time = now();
+        let ended: Vec<_> = ended
+            .into_iter()
+            .map(|it| Decision { until: time, ..it })
+            .collect();
+        if !ended.is_empty() {
+            self.changed_here(LocalChange::Put(&ended));
+        }
+        if self.store.is_some() {
+            // Should it lag behind, what is in force of this value is written again.
+            self.removed.insert(target);
+        }
+    }
+
+    /// Follows `CrowdSec`: of several decisions about a value the table has the one that counts.
+    fn import(&self, import: Import, changes: &mut Vec<Change>) {
+        let time = now();
+        let is_all = import.is_all;
+        let mut touched = lock(&self.shared.imports).apply(import, time);
+        if is_all {
+            // What another process has left behind as well.
+            let known = self.shared.of_crowdsec();
+            let values = known.iter().map(|it| (it.kind, it.target));
+            touched.values.extend(values);
+        }
+        let put = touched.put.into_iter().map(Change::PutImported);
+        let removed = touched.removed.into_iter().map(Change::RemoveImported);
+        changes.extend(put.chain(removed));
+        let mut refused = 0;
+        for (kind, target) in touched.values {
+            refused += u64::from(!self.count_import(kind, target, time, changes));
+        }
+        if refused > 0 {
+            self.shared.refused.fetch_add(refused, Ordering::Relaxed);
+            let hint = "raise max-decisions in [live]";
+            warn!(count = refused, hint, "crowdsec decisions rejected");
+        }
+    }
+
+    /// Puts into the table what counts of one type and value. Whether there is room.
+    fn count_import(
+        &self,
+        kind: Kind,
+        target: Target,
+        time: u32,
+        changes: &mut Vec<Change>,
+    ) -> bool {
+        let imports = lock(&self.shared.imports);
+        let first = imports.of(kind, target, time).first().map(|it| Decision {
+            kind,
+            target,
+            origin: ORIGIN_CROWDSEC.into(),
+            reason: it.reason().into(),
+            node: Arc::clone(&lock(&self.shared.node)),
+            created: time,
+            until: it.until,
+        });
+        drop(imports);
+        let mut decisions = lock(&self.shared.decisions);
+        let known = decisions.one(target, kind, ORIGIN_CROWDSEC);
+        match (first, known) {
+            (None, None) => {}
+            (None, Some(known)) => {
+                decisions.remove_one(target, kind, ORIGIN_CROWDSEC);
+                changes.push(Change::Remove(known));
+            }
+            (Some(first), Some(known))
+                if (&first.reason, first.until) == (&known.reason, known.until) => {}
+            (Some(first), _) => {
+                if decisions.room_for(core::slice::from_ref(&first)).is_err() {
+                    return false;
+                }
+                decisions.put(&first);
+                changes.push(Change::Put(first));
+            }
+        }
+        true
     }
 
     /// An unban of an address, or of what an IPv6 address stands for, sets its points to 0.
@@ -745,14 +1055,14 @@ impl LiveThread {
             target: report.prefix.into(),
             origin: ORIGIN_BEHAVIOR.into(),
             reason: reason.into(),
-            node: Arc::clone(&self.shared.node),
+            node: Arc::clone(&lock(&self.shared.node)),
             created,
             until: created.saturating_add(seconds),
         }
     }
 
     /// Bans one at a time: at the limit the others still are.
-    fn ban(&self, bans: Vec<Decision>, changes: &mut Vec<Change>) {
+    fn ban(&mut self, bans: Vec<Decision>, changes: &mut Vec<Change>) {
         for ban in bans {
             let (value, reason) = (ban.target, Arc::clone(&ban.reason));
             if self.put(vec![ban], changes).is_ok() {
@@ -858,7 +1168,8 @@ impl LiveThread {
         if let Some(points) = &mut *lock(&self.shared.points) {
             points.sweep(now_micros());
         }
-        if lock(&self.shared.decisions).expire(time) == 0 {
+        let imports = lock(&self.shared.imports).expire(time);
+        if lock(&self.shared.decisions).expire(time) + imports == 0 {
             return;
         }
         let expired = self.store.as_mut().map(|store| store.expire(time));
@@ -917,6 +1228,7 @@ impl LiveThread {
                     );
                     info!(store = %shown, decisions, points, "store opened");
                     self.take_contents(&opened.contents);
+                    lock(&self.shared.mark).clone_from(&opened.contents.mark);
                     self.store = Some(opened.store);
                     self.publish();
                 }
@@ -936,7 +1248,9 @@ impl LiveThread {
         let all = lock(&self.shared.decisions).list(|_| true);
         let removed = &self.removed;
         let store = self.store.as_mut();
-        let written = store.map(|store| store.bring_up_to_date(removed.iter(), &all, now()));
+        let imports: Vec<_> = lock(&self.shared.imports).all().cloned().collect();
+        let written =
+            store.map(|store| store.bring_up_to_date(removed.iter(), &all, &imports, now()));
         if let Some(Err(error)) = written {
             return self.store_failed(&error);
         }
@@ -959,6 +1273,7 @@ impl LiveThread {
             }
         }
         drop(decisions);
+        lock(&self.shared.imports).restore(&contents.imports);
         if let Some(points) = &mut *lock(&self.shared.points) {
             points.track(true);
             let time = now_micros();
