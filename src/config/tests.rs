@@ -93,7 +93,7 @@ fn every_key_is_understood() {
         .map(|it| &*it.name)
         .collect();
     assert_eq!(names, ["deny", "challenge"]);
-    assert_eq!(config.messages[0].rules.answers.len(), Attribute::ALL.len());
+    assert_eq!(config.messages[0].rules.answers.len(), 17);
     assert_eq!(
         config.payload[1].rule.pattern,
         Pattern::Prefix(vec![0x16, 3, 1])
