@@ -101,6 +101,26 @@ fn a_url_that_hangs_does_not_hold_up_the_others_nor_the_start() {
 }
 
 #[test]
+fn a_source_that_fails_now_and_then_is_logged_a_few_times() {
+    let scratch = Scratch::new();
+    let server = Server::start(Answer::ok(BAD));
+    let agent = Program::configured(&config(&scratch, &server, ""), &[]);
+    for cycle in 1..=5 {
+        server.answers(Answer::new("500 Internal Server Error", &[], ""));
+        agent.signal(Signal::SIGHUP);
+        agent.shows("feed=\"web\"", "state=kept");
+        server.answers(Answer::ok(if cycle % 2 == 0 { BAD } else { GOOD }));
+        until("it works", || {
+            agent.signal(Signal::SIGHUP);
+            agent.status("feed=\"web\"").contains("state=good")
+        });
+    }
+    assert_eq!(agent.count("list not used"), 2);
+    assert_eq!(agent.count("list recovered"), 2);
+    assert_eq!(agent.count("fails again and again"), 1);
+}
+
+#[test]
 fn redirects_share_the_time_of_a_fetch() {
     let scratch = Scratch::new();
     let server = Server::start(Answer::ok(BAD));

@@ -22,6 +22,7 @@ use super::source::cache::{Copy, Meta};
 use super::status::FeedStatus;
 use crate::config::Place;
 use crate::host::log::rounded;
+use crate::host::now;
 use ip_reputation::Role;
 use ip_reputation::formats::Format;
 
@@ -39,6 +40,8 @@ pub(super) struct FeedSlot {
     /// The same since the start, whatever came between.
     pub(super) failures_total: u64,
     pub(super) error: Option<String>,
+    /// When it last changed between working and failing, in seconds since 1970.
+    changes: Vec<u32>,
     /// Why its copy is not on disk.
     uncopied: Option<String>,
     /// Whether people know that it is stale.
@@ -50,6 +53,13 @@ pub(super) struct FeedSlot {
     /// Whether it could not be read for a reason that has nothing to do with it.
     may_pass: bool,
 }
+
+/// Changes between working and failing that are logged of a list within `CHANGES_WITHIN` seconds.
+const LOGGED_CHANGES_MAX: usize = 4;
+const CHANGES_WITHIN: u32 = 3600;
+/// What the last of them adds.
+const UNSTABLE: &str =
+    "; its source fails again and again, which is not logged again within an hour";
 
 /// All lists, in the order of the configuration.
 #[derive(Debug, Default)]
@@ -192,6 +202,7 @@ impl FeedSlot {
             failures: 0,
             failures_total: 0,
             error: None,
+            changes: Vec::new(),
             uncopied: None,
             is_known_stale: false,
             tried: None,
@@ -311,6 +322,10 @@ impl FeedSlot {
         self.last_success = Some(now);
         self.failures = 0;
         self.error.take()?;
+        self.note_change(now);
+        if self.changes.len() > LOGGED_CHANGES_MAX {
+            return None;
+        }
         let entries = self.good.as_ref().map_or(0, |good| good.data.len());
         Some(Note::new(self.name(), Event::Recovered { entries }))
     }
@@ -321,13 +336,29 @@ impl FeedSlot {
         self.failures_total += 1;
         let error = error.to_string();
         let is_listed = self.error.as_ref() == Some(&error);
-        let note = (!is_listed).then(|| {
+        if self.error.is_none() {
+            self.note_change(now());
+        }
+        let changes = self.changes.len();
+        let note = (!is_listed && changes <= LOGGED_CHANGES_MAX).then(|| {
             let previous = self.good.as_ref().map(|good| good.data.len());
-            let error = error.clone();
+            let mut error = error.clone();
+            if changes + 1 >= LOGGED_CHANGES_MAX {
+                error.push_str(UNSTABLE);
+            }
             Note::new(self.name(), Event::NotUsed { error, previous })
         });
         self.error = Some(error);
         Outcome::refused(note)
+    }
+
+    /// Counts a change between working and failing.
+    fn note_change(&mut self, now: u32) {
+        self.changes
+            .retain(|at| now.saturating_sub(*at) < CHANGES_WITHIN);
+        if self.changes.len() <= LOGGED_CHANGES_MAX {
+            self.changes.push(now);
+        }
     }
 
     fn copy(&self, folder: &Path) -> Option<Copy> {
