@@ -9,6 +9,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -131,6 +132,86 @@ fn a_real_prometheus_scrapes_it() {
     });
     drop(peer);
     agent.stop();
+}
+
+/// The names of metrics in a text, without the endings of histograms' series.
+fn metric_names(text: &str) -> BTreeSet<String> {
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let words = text.split(|letter| !is_name(letter));
+    let names = words.filter(|word| word.starts_with("spoa_") || word.starts_with("process_"));
+    let endings = ["_bucket", "_count"];
+    let whole = names.map(|name| {
+        let base = endings.iter().find_map(|ending| name.strip_suffix(ending));
+        base.filter(|base| base.ends_with("_seconds"))
+            .unwrap_or(name)
+    });
+    whole.map(str::to_owned).collect()
+}
+
+#[test]
+fn alerts_and_dashboard_ask_for_metrics_that_there_are() {
+    let (_scratch, agent, endpoint) = agent();
+    let families = endpoint.metrics().families;
+    agent.stop();
+    for document in ["docs/alerts.yml", "docs/dashboard.json"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+        let names = metric_names(&std::fs::read_to_string(path).unwrap());
+        assert!(names.len() >= 10, "{document}: {names:?}");
+        for name in names {
+            assert!(families.contains_key(&name), "{document}: {name}");
+        }
+    }
+}
+
+#[test]
+fn alerts_fire_when_they_have_to() {
+    let Some(programs) = programs() else { return };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let scratch = Scratch::new();
+    for (name, path) in [
+        ("alerts.yml", "docs/alerts.yml"),
+        ("test.yml", "tests/alerts/alerts_test.yml"),
+    ] {
+        scratch.write(name, std::fs::read(root.join(path)).unwrap());
+    }
+    for arguments in [
+        ["check", "rules", "alerts.yml"],
+        ["test", "rules", "test.yml"],
+    ] {
+        let mut promtool = Command::new(programs.join("promtool"));
+        let output = promtool
+            .args(arguments)
+            .current_dir(scratch.path(""))
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&said)
+        );
+    }
+    let dashboard = std::fs::read_to_string(root.join("docs/dashboard.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&dashboard).unwrap();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            // Grafana's variables stand where PromQL has values.
+            let query = target["expr"].as_str().unwrap();
+            let query = query
+                .replace("$__rate_interval", "5m")
+                .replace("$instance", ".*");
+            let rule =
+                format!("groups: [{{name: x, rules: [{{record: 'x', expr: '{query}'}}]}}]\n");
+            let rule = scratch.write("rule.yml", rule);
+            let mut promtool = Command::new(programs.join("promtool"));
+            let checked = promtool
+                .args(["check", "rules"])
+                .arg(rule)
+                .output()
+                .unwrap();
+            assert!(checked.status.success(), "{query}: {checked:?}");
+        }
+    }
 }
 
 #[test]

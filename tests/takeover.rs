@@ -481,11 +481,12 @@ fn a_name_that_is_taken_is_reported_and_stops_nobody() {
     agent.stop();
 }
 
-/// The commands of README.md, as a script that is run again and again.
+/// The commands of docs/upgrading.md, as a script that is run again and again.
 #[test]
 fn the_documented_commands_replace_an_agent_again_and_again() {
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let mut blocks = readme.split("```sh\n").skip(1);
+    let page =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/upgrading.md")).unwrap();
+    let mut blocks = page.split("```sh\n").skip(1);
     let block = blocks
         .find(|block| block.contains("spoa --takeover "))
         .unwrap();
