@@ -258,7 +258,7 @@ fn a_unix_socket_takes_commands_by_its_mode_and_leaves_no_trace() {
     assert!(!scratch.path("admin").exists());
     let (code, _, said) = ctl(&["status", "-f", config]);
     assert!(
-        code == Some(1) && said[0].contains("no agent answers at"),
+        code == Some(1) && said[0].contains("there is no socket at"),
         "{said:?}"
     );
 }

@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::{Peer, Program, Signal, own_loopback, until};
+use support::{Peer, Program, Scratch, Signal, own_loopback, until};
 
 #[test]
 fn every_bad_value_is_one_line_that_names_its_option() {
@@ -38,6 +38,11 @@ fn every_bad_value_is_one_line_that_names_its_option() {
         (&["--slow-threshold", "off"], "--slow-threshold"),
         (&["--drain-timeout", "1.5s"], "--drain-timeout"),
         (&["--drain-timeout", "off"], "--drain-timeout"),
+        (&["--hello-timeout", "5"], "5ms, 5s, 5m"),
+        (
+            &["-b", "127.0.0.1", "ssl", "crt", "x"],
+            "quote both, such as --bind 'ADDRESS ssl",
+        ),
         (&["--unix-mode", "rw"], "--unix-mode"),
         (&["--unix-mode", "1777"], "--unix-mode"),
         (&["--cores", "3-1"], "--cores"),
@@ -96,6 +101,37 @@ fn cores_that_the_process_may_not_use_are_an_error() {
         line.contains("--cores") && line.contains("taskset"),
         "{line}"
     );
+}
+
+#[test]
+fn help_has_several_spellings() {
+    let long = Program::run(&["check", "--help"]);
+    let short = Program::run(&["help", "check"]);
+    assert_eq!((short.code, &short.stdout), (Some(0), &long.stdout));
+    assert_eq!(
+        Program::run(&["help"]).stdout,
+        Program::run(&["--help"]).stdout
+    );
+}
+
+#[test]
+#[cfg(feature = "admin")]
+fn ctl_alone_is_its_help_and_each_obstacle_has_its_remedy() {
+    let bare = Program::run(&["ctl"]);
+    let said = bare.stdout + &bare.stderr.join("\n");
+    assert!(said.contains("status") && said.contains("reload"), "{said}");
+    let scratch = Scratch::new();
+    let ctl = |address: &str| {
+        let ended = Program::run(&["ctl", "--admin", address, "status"]);
+        ended.refusal(1).to_owned()
+    };
+    let line = ctl(&scratch.bind("none"));
+    assert!(line.contains("there is no socket at"), "{line}");
+    // A listener that has been closed leaves its path behind.
+    let path = scratch.path("closed");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let line = ctl(&format!("unix:{}", path.display()));
+    assert!(line.contains("no agent listens at"), "{line}");
 }
 
 #[test]

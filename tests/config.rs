@@ -97,5 +97,23 @@ fn a_bad_address_in_the_file_is_named() {
     let scratch = Scratch::new();
     let config = scratch.write("spoa.toml", "[agent]\nbind = [\"localhost\"]\n");
     let ended = Program::run(&["-f", config.to_str().unwrap()]);
-    assert!(ended.refusal(2).contains("\"localhost\": expected ADDRESS"));
+    let line = ended.refusal(1);
+    assert!(
+        line.contains("spoa.toml:2: bind: \"localhost\": expected ADDRESS"),
+        "{line}"
+    );
+}
+
+/// What only shows at the start has the line of the file too, unless a flag counts.
+#[test]
+fn an_option_of_the_file_that_fails_at_the_start_is_named_with_its_line() {
+    let scratch = Scratch::new();
+    let config = scratch.write("spoa.toml", "[agent]\n\nuser = \"no such user\"\n");
+    let config = config.to_str().unwrap();
+    let ended = Program::run(&["-f", config, "-p", "0"]);
+    let line = ended.refusal(1);
+    assert!(line.contains("spoa.toml:3: user: "), "{line}");
+    let ended = Program::run(&["-f", config, "-p", "0", "--user", "nor this"]);
+    let line = ended.refusal(1);
+    assert!(line.contains("--user: "), "{line}");
 }

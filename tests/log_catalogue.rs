@@ -59,7 +59,7 @@ fn of_the_code() -> Catalogue {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     sources(&root.join("src"), &mut files);
-    let call = Regex::new(r"(?:^|[^a-z_:])(info|warn|error|debug)!\(").unwrap();
+    let call = Regex::new(r"(?:^|[^a-z_])(info|warn|error|debug)!\(").unwrap();
     let message = Regex::new("^\"([a-z][a-z ]*)\"$").unwrap();
     let name = Regex::new(r"^[%?]?([a-z_]+)(?: =|$)").unwrap();
     let mut found = Catalogue::new();

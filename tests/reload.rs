@@ -243,7 +243,7 @@ fn a_broken_configuration_leaves_the_last_good_one_in_place() {
     let mut peer = Peer::greeted(agent.address());
     scratch.write("spoa.toml", CONFIG.replace("path", "pth"));
     agent.signal(Signal::SIGHUP);
-    agent.says("unknown key \"pth\"; did you mean \"path\"?");
+    agent.says("unknown key \"pth\" in [[feed]]; did you mean \"path\"?");
     agent.shows("reputation ", "bad_configurations=1 ");
     assert_eq!(peer.ask(), 0);
     fs::remove_file(&config).unwrap();

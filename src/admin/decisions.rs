@@ -15,7 +15,7 @@ use tracing::info;
 
 use super::reply::{Kind as BodyKind, Reply, line, reply};
 use super::routes::{AdminState, value_of};
-use crate::config::values::duration_with_unit;
+use crate::config::values::duration;
 use crate::host::now;
 use crate::live::{
     Applied, ApplyError, Decision, Kind, Live, LiveOptions, ORIGIN_BEHAVIOR, Offender, Request,
@@ -400,7 +400,7 @@ fn decision(
     let target = parse_target(&wanted.value, len).map_err(|error| format!("value: {error}"))?;
     let duration = match &wanted.duration {
         None => options.default_duration,
-        Some(text) => duration_with_unit(text).map_err(|error| format!("for: {error}"))?,
+        Some(text) => duration(text).map_err(|error| format!("for: {error}"))?,
     };
     let origin = wanted.origin.unwrap_or_else(|| "api".to_owned());
     let reason = wanted.reason.unwrap_or_default();

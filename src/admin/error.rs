@@ -83,10 +83,24 @@ impl fmt::Display for AdminError {
                 )
             }
             Self::Token(path, why) => write!(f, "the token file {} {why}", path.display()),
-            Self::Connect(address, error) => write!(
-                f,
-                "no agent answers at {address}: {error}; was it started with --admin?"
-            ),
+            Self::Connect(address, error) => match error.kind() {
+                io::ErrorKind::NotFound => write!(
+                    f,
+                    "there is no socket at {address}; start the agent with --admin {address}, or \
+                     give the address that it has"
+                ),
+                io::ErrorKind::PermissionDenied => write!(
+                    f,
+                    "no permission to use {address}; run as root, as the agent's user, or in the \
+                     group of the socket"
+                ),
+                io::ErrorKind::ConnectionRefused => write!(
+                    f,
+                    "no agent listens at {address}; start it with --admin {address}, or give the \
+                     address that it has"
+                ),
+                _ => write!(f, "no agent answers at {address}: {error}"),
+            },
             Self::Answer(address, why) => {
                 write!(f, "{address} does not answer as an agent would: {why}")
             }

@@ -29,7 +29,7 @@ pub(super) fn status(figures: &Figures, samples: &[Sample]) -> String {
             "p50": sample.p50.as_secs_f64(),
             "p99": sample.p99.as_secs_f64(),
             "p999": sample.p999.as_secs_f64(),
-            "over_budget": sample.over_budget,
+            "slow_answers": sample.over_budget,
         })
     });
     let all = json!({
@@ -83,7 +83,7 @@ fn latency(latency: &Latency) -> Value {
         "p99": percentile(99.0),
         "p999": percentile(99.9),
         "max": latency.max().as_secs_f64(),
-        "over_budget": latency.over_budget(),
+        "slow_answers": latency.over_budget(),
     })
 }
 

@@ -85,8 +85,8 @@ const OF_WORKERS: [OfWorker; 23] = [
         |it| it.counters.paused,
     ),
     (
-        "spoa_answers_over_budget_total",
-        "Answers that took longer than the processing budget.",
+        "spoa_slow_answers_total",
+        "Answers that took longer than --slow-threshold.",
         |it| it.latency.over_budget(),
     ),
     (
@@ -100,8 +100,8 @@ const OF_WORKERS: [OfWorker; 23] = [
         |it| it.counters.adopted,
     ),
     (
-        "spoa_connections_over_cap_total",
-        "Connections turned away because the most are open.",
+        "spoa_connections_over_limit_total",
+        "Connections refused because --max-connections are open.",
         |it| it.counters.over_cap,
     ),
     (

@@ -127,7 +127,12 @@ impl AdminState {
                 Some("commands do not come from browsers; use spoa ctl")
             }
             _ if self.is_unix => None,
-            Some(_) => Some("this takes the token: Authorization: Bearer, as spoa ctl sends it"),
+            Some(_) if brought.is_some() => Some(
+                "the token is wrong; give --admin-token the file that the agent was started with",
+            ),
+            Some(_) => {
+                Some("commands need the token of the agent; give its file with --admin-token")
+            }
             None => Some(
                 "over TCP this takes a token, and the agent was started without one: give it \
                  --admin-token, or a UNIX socket to --admin",

@@ -2,6 +2,8 @@
 
 mod complete;
 
+pub(in crate::cli) use complete::Origin;
+
 use core::net::IpAddr;
 use core::time::Duration;
 use std::path::PathBuf;
@@ -25,7 +27,7 @@ use super::failure::Failure;
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     after_help = "\
-Times are numbers with us, ms, s, m, h or d; without a unit they are milliseconds, as in HAProxy.
+Times are whole numbers with a unit: us, ms, s, m, h or d.
 
 Signals: SIGHUP reads the configuration and its lists again; SIGUSR1 prints latency histograms
 and counters; SIGTERM and SIGINT answer what is in flight and stop, a second one stops at once."
@@ -310,6 +312,16 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_key_of_the_agent_is_an_option() {
+        let command = Args::command();
+        for key in iprep_spoa::config::AgentOptions::KEYS {
+            let option = command.get_arguments().find(|arg| arg.get_id() == key);
+            let name = option.and_then(clap::Arg::get_long).map(str::to_owned);
+            assert_eq!(name, Some(key.replace('_', "-")));
+        }
     }
 
     #[test]

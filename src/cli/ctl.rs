@@ -18,6 +18,7 @@ use super::failure::Failure;
 
 /// What `spoa ctl` is asked.
 #[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true, subcommand_required = true)]
 pub(crate) struct Ctl {
     #[command(subcommand)]
     request: Request,
@@ -132,7 +133,7 @@ impl Ctl {
         let config = config.map_err(|error| Failure::config(&error))?;
         let keys = config.map(|config| config.admin).unwrap_or_default();
         let Some(text) = self.admin.clone().or(keys.bind) else {
-            let why = "say where the agent is, or give its configuration with -f";
+            let why = "give the address of the agent's endpoint, or its configuration with -f";
             return Err(Failure::bad("--admin", why));
         };
         let address = admin::address(&text);

@@ -23,7 +23,7 @@ pub(crate) struct Decide {
     prefix: String,
 
     /// For how long, such as 30m, 1h or 7d; default: default-duration of [live]
-    #[arg(long = "for", value_name = "TIME", value_parser = values::duration_with_unit)]
+    #[arg(long = "for", value_name = "TIME", value_parser = values::duration)]
     duration: Option<Duration>,
 
     /// Why, for those who look later

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use clap::error::ErrorKind;
 use haproxy_spoa::{BindAddress, StartError, WorkerError};
@@ -14,7 +14,7 @@ use iprep_spoa::host::identity::IdentityError;
 use iprep_spoa::host::sockets::NotListening;
 use tracing::error;
 
-use super::args::Args;
+use super::args::{Args, Origin};
 use super::log;
 use super::print::say;
 
@@ -133,6 +133,15 @@ impl Failure {
                 "--bind",
                 "check the path: its folder has to exist and to be writable",
             ),
+            StartError::Bind(BindAddress::Tcp(address), error)
+                if error.kind() == io::ErrorKind::PermissionDenied && address.port() < 1024 =>
+            {
+                (
+                    "--bind",
+                    "a port below 1024 needs root or CAP_NET_BIND_SERVICE \
+                     (AmbientCapabilities= in systemd); or choose another --port",
+                )
+            }
             StartError::Bind(..) => (
                 "--bind",
                 "check that the address is this machine's and may be used",
@@ -166,9 +175,12 @@ impl Failure {
                 let _ = error.print();
                 ExitCode::SUCCESS
             }
-            Self::Usage(error) => usage(&one_line(&error.to_string())),
-            Self::Value(why) => usage(&why),
+            Self::Usage(error) => {
+                usage(&unquoted(&error).unwrap_or_else(|| one_line(&error.to_string())))
+            }
+            Self::Value(why) => usage(&located(why)),
             Self::Start(why) => {
+                let why = located(why);
                 if log::is_started() {
                     why.lines()
                         .for_each(|error| error!(error, "startup failed"));
@@ -193,6 +205,28 @@ impl Failure {
     }
 }
 
+/// Options whose values come from the configuration file, with their places in it.
+static ORIGINS: OnceLock<Vec<Origin>> = OnceLock::new();
+
+/// From now on failures name the line of the configuration file instead of the option.
+pub(crate) fn set_origins(origins: Vec<Origin>) {
+    // There is one configuration in a process.
+    let _ = ORIGINS.set(origins);
+}
+
+/// Replaces the option at the start of a text by the place that its value comes from.
+fn located(why: String) -> String {
+    let found = ORIGINS
+        .get()
+        .into_iter()
+        .flatten()
+        .find_map(|(option, place)| {
+            let rest = why.strip_prefix(&**option)?;
+            rest.starts_with(':').then(|| format!("{place}{rest}"))
+        });
+    found.unwrap_or(why)
+}
+
 /// What the first panic said.
 static PANIC: Mutex<String> = Mutex::new(String::new());
 
@@ -208,8 +242,23 @@ pub(crate) fn keep_panics() {
     }));
 }
 
+/// Explains words of `--bind` that the shell has split from their address.
+fn unquoted(error: &clap::Error) -> Option<String> {
+    let text = error.to_string();
+    let mut words = ["ssl", "crt", "ca-file", "allow-from"].into_iter();
+    let word = words.find(|word| text.contains(&format!("'{word}'")))?;
+    Some(format!(
+        "--bind: \"{word}\" is not part of the address; quote both, such as --bind 'ADDRESS {word} …'"
+    ))
+}
+
 const fn is_help(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
+    matches!(
+        kind,
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    )
 }
 
 fn usage(why: &str) -> ExitCode {

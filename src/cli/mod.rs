@@ -24,6 +24,8 @@ mod setup;
 mod signals;
 
 use core::time::Duration;
+use std::env;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
@@ -56,7 +58,9 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
         let written = written.map_err(|error| Failure::documents(&folder, &error));
         return written.map(|()| ExitCode::SUCCESS);
     }
-    let given = Args::command().try_get_matches().map_err(Failure::Usage)?;
+    let given = Args::command()
+        .try_get_matches_from(words(env::args_os()))
+        .map_err(Failure::Usage)?;
     let mut args = Args::from_arg_matches(&given).map_err(Failure::Usage)?;
     match args.command.take() {
         Some(Command::Check {
@@ -72,6 +76,7 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
     }
     let config = args.config.as_deref().map(Config::read).transpose();
     if let Ok(Some(config)) = &config {
+        failure::set_origins(args.origins(&given, config));
         args.complete(&given, config.agent.clone());
         args.complete_admin(config.admin.clone());
     } else {
@@ -83,6 +88,16 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
     info!("stopped");
     log::flush();
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the words of a command line; `help COMMAND` is `COMMAND --help`.
+fn words(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<_> = given.collect();
+    if words.get(1).is_some_and(|word| word == "help") {
+        words.remove(1);
+        words.push("--help".into());
+    }
+    words
 }
 
 /// Runs the agent until it is told to stop.

@@ -2,59 +2,86 @@
 
 use core::time::Duration;
 
+use haproxy_spoa::{Bind, DEFAULT_PORT};
 use serde::Deserialize;
+use toml::Spanned;
 
+use super::Problems;
 use super::typed::{Mode, Name, Time, Within};
 use super::values::{Cores, MaybeDuration, When, Workers};
 use crate::host::log::{LogFormat, LogLevel};
 
-/// The options of the agent that the file sets. What it leaves out is the command line's.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AgentOptions {
+/// Makes the struct of the options and the list of their keys from one list.
+macro_rules! agent_options {
+    ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {
+        /// The options of the agent that the file sets. What it leaves out is the command line's.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct AgentOptions {
+            $($(#[$doc])* pub $field: Option<$type>,)*
+        }
+
+        impl AgentOptions {
+            /// The keys of `[agent]`. Each is also an option of the command line.
+            pub const KEYS: &[&str] = &[$(stringify!($field)),*];
+
+            /// Returns the keys whose values differ from `other`. None of them can change while the
+            /// agent runs.
+            #[must_use]
+            pub fn changed(&self, other: &Self) -> Vec<String> {
+                let same = [$(self.$field == other.$field),*];
+                let keys = Self::KEYS.iter().zip(same);
+                let changed = keys.filter(|(_, same)| !same);
+                changed.map(|(key, _)| key.replace('_', "-")).collect()
+            }
+        }
+    };
+}
+
+agent_options! {
     /// Addresses to listen on, as `--bind` takes them.
-    pub bind: Option<Vec<String>>,
+    bind: Vec<String>,
     /// How many workers.
-    pub workers: Option<Workers>,
+    workers: Workers,
     /// The cores to pin workers to.
-    pub cores: Option<Cores>,
+    cores: Cores,
     /// Permission bits of UNIX sockets.
-    pub unix_mode: Option<u32>,
+    unix_mode: u32,
     /// Largest frame, in bytes without the length.
-    pub max_frame_size: Option<u32>,
+    max_frame_size: u32,
     /// Largest NOTIFY from fragments, in bytes.
-    pub max_reassembly: Option<usize>,
+    max_reassembly: usize,
     /// Most connections at once.
-    pub max_connections: Option<usize>,
+    max_connections: usize,
     /// Most connections of one source at once.
-    pub max_connections_per_source: Option<usize>,
+    max_connections_per_source: usize,
     /// How long a peer may take to send its HELLO.
-    pub hello_timeout: Option<MaybeDuration>,
+    hello_timeout: MaybeDuration,
     /// Silence after which a connection is closed.
-    pub idle_timeout: Option<MaybeDuration>,
+    idle_timeout: MaybeDuration,
     /// How long answers may stay unread.
-    pub write_timeout: Option<MaybeDuration>,
+    write_timeout: MaybeDuration,
     /// How long a worker looks for work before it sleeps.
-    pub busy_poll: Option<MaybeDuration>,
+    busy_poll: MaybeDuration,
     /// Answers slower than this are counted.
-    pub slow_threshold: Option<Duration>,
+    slow_threshold: Duration,
     /// How long stopping may take.
-    pub drain_timeout: Option<Duration>,
+    drain_timeout: Duration,
     /// Whether addresses are shared with a process that has them.
-    pub takeover: Option<bool>,
+    takeover: bool,
     /// Whom to give root's rights up for: a user, or a user and a group.
-    pub user: Option<String>,
+    user: String,
     /// Whether files that are not needed are shut off.
-    pub confine: Option<When>,
+    confine: When,
     /// How much is logged.
-    pub log_level: Option<LogLevel>,
+    log_level: LogLevel,
     /// What a line of the log looks like.
-    pub log_format: Option<LogFormat>,
+    log_format: LogFormat,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct AgentTable {
-    bind: Option<Vec<String>>,
+    bind: Option<Vec<Spanned<String>>>,
     workers: Option<Workers>,
     cores: Option<Cores>,
     unix_mode: Option<Mode>,
@@ -75,10 +102,21 @@ pub(super) struct AgentTable {
     log_format: Option<LogFormat>,
 }
 
-impl From<AgentTable> for AgentOptions {
-    fn from(table: AgentTable) -> Self {
-        Self {
-            bind: table.bind,
+impl AgentTable {
+    pub(super) fn check(self, problems: &mut Problems<'_>) -> AgentOptions {
+        let table = self;
+        for bind in table.bind.iter().flatten() {
+            let text = bind.get_ref();
+            if let Err(why) = Bind::parse(text, DEFAULT_PORT) {
+                problems.add(bind.span(), format!("bind: \"{text}\": {why}"));
+            }
+        }
+        let bind = table.bind.map(|binds| {
+            let binds = binds.into_iter().map(Spanned::into_inner);
+            binds.collect()
+        });
+        AgentOptions {
+            bind,
             workers: table.workers,
             cores: table.cores,
             unix_mode: table.unix_mode.map(|mode| mode.0),
@@ -100,50 +138,5 @@ impl From<AgentTable> for AgentOptions {
             log_level: table.log_level,
             log_format: table.log_format,
         }
-    }
-}
-
-impl AgentOptions {
-    /// The keys whose values differ from `other`: none of them can change while the agent runs.
-    #[must_use]
-    pub fn changed(&self, other: &Self) -> Vec<&'static str> {
-        let same = [
-            ("bind", self.bind == other.bind),
-            ("workers", self.workers == other.workers),
-            ("cores", self.cores == other.cores),
-            ("unix-mode", self.unix_mode == other.unix_mode),
-            (
-                "max-frame-size",
-                self.max_frame_size == other.max_frame_size,
-            ),
-            (
-                "max-reassembly",
-                self.max_reassembly == other.max_reassembly,
-            ),
-            (
-                "max-connections",
-                self.max_connections == other.max_connections,
-            ),
-            (
-                "max-connections-per-source",
-                self.max_connections_per_source == other.max_connections_per_source,
-            ),
-            ("hello-timeout", self.hello_timeout == other.hello_timeout),
-            ("idle-timeout", self.idle_timeout == other.idle_timeout),
-            ("write-timeout", self.write_timeout == other.write_timeout),
-            ("busy-poll", self.busy_poll == other.busy_poll),
-            (
-                "slow-threshold",
-                self.slow_threshold == other.slow_threshold,
-            ),
-            ("drain-timeout", self.drain_timeout == other.drain_timeout),
-            ("takeover", self.takeover == other.takeover),
-            ("user", self.user == other.user),
-            ("confine", self.confine == other.confine),
-            ("log-level", self.log_level == other.log_level),
-            ("log-format", self.log_format == other.log_format),
-        ];
-        let changed = same.into_iter().filter(|(_, same)| !same);
-        changed.map(|(name, _)| name).collect()
     }
 }

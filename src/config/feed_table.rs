@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::error::nearest;
+use super::explain::nearest;
 use super::presets::{self, Preset};
 use super::specifics::{
     self, ColumnsTable, Given, HigherIsName, RuleTable, StripName, Texts, Wanted,

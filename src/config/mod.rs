@@ -10,12 +10,15 @@ mod admin;
 mod agent;
 mod crowdsec;
 mod error;
+mod explain;
 mod feed;
 mod feed_table;
 mod fleet;
 mod live;
 mod policy;
+
 pub mod presets;
+mod recover;
 mod specifics;
 #[cfg(test)]
 mod tests;
@@ -32,8 +35,8 @@ use toml::Spanned;
 pub use accessed_paths::accessed_paths;
 pub use admin::AdminKeys;
 pub use agent::AgentOptions;
-pub(crate) use error::nearest;
 pub use error::{ConfigError, Problem};
+pub(crate) use explain::nearest;
 pub use feed::{Feed, Header, Place, Secret, Specifics};
 pub use policy::{Aggregation, MessageOption, OwnList, PayloadOption, ReputationOptions, Source};
 
@@ -51,6 +54,8 @@ const FILE_MAX: u64 = 16 << 20;
 pub struct Config {
     /// The file that it was read from.
     pub file: PathBuf,
+    /// The lines of the keys of `[agent]` and `[admin]`, such as `agent.bind`.
+    pub lines: Vec<(String, usize)>,
     /// `[agent]`.
     pub agent: AgentOptions,
     /// `[admin]`.
@@ -148,8 +153,7 @@ impl Config {
     }
 
     fn checked(file: &Path, text: &str, looks_at_files: bool) -> Result<Self, ConfigError> {
-        let document: Document =
-            toml::from_str(text).map_err(|error| ConfigError::of_toml(file, text, &error))?;
+        let recovered = recover::read::<Document>(text);
         let folder = file.parent().unwrap_or_else(|| Path::new(""));
         let line_starts: Vec<_> = text.match_indices('\n').map(|(at, _)| at + 1).collect();
         let mut problems = Problems {
@@ -157,14 +161,29 @@ impl Config {
             found: Vec::new(),
             looks_at_files,
         };
-        let config = document.check(file, folder, &mut problems);
-        if problems.found.is_empty() {
-            return Ok(config);
+        let config = recovered
+            .document
+            .map(|it| it.check(file, folder, &mut problems));
+        let mut found = problems.found;
+        if !recovered.problems.is_empty() {
+            let damaged = Damage::new(text, &recovered.problems);
+            found.retain(|problem| !damaged.may_have_caused(problem));
+            found.extend(recovered.problems);
         }
-        problems.found.sort();
+        if let Some(config) = config
+            && found.is_empty()
+        {
+            return Ok(Self {
+                lines: recovered.lines,
+                ..config
+            });
+        }
+        let mut problems = found;
+        problems.sort();
+        problems.dedup();
         Err(ConfigError {
             file: file.to_owned(),
-            problems: problems.found,
+            problems,
         })
     }
 
@@ -182,6 +201,44 @@ impl Config {
             Source::Random
         };
         self.reputation.source.unwrap_or(found)
+    }
+}
+
+/// Words of problems that something is missing.
+const ABSENCES: [&str; 5] = ["needs", "neither", "nothing", "one of", "belong to a range"];
+
+/// The sections in which values were removed. What is found missing there may only have been removed.
+struct Damage {
+    /// The lines of all headers.
+    headers: Vec<usize>,
+    /// The headers of the damaged sections.
+    damaged: Vec<usize>,
+}
+
+impl Damage {
+    fn new(text: &str, problems: &[Problem]) -> Self {
+        let lines = text.lines().zip(1..);
+        let headers = lines.filter(|(line, _)| line.trim_start().starts_with('['));
+        let mut damage = Self {
+            headers: headers.map(|(_, number)| number).collect(),
+            damaged: Vec::new(),
+        };
+        let lines = problems.iter().filter_map(|problem| problem.line);
+        damage.damaged = lines.map(|line| damage.section(line)).collect();
+        damage
+    }
+
+    /// Returns the line of the header of the section that a line is in.
+    fn section(&self, line: usize) -> usize {
+        let before = self.headers.iter().rev().find(|header| **header <= line);
+        before.copied().unwrap_or_default()
+    }
+
+    /// Whether something is only missing because it was removed.
+    fn may_have_caused(&self, problem: &Problem) -> bool {
+        let section = self.section(problem.line.unwrap_or_default());
+        let is_missing = ABSENCES.iter().any(|words| problem.what.contains(words));
+        is_missing && self.damaged.contains(&section) || problem.what.contains("in [reputation]")
     }
 }
 
@@ -226,7 +283,8 @@ impl Document {
             crowdsec.and_then(|it| crowdsec::check(it, folder, ca_file.as_deref(), problems));
         let config = Config {
             file: file.to_owned(),
-            agent: self.agent.into(),
+            lines: Vec::new(),
+            agent: self.agent.check(problems),
             admin: self.admin.check(folder),
             live: self.live.map(|live| live.check(folder, behavior)),
             fleet,

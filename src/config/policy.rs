@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::Problems;
-use super::error::nearest;
+use super::explain::nearest;
 use super::feed_table::check_ca_file;
 use super::typed::{Bytes, Name, Within};
 use crate::policy::{ActionRule, Attribute, MessageRules, VariableRule, variable_len_max};

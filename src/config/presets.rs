@@ -59,7 +59,7 @@ pub fn find(name: &str) -> Option<&'static Preset> {
 #[must_use]
 pub fn nearest(name: &str) -> Option<&'static str> {
     let names: Vec<_> = ALL.keys().map(String::as_str).collect();
-    super::error::nearest(name, &names)
+    super::explain::nearest(name, &names)
 }
 
 impl Preset {

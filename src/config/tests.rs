@@ -93,7 +93,7 @@ fn every_key_is_understood() {
         .map(|it| &*it.name)
         .collect();
     assert_eq!(names, ["deny", "challenge"]);
-    assert_eq!(config.messages[0].rules.answers.len(), 13);
+    assert_eq!(config.messages[0].rules.answers.len(), 17);
     assert_eq!(
         config.payload[1].rule.pattern,
         Pattern::Prefix(vec![0x16, 3, 1])
@@ -106,14 +106,14 @@ const WRONG: &[(&str, usize, &str)] = &[
     (
         "[agent]\nworkes = 2",
         2,
-        "unknown key \"workes\"; did you mean \"workers\"?",
+        "unknown key \"workes\" in [agent]; did you mean \"workers\"?",
     ),
     ("\n[reputaton]", 2, "did you mean \"reputation\"?"),
     ("[agent]\ncolour = 2", 2, "known are bind, workers"),
     (
         "[agent]\nworkers = 0",
         2,
-        "workers: invalid value: integer `0`, expected a number from 1 to 1024",
+        "workers: 0: expected a number from 1 to 1024",
     ),
     (
         "[agent]\nworkers = \"many\"",
@@ -282,7 +282,7 @@ const WRONG: &[(&str, usize, &str)] = &[
     (
         "[deny]\nprefixes = \"192.0.2.0/24\"",
         2,
-        "expected a sequence",
+        "\"192.0.2.0/24\": expected a list; write prefixes = [\"192.0.2.0/24\"]",
     ),
     ("[[message]]\nname = \"m\"", 2, "sets nothing"),
     (
@@ -370,6 +370,63 @@ const WRONG: &[(&str, usize, &str)] = &[
         4,
         "number above 0",
     ),
+    (
+        "[agent]\nlisten = [\"127.0.0.1\"]",
+        2,
+        "unknown key \"listen\" in [agent]; did you mean \"bind\"?",
+    ),
+    (
+        "[agent]\nhalf-life = \"1d\"",
+        2,
+        "unknown key \"half-life\" in [agent]; it belongs to [behavior] or [[feed]]",
+    ),
+    (
+        "[agent]\nbind = [\"localhost\"]",
+        2,
+        "bind: \"localhost\": expected ADDRESS",
+    ),
+    (
+        "[agent]\nbind = [5]",
+        2,
+        "bind: 5: expected a text in quotes",
+    ),
+    (
+        "[agent]\nmax-connections = \"9\"",
+        2,
+        "max-connections: \"9\": expected a whole number",
+    ),
+    (
+        "[agent]\nmax-connections = 1.5",
+        2,
+        "max-connections: 1.5: expected a whole number",
+    ),
+    (
+        "[agent]\ntakeover = \"yes\"",
+        2,
+        "takeover: \"yes\": expected true or false",
+    ),
+    ("[[agent]]\nworkers = 2", 1, "[agent] is given once"),
+    (
+        "[feed]\nname = \"a\"\npath = \"x\"",
+        1,
+        "[feed] can be given several times; write [[feed]]",
+    ),
+    (
+        "[[payload]]\nname = \"p\"\nscore = 5\nprefix = \"a\"",
+        4,
+        "unknown key \"prefix\" in [[payload]]; did you mean \"starts-with\"?",
+    ),
+    (
+        "[[payload]]\nname = \"p\"\nscore = 5\npattern = \"a\"",
+        4,
+        "did you mean \"regex\"?",
+    ),
+    (
+        "[reputation]\naggregation = \"worst\"",
+        2,
+        "did you mean \"max\"?",
+    ),
+    ("allow = 5", 1, "allow: 5: expected a table"),
     ("[agent", 1, ""),
     ("a = \"\n", 1, ""),
 ];
@@ -403,6 +460,40 @@ fn all_that_is_wrong_is_said_at_once() {
             .to_string()
             .starts_with("/etc/spoa/spoa.toml:2: feed \"a\" has neither")
     );
+}
+
+#[test]
+fn mistakes_of_all_kinds_are_reported_together() {
+    let text = "[agent]\nworkres = 2\nworkers = 0\n[reputation]\ndefault-score = \"x\"\n\
+                [[feed]]\nname = \"a\"\nurl = 5\n[[feed]]\nname = \"b\"\n\
+                [deny]\nprefixes = [\"x\", 5, 6]\n";
+    let error = parse(text).map(|_| ()).unwrap_err();
+    let lines: Vec<_> = error.problems.iter().map(|it| it.line.unwrap()).collect();
+    // Feed a has no place only because that was removed; feed b never had one.
+    assert_eq!(lines, [2, 3, 5, 8, 10, 12, 12, 12], "{error}");
+}
+
+#[test]
+fn no_message_has_a_type_name_of_rust() {
+    for (text, _, _) in WRONG {
+        let error = parse(text).map(|_| ()).unwrap_err().to_string();
+        for name in [
+            "usize", "u32", "i64", "map", "sequence", "struct", "variant", "string `",
+        ] {
+            assert!(!error.contains(name), "{text}: {error}");
+        }
+    }
+}
+
+#[test]
+fn keys_of_the_agent_have_lines() {
+    let config = parse("[agent]\nworkers = 2\n\nbind = [\"127.0.0.1\"]\n").unwrap();
+    let lines = [
+        ("agent.workers".to_owned(), 2),
+        ("agent.bind".to_owned(), 4),
+    ];
+    assert_eq!(config.lines.len(), 2);
+    assert!(lines.iter().all(|line| config.lines.contains(line)));
 }
 
 #[test]

@@ -57,7 +57,7 @@ pub(super) struct Time(pub(super) Duration);
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         text(from, "a time such as \"5s\", \"10m\" or \"1d\"", |text| {
-            values::duration_with_unit(text).map(Time)
+            values::duration(text).map(Time)
         })
     }
 }
@@ -67,7 +67,7 @@ impl<'de> Deserialize<'de> for MaybeDuration {
         text(
             from,
             "a time such as \"5s\", or \"off\"",
-            values::maybe_duration_with_unit,
+            values::maybe_duration,
         )
     }
 }

@@ -115,11 +115,12 @@ pub fn maybe_duration(text: &str) -> Result<MaybeDuration, String> {
     if text == "off" {
         return Ok(MaybeDuration(None));
     }
-    let given = duration(text).map_err(|error| format!("{error}, or off"))?;
+    let given = duration(text).map_err(|error| format!("{error}; or off"))?;
     Ok(MaybeDuration(Some(given)))
 }
 
-/// A time as HAProxy writes it (configuration manual, section 2.5), above zero.
+/// A time above zero with its unit, as HAProxy writes it (configuration manual, section 2.5). HAProxy takes
+/// a number without a unit as milliseconds, or as seconds for some options; here it is an error.
 ///
 /// # Errors
 /// What was expected.
@@ -130,7 +131,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(digits);
     let unit_us = match unit {
         "us" => Some(1),
-        "" | "ms" => Some(1_000),
+        "ms" => Some(1_000),
         "s" => Some(1_000_000),
         "m" => Some(60_000_000),
         "h" => Some(3_600_000_000),
@@ -138,6 +139,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         _ => None,
     };
     let number = number.parse::<u64>().ok().filter(|number| *number > 0);
+    if let (Some(number), "") = (number, unit) {
+        return Err(format!(
+            "expected a unit: {number}ms, {number}s, {number}m, {number}h or {number}d"
+        ));
+    }
     // A year is longer than any of these times makes sense.
     let us = number
         .zip(unit_us)
@@ -145,32 +151,6 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     us.filter(|us| *us <= 365 * 86_400_000_000)
         .map(Duration::from_micros)
         .ok_or_else(|| "expected a time above zero, such as 500us, 10ms, 5s, 2m, 1h or 1d".into())
-}
-
-/// A time with its unit: in a file that somebody else reads, a bare number would be a riddle.
-///
-/// # Errors
-/// What was expected.
-pub fn duration_with_unit(text: &str) -> Result<Duration, String> {
-    let given = duration(text)?;
-    if text.ends_with(|end: char| end.is_ascii_digit()) {
-        return Err(format!(
-            "expected a unit: {text}ms, {text}s, {text}m, {text}h or {text}d"
-        ));
-    }
-    Ok(given)
-}
-
-/// `off`, or a time with its unit.
-///
-/// # Errors
-/// What was expected.
-pub fn maybe_duration_with_unit(text: &str) -> Result<MaybeDuration, String> {
-    let given = maybe_duration(text)?;
-    given
-        .0
-        .map_or(Ok(()), |_| duration_with_unit(text).map(drop))?;
-    Ok(given)
 }
 
 /// Permission bits in octal.
@@ -239,18 +219,14 @@ mod tests {
 
     #[test]
     fn times_are_haproxys() {
-        for (text, us) in [
-            ("500us", 500),
-            ("10ms", 10_000),
-            ("10", 10_000),
-            ("2m", 120_000_000),
-        ] {
+        for (text, us) in [("500us", 500), ("10ms", 10_000), ("2m", 120_000_000)] {
             assert_eq!(duration(text), Ok(Duration::from_micros(us)));
         }
         for text in [
             "",
             "ms",
             "0",
+            "10",
             "-1s",
             "1 s",
             "1.5s",

@@ -8,7 +8,7 @@ use core::str::FromStr;
 use core::time::Duration;
 use std::sync::Arc;
 
-use crate::config::values::duration_with_unit;
+use crate::config::values::duration;
 use crate::live::{Kind, REASON_LEN_MAX, Target, origin_error, parse_target};
 
 /// What a decision is about.
@@ -285,7 +285,7 @@ fn duration_of(text: &str) -> Result<Micros, String> {
     let wrong = || format!("for {text:?}: expected seconds above 0, such as 3600 or 0.5");
     let duration = match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?,
-        Err(_) => duration_with_unit(text).map_err(|_| wrong())?,
+        Err(_) => duration(text).map_err(|_| wrong())?,
     };
     let micros = micros(duration);
     if micros == 0 {

@@ -16,6 +16,7 @@ use super::link::{LinkError, Seen, Store};
 use super::node::{Effect, Mark, Node, NodeOptions, Notice, Totals};
 use super::options::FleetOptions;
 use super::status::{FleetNode, FleetStatus};
+use crate::host::log::rounded;
 use crate::host::now_micros;
 use crate::live::{
     Decision, Live, LiveOptions, LocalChange, Merge, ORIGIN_CROWDSEC, PointsReport, Request, Target,
@@ -381,17 +382,15 @@ impl Member {
             if self.connects == 0 {
                 self.connects = 1;
                 let url = self.options.url.to_string();
-                info!(url, "fleet connected url={url} node={}", self.name);
+                info!(url, node = %self.name, "fleet connected");
             }
             return;
         };
         self.error = None;
         self.connects += 1;
-        let (url, took) = (self.options.url.to_string(), since.elapsed().as_secs());
-        info!(
-            url,
-            "fleet connected url={url} node={} outage={took}s", self.name
-        );
+        let url = self.options.url.to_string();
+        let outage = rounded(since.elapsed());
+        info!(url, node = %self.name, ?outage, "fleet reconnected");
     }
 
     fn failed(&mut self, error: LinkError) {
@@ -409,10 +408,8 @@ impl Member {
         let was_transient = self.error.as_ref().map(|it| it.is_transient);
         if self.outage.is_none() || was_transient == Some(true) && !error.is_transient {
             let url = self.options.url.to_string();
-            warn!(
-                url,
-                "fleet not connected url={url}, decisions are kept and written later: {error}"
-            );
+            let hint = "decisions are kept and written later";
+            warn!(url, %error, hint, "fleet not connected");
         }
         self.outage.get_or_insert_with(Instant::now);
         self.error = Some(error);
@@ -494,35 +491,24 @@ impl Member {
         for notice in core::mem::take(&mut self.node.notices) {
             match notice {
                 Notice::Joined { decisions } => {
-                    info!(decisions, "fleet joined, {decisions} decisions");
+                    info!(decisions, "fleet joined");
                 }
                 Notice::Gap { dropped } => {
-                    warn!(
-                        dropped,
-                        "fleet: the log did not reach back; state read again, {dropped} decisions dropped"
-                    );
+                    warn!(dropped, "fleet log truncated");
                 }
                 Notice::Loss { own } => {
-                    warn!(
-                        own,
-                        "fleet: the store has lost data; {own} changes of this node are written again"
-                    );
+                    warn!(rewritten = own, "fleet store lost data");
                 }
                 Notice::Compared { differences: 0 } => {
-                    info!("fleet compared with the state, no difference");
+                    info!("fleet compared");
                 }
                 Notice::Compared { differences } => {
-                    warn!(
-                        differences,
-                        "fleet compared with the state, {differences} differences mended"
-                    );
+                    warn!(differences, "fleet differences repaired");
                 }
                 Notice::Garbage { id, why } => self.log_garbage(id, &why),
                 Notice::SameName => {
-                    let name = &self.name;
-                    error!(
-                        "fleet: another process is node {name} too; give each its own node in [fleet]"
-                    );
+                    let hint = "give each process its own node in [fleet]";
+                    error!(node = %self.name, hint, "fleet node not unique");
                 }
             }
         }
@@ -543,7 +529,7 @@ impl Member {
             .filter(|it| !it.is_control())
             .take(200)
             .collect();
-        warn!(%id, others, "fleet: entry {id} of the log skipped: {why}");
+        warn!(%id, others, error = why, "fleet entry skipped");
     }
 
     fn status(&self) -> FleetStatus {

@@ -803,10 +803,8 @@ impl LiveThread {
         }
         if refused > 0 {
             self.shared.refused.fetch_add(refused, Ordering::Relaxed);
-            warn!(
-                count = refused,
-                "decisions of other nodes refused: the limit is reached; raise max-decisions in [live]"
-            );
+            let hint = "raise max-decisions in [live]";
+            warn!(count = refused, hint, "fleet decisions rejected");
         }
     }
 

@@ -69,6 +69,7 @@ fn read(text: &str) -> Config {
     // Left out and given are told apart where it does not matter.
     let bytes_max = config.payload_bytes_max.unwrap_or(PAYLOAD_BYTES_MAX);
     config.payload_bytes_max = Some(bytes_max);
+    config.lines.clear();
     config.admin.unix_mode = Some(config.admin.unix_mode.unwrap_or(0o660));
     config
 }

@@ -49,11 +49,23 @@ impl DecodeError {
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooBig { len, max } => {
-                write!(f, "frame of {len} bytes exceeds max-frame-size {max}")
-            }
+            Self::TooBig { len, max } => match other_protocol(*len) {
+                Some(name) => write!(f, "the peer speaks {name}, not SPOP"),
+                None => write!(f, "frame of {len} bytes exceeds max-frame-size {max}"),
+            },
             Self::Field { name, fault } => write!(f, "{name} {fault}"),
         }
+    }
+}
+
+/// Returns the protocol that begins with these four bytes in place of a length.
+fn other_protocol(len: u32) -> Option<&'static str> {
+    match &len.to_be_bytes() {
+        b"GET " | b"HEAD" | b"POST" | b"PUT " | b"OPTI" | b"DELE" | b"PRI " => Some("HTTP"),
+        b"SSH-" => Some("SSH"),
+        b"PROX" | b"\r\n\r\n" => Some("the PROXY protocol"),
+        [0x16, 3, _, _] => Some("TLS"),
+        _ => None,
     }
 }
 
@@ -71,3 +83,23 @@ impl fmt::Display for Fault {
 }
 
 impl core::error::Error for DecodeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_protocol_is_named() {
+        for (bytes, name) in [
+            (*b"GET ", "the peer speaks HTTP, not SPOP"),
+            ([0x16, 3, 1, 2], "the peer speaks TLS, not SPOP"),
+            (
+                [1, 0, 0, 0],
+                "frame of 16777216 bytes exceeds max-frame-size 9",
+            ),
+        ] {
+            let len = u32::from_be_bytes(bytes);
+            assert_eq!(DecodeError::TooBig { len, max: 9 }.to_string(), name);
+        }
+    }
+}

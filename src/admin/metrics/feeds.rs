@@ -54,7 +54,7 @@ pub(super) fn feeds(text: &mut Exposition, figures: &Figures) {
     gauge(
         text,
         &feeds,
-        "spoa_feed_wrong_lines",
+        "spoa_feed_invalid_lines",
         "Lines that were left out of a list in use.",
         |feed| Some(feed.wrong),
     );

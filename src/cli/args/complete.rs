@@ -2,11 +2,33 @@
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use iprep_spoa::config::{AdminKeys, AgentOptions};
+use iprep_spoa::config::{AdminKeys, AgentOptions, Config};
 
 use super::Args;
 
+/// An option, and where in the configuration file its value is.
+pub(in crate::cli) type Origin = (String, String);
+
 impl Args {
+    /// Returns the options that come from the configuration file, such as `--bind`, each with its file,
+    /// line and key. To be called before [`complete`](Self::complete).
+    pub(in crate::cli) fn origins(&self, given: &ArgMatches, config: &Config) -> Vec<Origin> {
+        let lines = config.lines.iter();
+        let origins = lines.filter_map(|(path, line)| {
+            let (section, key) = path.split_once('.')?;
+            let (option, id) = match (section, key) {
+                ("admin", "bind") => ("--admin".to_owned(), "admin".to_owned()),
+                ("admin", "token-file") => ("--admin-token".to_owned(), "admin_token".to_owned()),
+                ("agent", _) => (format!("--{key}"), key.replace('-', "_")),
+                _ => return None,
+            };
+            let place = format!("{}:{line}: {key}", config.file.display());
+            let is_given = given.value_source(&id) == Some(ValueSource::CommandLine);
+            (!is_given).then_some((option, place))
+        });
+        origins.collect()
+    }
+
     /// Takes from a configuration file what was not given on the command line.
     pub(in crate::cli) fn complete(&mut self, given: &ArgMatches, file: AgentOptions) {
         let take = |name: &str| given.value_source(name) != Some(ValueSource::CommandLine);
