@@ -62,8 +62,9 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
         Some(Command::Check {
             config,
             offline,
+            json,
             haproxy,
-        }) => return check::check(config.as_deref(), offline, &haproxy),
+        }) => return check::check(config.as_deref(), offline, json, &haproxy),
         Some(Command::Lookup(lookup)) => return lookup::lookup(&lookup),
         Some(Command::Feeds(command)) => return feeds::feeds(&command),
         #[cfg(feature = "admin")]
@@ -114,6 +115,8 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
     let builder = setup.equip(builder);
     let (agent, engine, live) = match config {
         None => {
+            let hint = "name a configuration with -f; random scores are for tests";
+            tracing::warn!(hint, "scores are random");
             let listening = setup.listen(builder, args)?;
             let started = listening.spawn(|worker| IpReputation::new(Random::seeded(seed, worker)));
             (started, None, None)
