@@ -7,6 +7,7 @@
 mod support;
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
@@ -15,7 +16,9 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use haproxy_spop::FrameType;
-use support::{Endpoint, Habit, Load, Metrics, Peer, Program, Scratch, frames, until};
+use support::{
+    Endpoint, Habit, Load, Metrics, Peer, Program, Scratch, frames, own_loopback, until,
+};
 
 const LIST: &str = "192.0.2.0/24\n198.51.100.7\n";
 const CONFIG: &str = "\
@@ -375,7 +378,7 @@ fn a_place_that_cannot_be_had_is_one_line() {
     let scratch = Scratch::new();
     let file = scratch.write("file", "x");
     let taken = UnixListener::bind(scratch.path("taken")).unwrap();
-    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let tcp = tcp.local_addr().unwrap().to_string();
     let weak = scratch.write("weak", "short\n");
     let (weak, none) = (weak.to_str().unwrap(), scratch.path("none"));
@@ -455,22 +458,40 @@ fn a_place_that_cannot_be_had_is_one_line() {
     assert_eq!(scratch.names(), ["fifo", "file", "long", "weak"]);
 }
 
+/// On TCP and on a UNIX socket: the newest process answers, and after a rollback the old one.
 #[test]
 fn a_second_process_takes_the_endpoint_over() {
     let scratch = Scratch::new();
-    let address = scratch.bind("admin");
-    let old = Program::start(&["--admin", &address]);
-    let listening = old.address().to_string();
-    let new = Program::start_on(&[&listening], &["--admin", &address, "--takeover"]);
-    let endpoint = Endpoint(address.parse().unwrap());
-    let of = |agent: &Program| format!("process={} ", agent.process().0);
-    assert!(endpoint.get("/status").body.contains(&of(&new)));
-    old.stop();
-    assert!(
-        endpoint.get("/status").body.contains(&of(&new)),
-        "the path is not the old one's any more"
-    );
-    new.stop();
+    for address in [format!("{}:12346", own_loopback()), scratch.bind("admin")] {
+        let old = Program::start(&["--admin", &address]);
+        let listening = old.address().to_string();
+        let args = ["--admin", &address, "--takeover"];
+        let endpoint = Endpoint(address.parse().unwrap());
+        let of = |agent: &Program| format!("process={} ", agent.process().0);
+        let answers = |agent: &Program| {
+            let own = of(agent);
+            until("it answers alone", || {
+                (0..8).all(|_| endpoint.get("/status").body.contains(&own))
+            });
+        };
+        let new = Program::start_on(&[&listening], &args);
+        answers(&new);
+        new.stop();
+        answers(&old);
+
+        let foreign = TcpListener::bind((own_loopback(), 0)).unwrap();
+        let taken = foreign.local_addr().unwrap().to_string();
+        let failing = [&args[..], &["-b", &listening, "-b", &taken]].concat();
+        let ended = Program::run(&failing);
+        assert!(ended.refusal(1).contains(&taken));
+        answers(&old);
+
+        let new = Program::start_on(&[&listening], &args);
+        old.stop();
+        answers(&new);
+        new.stop();
+    }
+    assert_eq!(scratch.names(), [""; 0]);
 }
 
 /// A worker that is stopped from outside is not waited for, and what is known of others is told.

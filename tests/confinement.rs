@@ -144,7 +144,6 @@ fn an_agent_comes_is_taken_over_and_goes_while_confined() {
             until("it is seen to have gone", || open() == [0; 4]);
             old.control().drain();
             let peers: Vec<_> = (0..20).map(|_| Peer::greeted(&address)).collect();
-            // Only with a look into /proc can the old one turn them all away.
             assert_eq!(old.control().open(), [0; 2], "{address}");
             assert_eq!(new.control().open(), [10; 2], "{address}");
             drop(peers);
@@ -348,6 +347,55 @@ fn one_that_gave_root_up_is_taken_over_under_load() {
     assert_eq!(tally.lost, [""; 0], "of {} questions", tally.answered);
     agent.stop();
     assert_eq!(scratch.names(), [""; 0]);
+}
+
+/// Root binds a UNIX socket in a folder of a user, who swaps each new name for a link to a file of root's as
+/// fast as it can.
+#[test]
+fn a_user_that_swaps_links_changes_no_file_of_another() {
+    const STARTS: usize = 60;
+    if !is_root() {
+        return;
+    }
+    let (scratch, outside) = (given_away(), Scratch::new());
+    let victim = outside.write("victim", "of root");
+    fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
+    let before = fs::metadata(&victim).unwrap();
+    // Names that begin with a dot are those under which sockets are bound. It says when it has begun.
+    let swap = "touch running; while :; do for name in .*.* socket admin; do \
+        [ -S \"$name\" ] && ln -sf \"$0\" link && mv -fT link \"$name\"; done; done";
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", swap, victim.to_str().unwrap()])
+        .stderr(std::process::Stdio::null())
+        .current_dir(scratch.path(""))
+        .uid(NOBODY)
+        .gid(NOBODY);
+    let mut attacker = command.spawn().unwrap();
+    until("the attack", || scratch.path("running").exists());
+    let (socket, admin) = (scratch.bind("socket"), scratch.bind("admin"));
+    let args = [
+        "-n", "1", "--user", "nobody", "-b", &socket, "--admin", &admin,
+    ];
+    for _ in 0..STARTS {
+        let mut agent = Program::spawn(Program::command(&args));
+        // It ends with an error if the name was swapped in time.
+        until("it serves or ends", || {
+            agent.has_ended() || agent.count("INFO listening ") > 0
+        });
+        drop(agent);
+        for name in ["socket", "admin"] {
+            let _ = fs::remove_file(scratch.path(name));
+        }
+        let now = fs::metadata(&victim).unwrap();
+        assert_eq!(
+            (now.uid(), now.gid(), now.mode()),
+            (before.uid(), before.gid(), before.mode())
+        );
+    }
+    attacker.kill().unwrap();
+    attacker.wait().unwrap();
+    assert_eq!(fs::read_to_string(victim).unwrap(), "of root");
 }
 
 #[test]

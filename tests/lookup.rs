@@ -50,9 +50,9 @@ fn people_see_what_covers_an_address_and_what_decided() {
     let text = stdout(&output);
     for part in [
         "192.0.2.1  score 10, from feeds, 0 with feeds in shadow, action deny, category scanner\n",
-        "  strong  192.0.2.0/24  feed     badness 0.8000  leads  scanner",
-        "  weak    192.0.2.1     feed     badness 0.5000  counts",
-        "  trial   192.0.2.1     feed     badness 1.0000  shadow",
+        "  trial   192.0.2.1     feed     badness 1.0000 = 1.00 × 1.00 × 1.00  shadow",
+        "  strong  192.0.2.0/24  feed     badness 0.8000 = 0.80 × 1.00 × 1.00  leads  scanner",
+        "  weak    192.0.2.1     feed     badness 0.5000 = 0.50 × 1.00 × 1.00  counts",
         "192.0.2.9  score 100, decided by allow\n",
         "  allow   192.0.2.9     allow    badness 0.0000  leads",
         "overruled",
@@ -61,6 +61,54 @@ fn people_see_what_covers_an_address_and_what_decided() {
     ] {
         assert!(text.contains(part), "{part}:\n{text}");
     }
+}
+
+#[test]
+fn a_range_is_shown_as_its_list_has_it_and_a_category_by_who_has_one() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "ranges",
+        "192.0.2.3-192.0.2.200\n2001:db8::1-2001:db8::9\n192.0.2.0-192.0.2.255\n",
+    );
+    scratch.write("named", "192.0.2.7,scanner\n");
+    let config = scratch.write(
+        "spoa.toml",
+        "[[feed]]\nname = \"ranges\"\npath = \"ranges\"\n\
+         [[feed]]\nname = \"named\"\npath = \"named\"\nformat = \"csv\"\nweight = 0.2\n\
+         columns = { prefix = 0, category = 1 }\n",
+    );
+    let config = config.to_str().unwrap();
+    let args = [
+        "lookup",
+        "-f",
+        config,
+        "--json",
+        "192.0.2.7",
+        "2001:db8::2",
+        "192.0.2.2",
+    ];
+    let output = run(Program::command(&args), "");
+    let lines: Vec<serde_json::Value> = stdout(&output)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let prefixes = |line: &serde_json::Value| {
+        let entries = line["entries"].as_array().unwrap().clone();
+        let prefixes = entries
+            .iter()
+            .map(|entry| entry["prefix"].as_str().unwrap());
+        prefixes.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let all = prefixes(&lines[0]);
+    for prefix in ["192.0.2.3-192.0.2.200", "192.0.2.0/24", "192.0.2.7"] {
+        assert!(all.iter().any(|it| it == prefix), "{prefix}: {all:?}");
+    }
+    assert_eq!(lines[0]["feed"], "ranges");
+    assert_eq!(lines[0]["category"], "scanner", "the strongest has none");
+    assert_eq!(lines[0]["entries"][2]["weight"], 0.2);
+    assert_eq!(lines[0]["entries"][2]["age"], 1.0);
+    assert_eq!(prefixes(&lines[1]), ["2001:db8::1-2001:db8::9"]);
+    assert_eq!(prefixes(&lines[2]), ["192.0.2.0/24"]);
 }
 
 #[test]

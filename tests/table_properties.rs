@@ -47,6 +47,7 @@ fn entry((prefix, saying): Said) -> Entry<'static> {
         category,
         seen,
         expires,
+        range: None,
     }
 }
 

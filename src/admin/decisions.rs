@@ -302,7 +302,7 @@ where
     json(StatusCode::OK, &shown)
 }
 
-/// Removes every decision of exactly one prefix.
+/// Removes every decision of exactly one value, or those of one origin.
 pub(super) async fn delete(office: &AdminState, peer: &str, query: Option<&str>) -> Reply {
     let (live, options) = match live(office) {
         Ok(found) => found,
@@ -320,7 +320,12 @@ pub(super) async fn delete(office: &AdminState, peer: &str, query: Option<&str>)
             );
         }
     };
-    match apply(live, Request::Remove(target)).await {
+    let origin = given("origin").filter(|it| !it.is_empty());
+    let request = match origin {
+        None => Request::Remove(target),
+        Some(origin) => Request::RemoveOf(target, Arc::from(&*origin)),
+    };
+    match apply(live, request).await {
         Ok(Applied { count, stored }) => {
             info!(value = %target, peer, count, "decisions removed");
             office.desk.forget();

@@ -4,7 +4,7 @@ use core::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use haproxy_spoa::{BadAddress, BindAddress};
+use haproxy_spoa::{BadAddress, BindAddress, StartError};
 
 /// What is wrong with an admin endpoint.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub enum AdminError {
     NotASocket(BindAddress),
     /// It cannot be had for another reason.
     Bind(BindAddress, io::Error),
+    /// Another process could not hand it over.
+    Start(StartError),
     /// The file with the token cannot be read.
     TokenFile(PathBuf, io::Error),
     /// The file holds no token, or one that is guessed too easily.
@@ -37,11 +39,12 @@ pub enum AdminError {
 }
 
 impl AdminError {
-    pub(super) fn bind(address: &BindAddress, error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::AddrInUse => Self::InUse(address.clone()),
-            io::ErrorKind::AlreadyExists => Self::NotASocket(address.clone()),
-            _ => Self::Bind(address.clone(), error),
+    pub(super) fn listen(error: StartError) -> Self {
+        match error {
+            StartError::InUse { address, .. } => Self::InUse(address),
+            StartError::NotASocket(address) => Self::NotASocket(address),
+            StartError::Bind(address, error) => Self::Bind(address, error),
+            other => Self::Start(other),
         }
     }
 }
@@ -71,6 +74,7 @@ impl fmt::Display for AdminError {
                 f,
                 "cannot listen on {address}: {error}; check that the address is this machine's"
             ),
+            Self::Start(error) => error.fmt(f),
             Self::TokenFile(path, error) => {
                 write!(
                     f,
@@ -98,6 +102,7 @@ impl core::error::Error for AdminError {
                 Some(error)
             }
             Self::Address(_, error) => Some(error),
+            Self::Start(error) => error.source(),
             _ => None,
         }
     }

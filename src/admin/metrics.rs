@@ -1,6 +1,7 @@
 //! `/metrics`: the figures as Prometheus reads them. Names and labels are an interface: docs/metrics.md
 //! lists them, and a test compares.
 
+mod crowdsec;
 mod feeds;
 mod live;
 
@@ -187,6 +188,7 @@ pub(super) fn metrics(figures: &Figures) -> String {
     tallies(&mut text, figures);
     feeds::feeds(&mut text, figures);
     live::live(&mut text, figures);
+    crowdsec::crowdsec(&mut text, figures);
     process(&mut text, figures);
     text.into_text()
 }

@@ -14,6 +14,7 @@
 //! takes the token of a file.
 
 pub mod client;
+mod crowdsec;
 mod decisions;
 mod error;
 mod exposition;
@@ -45,8 +46,9 @@ use crate::host::log::LogDial;
 use crate::live::Live;
 use crate::policy::PolicyCell;
 use figures::Snapshotter;
-use haproxy_spoa::{Agent, BindAddress, Control};
+use haproxy_spoa::{Agent, BindAddress, Control, HandoverService, SharedAddress, TakeoverEvent};
 use socket::Socket;
+use tokio::sync::watch;
 
 /// The port, unless another is asked for.
 pub const DEFAULT_ADMIN_PORT: u16 = 12346;
@@ -121,13 +123,21 @@ pub struct Admin {
     token: Option<Token>,
 }
 
-/// An endpoint that answers. Dropped, it takes the path of its UNIX socket away; its thread ends with
-/// the process.
+/// An endpoint that answers. Dropped, it removes the path of its UNIX socket, unless another process has
+/// the socket as well; its thread ends with the process.
 #[derive(Debug)]
 pub struct Serving {
     address: BindAddress,
     subject: Arc<OnceLock<Subject>>,
-    _path: Option<haproxy_spoa::OwnPath>,
+    shared: Arc<SharedAddress>,
+    /// Whether connections are accepted: the newest process of a takeover does.
+    gate: watch::Sender<bool>,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.shared.leave();
+    }
 }
 
 impl Admin {
@@ -148,7 +158,9 @@ impl Admin {
         &self.socket.address
     }
 
-    /// Answers, on a thread of its own: that it is not ready, until there is something to tell of.
+    /// Answers, on a thread of its own: that it is not ready, until there is something to tell of. If
+    /// another process has handed the address over, that one answers until then; and it does so again
+    /// if this one ends first.
     ///
     /// # Errors
     /// If there is no thread or no poll to be had.
@@ -157,8 +169,20 @@ impl Admin {
         let Socket {
             address,
             listening,
-            path,
+            shared,
+            is_taken_over,
         } = self.socket;
+        let (gate, gated) = watch::channel(!is_taken_over);
+        let newer = gate.clone();
+        let events = move |event| match event {
+            TakeoverEvent::Serving { .. } => drop(newer.send_replace(false)),
+            TakeoverEvent::Ended {
+                had_served: true, ..
+            } => drop(newer.send_replace(true)),
+            _ => {}
+        };
+        // It ends with the process.
+        let _handover = HandoverService::start(vec![Arc::clone(&shared)], Arc::new(events))?;
         let is_unix = matches!(address, BindAddress::Unix(_));
         let desk = Snapshotter::new(Arc::clone(&subject), Instant::now(), SystemTime::now());
         let office = routes::AdminState {
@@ -170,11 +194,12 @@ impl Admin {
         let runtime = serve::runtime()?;
         thread::Builder::new()
             .name("admin".into())
-            .spawn(move || serve::run(&runtime, listening, office))?;
+            .spawn(move || serve::run(&runtime, listening, gated, office))?;
         Ok(Serving {
             address,
             subject,
-            _path: path,
+            shared,
+            gate,
         })
     }
 }
@@ -190,5 +215,7 @@ impl Serving {
     pub fn tell_of(&self, subject: Subject) {
         // There is one agent in a process.
         let _ = self.subject.set(subject);
+        self.gate.send_replace(true);
+        self.shared.serve();
     }
 }

@@ -11,7 +11,7 @@ use tracing::info;
 
 use super::figures::{Figures, Snapshotter};
 use super::reply::{Kind, Reply, line, reply};
-use super::{Subject, Token, decisions, form, json, metrics, page, text};
+use super::{Subject, Token, crowdsec, decisions, form, json, metrics, page, text};
 use crate::feeds::status::{FeedStatus, Status};
 use crate::host::certificates;
 use crate::host::log::{LogDial, LogLevel};
@@ -28,7 +28,7 @@ pub(super) struct AdminState {
 }
 
 /// The routes that can be looked at, with GET and HEAD.
-pub const LOOKS: [&str; 12] = [
+pub const LOOKS: [&str; 13] = [
     "/",
     "/figures",
     "/metrics",
@@ -41,6 +41,7 @@ pub const LOOKS: [&str; 12] = [
     LOG_LEVEL,
     DECISIONS,
     BEHAVIOR,
+    CROWDSEC,
 ];
 /// The routes that do something, with POST.
 pub const COMMANDS: [&str; 6] = ["/reload", ACCEPT, LOG_LEVEL, DECISIONS, FORM, "/drain"];
@@ -52,6 +53,8 @@ const FORM: &str = "/form";
 pub(super) const DECISIONS: &str = "/decisions";
 /// Points of addresses.
 const BEHAVIOR: &str = "/behavior";
+/// How a LAPI is followed.
+const CROWDSEC: &str = "/crowdsec";
 /// Looked at, and told to be another.
 const LOG_LEVEL: &str = "/loglevel";
 
@@ -152,6 +155,7 @@ fn look(office: &AdminState, path: &str, query: Option<&str>) -> Reply {
         "/readyz" => return ready(desk.subject()),
         DECISIONS => return decisions::list(office, query),
         BEHAVIOR => return decisions::behavior(office, query),
+        CROWDSEC => return crowdsec::status(office),
         LOG_LEVEL => {
             return match desk.subject() {
                 Some(subject) => line(StatusCode::OK, subject.log.level()),

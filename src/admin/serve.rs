@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time;
 
@@ -42,7 +43,12 @@ pub(super) fn runtime() -> io::Result<Runtime> {
 }
 
 /// Answers until the process ends.
-pub(super) fn run(runtime: &Runtime, listening: Listening, office: AdminState) {
+pub(super) fn run(
+    runtime: &Runtime,
+    listening: Listening,
+    gate: watch::Receiver<bool>,
+    office: AdminState,
+) {
     runtime.block_on(async {
         let office = Arc::new(office);
         let sampling = Arc::clone(&office.desk);
@@ -58,7 +64,7 @@ pub(super) fn run(runtime: &Runtime, listening: Listening, office: AdminState) {
         let Ok(listener) = Listener::new(listening) else {
             return;
         };
-        accept(&listener, &office).await;
+        accept(&listener, gate, &office).await;
     });
 }
 
@@ -88,16 +94,34 @@ impl Listener {
     }
 }
 
-async fn accept(listener: &Listener, office: &Arc<AdminState>) {
+async fn accept(listener: &Listener, mut gate: watch::Receiver<bool>, office: &Arc<AdminState>) {
     let mut places = Places::default();
-    loop {
+    // Ends with the process.
+    while gate.wait_for(|open| *open).await.is_ok() {
         places.room().await;
-        match listener.accept().await {
-            Ok(stream) => places.give(stream, office),
+        match accept_while_open(listener, &mut gate).await {
+            Some(Ok(stream)) => places.give(stream, office),
             // About one connection, or about all of them: in either case a rest does no harm.
-            Err(_) => time::sleep(ACCEPT_RETRY).await,
+            Some(Err(_)) => time::sleep(ACCEPT_RETRY).await,
+            None => {}
         }
     }
+}
+
+/// Accepts a connection. `None` if another process has come to do that.
+async fn accept_while_open(
+    listener: &Listener,
+    gate: &mut watch::Receiver<bool>,
+) -> Option<io::Result<Stream>> {
+    let mut closed = pin!(gate.wait_for(|open| !*open));
+    let mut accepted = pin!(listener.accept());
+    poll_fn(|context| {
+        if closed.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        accepted.as_mut().poll(context).map(Some)
+    })
+    .await
 }
 
 /// The connections that there are, the oldest first.

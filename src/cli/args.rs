@@ -57,7 +57,7 @@ pub(crate) struct Args {
     #[arg(short = 'b', long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(crate) bind: Vec<String>,
 
-    /// Share the addresses with a process that has them, until that one is told to stop
+    /// Take the listening sockets over from a running agent, which serves until it is told to stop
     #[arg(long)]
     pub(crate) takeover: bool,
 

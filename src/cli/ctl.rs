@@ -75,6 +75,12 @@ enum Request {
     Decisions(List),
     /// List the addresses with the most points of reports, or the points of one
     Behavior(Offenders),
+    /// Show how the LAPI of CrowdSec is followed: last poll, decisions by origin and type, errors
+    Crowdsec {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Asks, and prints the answer.
@@ -94,6 +100,7 @@ pub(crate) fn ctl(asked: &Ctl) -> Result<ExitCode, Failure> {
         Request::Unban(undecide) => return endpoint.undecide(undecide),
         Request::Decisions(list) => return endpoint.list(list),
         Request::Behavior(offenders) => return endpoint.behavior(offenders),
+        Request::Crowdsec { json } => return endpoint.crowdsec(*json),
         Request::Status => ("GET", "/status".to_owned()),
         Request::Histogram => ("GET", "/histogram".to_owned()),
         Request::Lookup { address } => ("GET", format!("/lookup?address={address}")),

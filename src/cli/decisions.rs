@@ -30,6 +30,10 @@ pub(crate) struct Decide {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 
+    /// What made it, such as fail2ban: `decisions --origin` lists by it
+    #[arg(long, value_name = "ORIGIN", default_value = "ctl", value_parser = origin)]
+    origin: String,
+
     /// Exactly this IPv6 address
     #[arg(long)]
     exact: bool,
@@ -41,6 +45,10 @@ pub(crate) struct Undecide {
     /// An address, a network, an AS such as AS64496 or a country such as NL; an IPv6 address without a length is its /64 (ipv6-prefix)
     #[arg(value_name = "PREFIX", value_parser = prefix)]
     prefix: String,
+
+    /// Only what this origin made, such as fail2ban
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    origin: Option<String>,
 
     /// Exactly this IPv6 address
     #[arg(long)]
@@ -85,6 +93,11 @@ fn prefix(text: &str) -> Result<String, ParseTargetError> {
     parse_target(text, 128).map(|_| text.to_owned())
 }
 
+/// An origin, if it is one.
+fn origin(text: &str) -> Result<String, String> {
+    iprep_spoa::live::origin_error(text).map_or_else(|| Ok(text.to_owned()), Err)
+}
+
 /// A running agent.
 pub(super) struct Endpoint<'a> {
     pub(super) address: &'a BindAddress,
@@ -94,7 +107,7 @@ pub(super) struct Endpoint<'a> {
 impl Endpoint<'_> {
     pub(super) fn decide(&self, kind: &str, asked: &Decide) -> Result<ExitCode, Failure> {
         let mut element = serde_json::json!({
-            "type": kind, "value": asked.prefix, "origin": "ctl", "exact": asked.exact,
+            "type": kind, "value": asked.prefix, "origin": asked.origin, "exact": asked.exact,
         });
         if let Some(object) = element.as_object_mut() {
             // Microseconds are a unit that has every duration.
@@ -128,7 +141,9 @@ impl Endpoint<'_> {
 
     pub(super) fn undecide(&self, asked: &Undecide) -> Result<ExitCode, Failure> {
         let exact = if asked.exact { "&exact=1" } else { "" };
-        let path = format!("/decisions?value={}{exact}", asked.prefix);
+        let origin = asked.origin.as_deref();
+        let origin = origin.map(|it| format!("&origin={it}")).unwrap_or_default();
+        let path = format!("/decisions?value={}{exact}{origin}", asked.prefix);
         let answer = parse(&self.send("DELETE", &path, "")?)?;
         print(&format!("{}\n", shown(&answer, "removed")))
     }
@@ -185,6 +200,57 @@ impl Endpoint<'_> {
                 let _ = write!(text, "  banned until {}", of("banned_until"));
             }
             text.push('\n');
+        }
+        print(&text)
+    }
+
+    pub(super) fn crowdsec(&self, as_json: bool) -> Result<ExitCode, Failure> {
+        let answer = self.send("GET", "/crowdsec", "")?;
+        if as_json {
+            return print(&answer);
+        }
+        let status = parse(&answer)?;
+        let of = |key| match status.get(key) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Null) | None => "never".to_owned(),
+            Some(other) => other.to_string(),
+        };
+        let is_connected = status.get("connected").and_then(Value::as_bool);
+        let state = if is_connected == Some(true) {
+            "connected"
+        } else {
+            "not connected"
+        };
+        let mut text = String::new();
+        let _ = writeln!(text, "{}  {state}", of("url"));
+        let _ = writeln!(
+            text,
+            "last poll {}, last success {}, last full answer {}; {} polls, {} failed",
+            of("last_poll"),
+            of("last_success"),
+            of("last_full"),
+            of("polls"),
+            of("failures"),
+        );
+        if let Some(error) = status.get("error").and_then(Value::as_str) {
+            let _ = writeln!(text, "error: {error}");
+        }
+        let counts = status.get("decisions").and_then(Value::as_array);
+        for count in counts.into_iter().flatten() {
+            let of = |key| shown(count, key);
+            let _ = writeln!(text, "{:9}  {}  {}", of("type"), of("origin"), of("count"));
+        }
+        let _ = writeln!(
+            text,
+            "{} lifted by unban, {} filtered",
+            of("lifted"),
+            of("filtered")
+        );
+        let unusable = status.get("unusable").and_then(Value::as_object);
+        for (reason, count) in unusable.into_iter().flatten() {
+            if count.as_u64() != Some(0) {
+                let _ = writeln!(text, "{count} without effect: {reason}");
+            }
         }
         print(&text)
     }

@@ -122,6 +122,10 @@ impl Failure {
             ),
             StartError::InUse { takeover: true, .. } => (
                 "--takeover",
+                "stop that process first; only an agent of the same version or later hands its sockets over",
+            ),
+            StartError::Takeover(..) => (
+                "--takeover",
                 "start as the user of that process, or stop it first",
             ),
             StartError::NotASocket(_) => ("--bind", "remove it or choose another path"),

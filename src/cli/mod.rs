@@ -142,6 +142,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
             // As the user that owns the store, and before the first answer.
             live.start(move || workers.get().into_iter().for_each(Control::refresh))
                 .map_err(Failure::thread)?;
+            engine.crowdsec().start();
             let started = listening.spawn_with_hooks(|worker| {
                 let random = Random::seeded(seed, worker);
                 PolicyHandler::new(&published, random, host::now)
@@ -202,7 +203,10 @@ fn has_tls(binds: &[Bind]) -> bool {
 
 fn builder(args: &Args, binds: Vec<Bind>) -> Builder {
     let workers = args.workers.count();
-    let mut builder = Agent::builder().workers(workers).takeover(args.takeover);
+    let mut builder = Agent::builder()
+        .workers(workers)
+        .takeover(args.takeover)
+        .takeover_events(print::takeover);
     if let Some(cores) = &args.cores {
         builder = builder.cores(cores.0.clone());
     }

@@ -4,7 +4,7 @@ use core::fmt::{Display, Write as _};
 use core::time::Duration;
 use std::io::{self, Write as _};
 
-use haproxy_spoa::Agent;
+use haproxy_spoa::{Agent, TakeoverEvent};
 use haproxy_spoa::{Latency, Report, WorkerReport};
 use iprep_spoa::feeds::status::Status;
 use iprep_spoa::host::log::Printable;
@@ -49,6 +49,13 @@ pub(crate) fn started(agent: &Agent) {
         max_connections = agent.connections_max(),
         "listening"
     );
+    for address in agent.taken_over() {
+        info!(%address, "address taken over");
+    }
+    for (address, error) in agent.not_offered() {
+        let hint = "another process has its abstract socket; end it and restart";
+        warn!(%address, %error, hint, "takeover unavailable");
+    }
     for open in agent.exposed() {
         let hint = "SPOP has no authentication; restrict clients with allow-from, or require \
                     certificates with ssl";
@@ -190,5 +197,33 @@ mod tests {
         );
         assert!(lines[3].contains(" over_10ms=2 notifies=20 "), "{text}");
         assert_eq!(lines[4], "worker=2 did not answer");
+    }
+}
+
+/// Logs what happens to the agent's addresses in a takeover.
+pub(crate) fn takeover(event: TakeoverEvent) {
+    match event {
+        TakeoverEvent::HandedOver { address, pid, uid } => {
+            info!(%address, pid, uid, "sockets handed over");
+        }
+        TakeoverEvent::Serving { address, pid } => info!(%address, pid, "takeover complete"),
+        TakeoverEvent::Ended {
+            address,
+            pid,
+            had_served: true,
+        } => info!(%address, pid, "takeover reverted"),
+        TakeoverEvent::Ended { address, pid, .. } => {
+            warn!(%address, pid, "takeover abandoned");
+        }
+        TakeoverEvent::Refused { address, pid, uid } => {
+            warn!(%address, pid, uid, "takeover refused");
+        }
+        TakeoverEvent::Declined { address, pid, uid } => {
+            warn!(%address, pid, uid, "takeover declined");
+        }
+        TakeoverEvent::Failed { address, pid, why } => {
+            warn!(%address, pid, error = why, "takeover failed");
+        }
+        _ => {}
     }
 }

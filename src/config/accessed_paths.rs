@@ -37,6 +37,12 @@ pub fn accessed_paths(config: &Config) -> Confinement {
             }
         }
     }
+    if let Some(crowdsec) = &config.crowdsec {
+        files.reads_network();
+        for file in crowdsec.files() {
+            files.reads_file(file);
+        }
+    }
     let store = config.live.as_ref().and_then(LiveOptions::store_path);
     if let Some(folder) = store.as_deref().and_then(Path::parent) {
         files.writes_folder(folder);

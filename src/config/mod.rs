@@ -8,6 +8,7 @@
 mod accessed_paths;
 mod admin;
 mod agent;
+mod crowdsec;
 mod error;
 mod feed;
 mod feed_table;
@@ -35,6 +36,7 @@ pub use error::{ConfigError, Problem};
 pub use feed::{Feed, Header, Place, Secret, Specifics};
 pub use policy::{Aggregation, MessageOption, OwnList, PayloadOption, ReputationOptions, Source};
 
+use crate::crowdsec::CrowdSecOptions;
 use crate::host::file::read_small;
 use crate::live::LiveOptions;
 use crate::policy::Attribute;
@@ -53,6 +55,8 @@ pub struct Config {
     pub admin: AdminKeys,
     /// `[live]` and `[behavior]`; none if the file has no such section.
     pub live: Option<LiveOptions>,
+    /// `[crowdsec]`; none if the file has no such section.
+    pub crowdsec: Option<CrowdSecOptions>,
     /// `[reputation]`.
     pub reputation: ReputationOptions,
     /// `[[feed]]`.
@@ -76,6 +80,7 @@ struct Document {
     admin: admin::AdminTable,
     live: Option<live::LiveTable>,
     behavior: Option<Spanned<live::BehaviorTable>>,
+    crowdsec: Option<Spanned<crowdsec::CrowdSecTable>>,
     reputation: policy::ReputationTable,
     feed: Vec<Spanned<feed_table::FeedTable>>,
     allow: policy::OwnTable,
@@ -204,11 +209,19 @@ impl Document {
         }
         let behavior = self.behavior.map(Spanned::into_inner);
         let behavior = behavior.map(|it| it.check(reputation.ignore_private));
+        if let (None, Some(crowdsec)) = (&self.live, &self.crowdsec) {
+            let why = "[crowdsec] needs a [live] section; add one, it may be empty";
+            problems.add(crowdsec.span(), why);
+        }
+        let crowdsec = self.crowdsec;
+        let crowdsec =
+            crowdsec.and_then(|it| crowdsec::check(it, folder, ca_file.as_deref(), problems));
         let config = Config {
             file: file.to_owned(),
             agent: self.agent.into(),
             admin: self.admin.check(folder),
             live: self.live.map(|live| live.check(folder, behavior)),
+            crowdsec,
             reputation,
             feeds,
             allow: self.allow.check(folder, problems),

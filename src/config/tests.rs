@@ -98,7 +98,7 @@ fn every_key_is_understood() {
         .map(|it| &*it.name)
         .collect();
     assert_eq!(names, ["deny", "challenge"]);
-    assert_eq!(config.messages[0].rules.answers.len(), 13);
+    assert_eq!(config.messages[0].rules.answers.len(), 17);
     assert_eq!(
         config.payload[1].rule.pattern,
         Pattern::Prefix(vec![0x16, 3, 1])
@@ -487,5 +487,66 @@ fn behavior_has_defaults_and_needs_live() {
     ] {
         let error = parse(&format!("[live]\n[behavior]\n{wrong}\n")).unwrap_err();
         assert_eq!(error.problems[0].line, Some(3), "{error}");
+    }
+}
+
+#[test]
+fn crowdsec_has_defaults_and_needs_live_and_credentials() {
+    use crate::crowdsec::Credentials;
+
+    let config = parse("[live]\n[crowdsec]\napi-key-file = \"k\"\n").unwrap();
+    let options = config.crowdsec.unwrap();
+    assert_eq!(options.url.to_string(), "http://127.0.0.1:8080");
+    assert_eq!(options.interval, Duration::from_secs(10));
+    assert_eq!(options.scopes, ["ip", "range", "as", "country"]);
+    assert!(options.origins.is_empty());
+    assert!(matches!(options.credentials, Credentials::Key(file) if file.ends_with("k")));
+    for (wrong, line, says) in [
+        (
+            "[crowdsec]\napi-key-file = \"k\"\n",
+            1,
+            "needs a [live] section",
+        ),
+        ("[live]\n[crowdsec]\n", 2, "cscli bouncers add"),
+        (
+            "[live]\n[crowdsec]\nurl = \"lapi\"\napi-key-file = \"k\"\n",
+            3,
+            "invalid url",
+        ),
+        (
+            "[live]\n[crowdsec]\ncert-file = \"c\"\n",
+            2,
+            "needs key-file",
+        ),
+        (
+            "[live]\n[crowdsec]\ncert-file = \"c\"\nkey-file = \"k\"\n",
+            3,
+            "https",
+        ),
+        (
+            "[live]\n[crowdsec]\napi-key-file = \"k\"\nkey-file = \"k\"\n",
+            2,
+            "exclude",
+        ),
+        (
+            "[live]\n[crowdsec]\napi-key-file = \"k\"\nscopes = [\"ip\",\n\"user\"]\n",
+            5,
+            "unknown scope",
+        ),
+        (
+            "[live]\n[crowdsec]\napi-key-file = \"k\"\nscopes = []\n",
+            2,
+            "scopes is empty",
+        ),
+        (
+            "[live]\n[crowdsec]\napi-key-file = \"k\"\ninterval = 10\n",
+            4,
+            "interval",
+        ),
+    ] {
+        // Without a URL the default is http, so that a certificate is shown to nobody.
+        let error = parse(wrong).unwrap_err().to_string();
+        assert!(error.contains(says), "{wrong}: {error}");
+        assert!(error.contains(&format!(":{line}: ")), "{wrong}: {error}");
     }
 }

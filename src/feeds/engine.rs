@@ -35,6 +35,7 @@ use super::store::FeedStore;
 use super::watch::Watch;
 use crate::config::accessed_paths;
 use crate::config::{Config, Place};
+use crate::crowdsec::CrowdSec;
 use crate::host::{now, vital};
 use crate::live::Live;
 use crate::policy::{Policy, PolicyCell};
@@ -70,6 +71,7 @@ pub struct Engine {
     store: FeedStore,
     databases: Databases,
     live: Live,
+    crowdsec: CrowdSec,
     published: PolicyCell,
     retired: Vec<Arc<Policy>>,
     /// Does what takes long, once this is a thread.
@@ -106,6 +108,7 @@ impl core::fmt::Debug for Engine {
 #[derive(Clone)]
 pub struct Remote {
     sender: Sender<Event>,
+    crowdsec: CrowdSec,
     status: SharedStatus,
 }
 
@@ -129,6 +132,12 @@ impl Remote {
     pub fn accept(&self, list: String, done: Done) {
         // The process ends with the control thread.
         let _ = self.sender.send(Event::Accept(list, done));
+    }
+
+    /// What follows a CrowdSec LAPI.
+    #[must_use]
+    pub const fn crowdsec(&self) -> &CrowdSec {
+        &self.crowdsec
     }
 
     /// How things are.
@@ -161,9 +170,12 @@ impl Engine {
             config.reputation.country_db.as_ref(),
         );
         let watch = start_watch(&sender);
+        let published = PolicyCell::new(Policy::default());
+        let live = Live::new();
         let mut engine = Self {
-            published: PolicyCell::new(Policy::default()),
-            live: Live::new(),
+            crowdsec: CrowdSec::new(live.clone(), published.clone()),
+            published,
+            live,
             config,
             store,
             databases,
@@ -183,6 +195,8 @@ impl Engine {
             refusals: 0,
         };
         engine.live.configure(engine.config.live.as_ref());
+        let crowdsec = engine.config.crowdsec.as_ref();
+        engine.crowdsec.configure(crowdsec);
         engine.follow();
         engine.store.read_copies(now(), &engine.background);
         engine.read_files(Selection::All);
@@ -204,6 +218,12 @@ impl Engine {
     #[must_use]
     pub fn live(&self) -> Live {
         self.live.clone()
+    }
+
+    /// What follows a CrowdSec LAPI; nothing without `[crowdsec]`.
+    #[must_use]
+    pub fn crowdsec(&self) -> CrowdSec {
+        self.crowdsec.clone()
     }
 
     /// Has this called whenever a policy has been replaced, on the engine's thread: who keeps the one
@@ -230,6 +250,7 @@ impl Engine {
     pub fn remote(&self) -> Remote {
         Remote {
             sender: self.sender.clone(),
+            crowdsec: self.crowdsec.clone(),
             status: Arc::clone(&self.status),
         }
     }
@@ -368,6 +389,9 @@ impl Engine {
         self.due.values_mut().for_each(|due| due.expedite(at));
         if self.config.live != old.live {
             self.live.configure(self.config.live.as_ref());
+        }
+        if self.config.crowdsec != old.crowdsec {
+            self.crowdsec.configure(self.config.crowdsec.as_ref());
         }
         if !self.publish_or_say() {
             return Err("no new table, the last good one stays; the log says why".to_owned());

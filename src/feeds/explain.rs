@@ -76,7 +76,9 @@ struct Line<'a> {
     feed: &'a str,
     role: &'static str,
     prefix: String,
+    weight: f64,
     confidence: f64,
+    age: f64,
     badness: f64,
     part: &'static str,
     category: Option<&'a str>,
@@ -115,7 +117,16 @@ impl<'a> Explanation<'a> {
         let country = policy.country(address);
         let entries = verdict.map(|verdict| {
             let entries = verdict.contributions(now);
-            entries.map(|entry| Line::new(&entry, address)).collect()
+            let lines = entries.map(|entry| Line::new(verdict, &entry, address));
+            let mut lines: Vec<_> = lines.collect();
+            // A list that decides alone comes first, then what is worse.
+            lines.sort_by(|one, other| {
+                let decides = |line: &Line<'_>| line.part == "leads" && line.role != "feed";
+                let key = |line: &Line<'_>| (decides(line), line.badness);
+                let (one, other) = (key(one), key(other));
+                other.0.cmp(&one.0).then(other.1.total_cmp(&one.1))
+            });
+            lines
         });
         let reason = verdict.and_then(|verdict| verdict.reason(now, address));
         Some(Self {
@@ -231,6 +242,7 @@ impl<'a> Explanation<'a> {
             until: time::rfc3339(it.until),
             decides: leading.as_ref().is_some_and(|(kind, target, origin)| {
                 (*kind, *target, &**origin) == (it.kind, it.target, &*it.origin)
+                    && decided.is_some_and(|decided| decided.hit.until == it.until)
             }),
         });
         self.decisions = lines.collect();
@@ -293,9 +305,19 @@ impl<'a> Explanation<'a> {
         for entry in &self.entries {
             write!(
                 to,
-                "  {:feeds$}  {:prefixes$}  {:7}  badness {:.4}  {}",
-                entry.feed, entry.prefix, entry.role, entry.badness, entry.part
+                "  {:feeds$}  {:prefixes$}  {:7}  badness {:.4}",
+                entry.feed, entry.prefix, entry.role, entry.badness
             )?;
+            if entry.badness > 0.0 {
+                let Line {
+                    weight,
+                    confidence,
+                    age,
+                    ..
+                } = entry;
+                write!(to, " = {weight:.2} × {confidence:.2} × {age:.2}")?;
+            }
+            write!(to, "  {}", entry.part)?;
             if let Some(category) = entry.category {
                 write!(to, "  {category}")?;
             }
@@ -354,12 +376,18 @@ const fn live_name(kind: Kind) -> &'static str {
 }
 
 impl<'a> Line<'a> {
-    fn new(entry: &Contribution<'a>, address: IpAddr) -> Self {
+    fn new(verdict: &Verdict<'_>, entry: &Contribution<'a>, address: IpAddr) -> Self {
+        let prefix = match verdict.range(entry, address) {
+            Some((first, last)) => format!("{first}-{last}"),
+            None => entry.prefix(address).to_string(),
+        };
         Self {
             feed: entry.feed,
             role: role_name(entry.role),
-            prefix: entry.prefix(address).to_string(),
+            prefix,
+            weight: entry.weight,
             confidence: entry.confidence.as_ratio(),
+            age: entry.aged,
             // What decides for an address says nothing bad of it.
             badness: match entry.role {
                 Role::Allow | Role::Guard => 0.0,

@@ -8,6 +8,7 @@
 //!
 //! A thread in a system call that hangs cannot be ended. Its file is not opened again until it returns.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -87,8 +88,8 @@ fn probe(probe: &Probe) -> Probed {
     }
 }
 
-/// One job: what it is about, and when it began.
-type Begun = (usize, Instant);
+/// A job that runs: what it is about, when it began, and whether its thread has returned.
+type Begun = (usize, Instant, Arc<AtomicBool>);
 
 fn run_all(
     probes: Vec<Probe>,
@@ -109,27 +110,28 @@ fn run_all(
         {
             if is_hung(&probe) {
                 set(&mut results, index, failed_by(&probe.path));
-            } else if start(index, &probe, &work, &sender) {
-                running.push((index, Instant::now()));
+            } else if let Some(has_returned) = start(index, &probe, &work, &sender) {
+                running.push((index, Instant::now(), has_returned));
             } else {
                 // No thread to be had: better late than never.
                 set(&mut results, index, work(&probe));
             }
         }
-        let Some((_, first)) = running.first() else {
+        let Some((_, first, _)) = running.first() else {
             break;
         };
         let left = (*first + timeout).saturating_duration_since(Instant::now());
         match done.recv_timeout(left) {
             Ok((index, probed)) => {
-                running.retain(|(running, _)| *running != index);
+                running.retain(|(running, ..)| *running != index);
                 set(&mut results, index, probed);
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                let (index, _) = running.remove(0);
+                let (index, _, has_returned) = running.remove(0);
                 let Some(probe) = probes.get(index) else {
                     continue;
                 };
+                leave_behind(&probe.path, &has_returned);
                 set(&mut results, index, failed_by(&probe.path));
             }
         }
@@ -151,42 +153,34 @@ fn set(results: &mut [Option<Probed>], index: usize, probed: Probed) {
     }
 }
 
-/// Starts a thread; whether there is one.
+/// Starts a thread, if there is one to be had.
 fn start(
     index: usize,
     probe: &Probe,
     work: &(impl Fn(&Probe) -> Probed + Clone + Send + 'static),
     sender: &Sender<(usize, Probed)>,
-) -> bool {
+) -> Option<Arc<AtomicBool>> {
     let (probe, work, sender) = (probe.clone(), work.clone(), sender.clone());
-    let mark = Mark::new(&probe.path);
+    let has_returned = Arc::new(AtomicBool::new(false));
+    let returned = Arc::clone(&has_returned);
     let run = move || {
         let probed = work(&probe);
-        drop(mark);
+        let mut hung = HUNG.lock().unwrap_or_else(PoisonError::into_inner);
+        returned.store(true, Ordering::Relaxed);
+        hung.remove(&probe.path);
+        drop(hung);
         // The receiver is gone if it took too long.
         let _ = sender.send((index, probed));
     };
-    thread::Builder::new()
-        .name("open".into())
-        .spawn(run)
-        .is_ok()
+    let spawned = thread::Builder::new().name("open".into()).spawn(run);
+    spawned.ok().map(|_| has_returned)
 }
 
-/// Counts a path as hung until the thread that opens it has returned.
-struct Mark(Arc<Path>);
-
-impl Mark {
-    fn new(path: &Path) -> Self {
-        let mut hung = HUNG.lock().unwrap_or_else(PoisonError::into_inner);
+/// Notes that a file is not to be opened again before its thread has returned.
+fn leave_behind(path: &Path, has_returned: &AtomicBool) {
+    let mut hung = HUNG.lock().unwrap_or_else(PoisonError::into_inner);
+    if !has_returned.load(Ordering::Relaxed) {
         hung.insert(path.to_owned());
-        Self(path.into())
-    }
-}
-
-impl Drop for Mark {
-    fn drop(&mut self) {
-        let mut hung = HUNG.lock().unwrap_or_else(PoisonError::into_inner);
-        hung.remove(&*self.0);
     }
 }
 
@@ -255,6 +249,12 @@ mod tests {
             max_size: 10,
             known: Some(file.stamp()),
         };
+        let twice = || named(path.to_str().unwrap());
+        let both = open_all(vec![twice(), twice()]);
+        assert!(
+            both.iter().all(|it| matches!(it, Probed::Open(_))),
+            "{both:?}"
+        );
         let results = open_all(vec![known, named("/probe/none"), named("/")]);
         fs::remove_file(&path).unwrap();
         assert!(matches!(results[0], Probed::Unchanged), "{results:?}");

@@ -89,7 +89,7 @@ pub struct Decision {
 /// Whether decisions of an origin never touch private space: they come from outside or are inferred.
 #[must_use]
 pub fn is_foreign(origin: &str) -> bool {
-    matches!(origin, "crowdsec" | ORIGIN_BEHAVIOR)
+    matches!(origin, super::ORIGIN_CROWDSEC | ORIGIN_BEHAVIOR)
 }
 
 /// Returns the error in an origin, if there is one.

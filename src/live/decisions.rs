@@ -189,6 +189,19 @@ impl Decisions {
         removed
     }
 
+    /// One decision, if it is there.
+    pub(super) fn one(&self, target: Target, kind: Kind, origin: &str) -> Option<Decision> {
+        let network = Network::of_target(target);
+        let mut found = None;
+        self.table.exactly(network, |slot, meta| {
+            let decision = self.decision(slot, network, meta);
+            found = found
+                .take()
+                .or(decision.filter(|it| it.kind == kind && *it.origin == *origin));
+        });
+        found
+    }
+
     /// Removes one decision, if it is there.
     pub(super) fn remove_one(&mut self, target: Target, kind: Kind, origin: &str) -> bool {
         let Some(origin) = self.origin_number(origin) else {

@@ -14,6 +14,7 @@
 mod behavior;
 mod decision;
 mod decisions;
+mod imports;
 mod network;
 mod options;
 mod points;
@@ -37,6 +38,7 @@ pub use decision::{
     Decision, Kind, ORIGIN_BEHAVIOR, ORIGIN_LEN_MAX, ParseKindError, REASON_LEN_MAX, is_foreign,
     origin_error, reason_error,
 };
+pub use imports::{Import, ImportCounts, Imported, ORIGIN_CROWDSEC};
 pub use options::LiveOptions;
 pub use points::{Offender, points_prefix};
 pub use published::{LiveReader, LiveTable};
@@ -55,4 +57,6 @@ pub use target::{ParseTargetError, Target, parse_target};
 enum Change {
     Put(Decision),
     Remove(Decision),
+    PutImported(Imported),
+    RemoveImported(std::sync::Arc<str>),
 }

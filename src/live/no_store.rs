@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Change, Decision, Kind, Offender, Target};
+use super::{Change, Decision, Imported, Kind, Offender, Target};
 use ip_reputation::Prefix;
 
 #[derive(Debug)]
@@ -48,6 +48,7 @@ pub(super) struct Written {
 pub(super) struct Contents {
     pub(super) decisions: Vec<Decision>,
     pub(super) points: Vec<SavedPoints>,
+    pub(super) imports: Vec<Imported>,
 }
 
 #[derive(Debug)]
@@ -92,6 +93,7 @@ impl Store {
         &mut self,
         _: impl Iterator<Item = &'a Target>,
         _: &[Decision],
+        _: &[Imported],
         _: u32,
     ) -> Result<(), StoreError> {
         match *self {}

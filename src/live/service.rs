@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 use super::behavior::{self, BehaviorOptions, PointsReport, Report, ReportSender};
 use super::decision::ORIGIN_BEHAVIOR;
 use super::decisions::Decisions;
+use super::imports::{Import, ImportCounts, Imports, ORIGIN_CROWDSEC};
 use super::network::Network;
 use super::points::Points;
 use super::store::{self, Contents, Store, StoreError};
@@ -49,6 +50,10 @@ pub enum Request {
     Put(Vec<Decision>),
     /// Removes every decision of exactly this value, and sets the points of its addresses to 0.
     Remove(Target),
+    /// Removes the decisions of exactly this value that this origin made, and nothing else.
+    RemoveOf(Target, Arc<str>),
+    /// Changes what has come from CrowdSec.
+    Import(Import),
     /// Adds points that another node was told of.
     Report(Vec<PointsReport>),
 }
@@ -155,6 +160,8 @@ pub struct Counters {
 
 struct Shared {
     decisions: Mutex<Decisions>,
+    /// Never locked together with others.
+    imports: Mutex<Imports>,
     points: Mutex<Option<Points>>,
     /// Since there is `[behavior]`.
     reports: Mutex<Option<ReportQueue>>,
@@ -204,6 +211,7 @@ impl Live {
         let node = rustix::system::uname();
         let shared = Shared {
             decisions: Mutex::new(Decisions::new()),
+            imports: Mutex::default(),
             points: Mutex::default(),
             reports: Mutex::default(),
             on_reports: Mutex::default(),
@@ -309,6 +317,7 @@ impl Live {
                 decisions.put(decision);
             }
             drop(decisions);
+            lock(&live.shared.imports).restore(&contents.imports);
             if let Some(points) = &mut *lock(&live.shared.points) {
                 let now = now_micros();
                 for it in &contents.points {
@@ -437,7 +446,34 @@ impl Live {
         let time = now();
         let mut found = lock(&self.shared.decisions).covering(target);
         found.retain(|it| it.until > time);
-        found
+        self.with_imports(found, time)
+    }
+
+    /// Has every decision of CrowdSec stand for itself, the one that counts first.
+    fn with_imports(&self, found: Vec<Decision>, time: u32) -> Vec<Decision> {
+        let imports = lock(&self.shared.imports);
+        let each = found.into_iter().flat_map(|decision| {
+            let of_value = match &*decision.origin {
+                ORIGIN_CROWDSEC => imports.of(decision.kind, decision.target, time),
+                _ => Vec::new(),
+            };
+            if of_value.is_empty() {
+                return vec![decision];
+            }
+            let each = of_value.into_iter().map(|it| Decision {
+                reason: it.reason().into(),
+                until: it.until,
+                ..decision.clone()
+            });
+            each.collect()
+        });
+        each.collect()
+    }
+
+    /// How many decisions have come from CrowdSec.
+    #[must_use]
+    pub fn import_counts(&self) -> ImportCounts {
+        lock(&self.shared.imports).counts(now())
     }
 
     /// What is in force and covers any of these.
@@ -481,6 +517,10 @@ impl Live {
 }
 
 impl Shared {
+    fn of_crowdsec(&self) -> Vec<Decision> {
+        lock(&self.decisions).list(|it| &*it.origin == ORIGIN_CROWDSEC)
+    }
+
     /// Gives workers the tables in use, if they have others. The old ones are returned.
     fn publish(&self) -> Option<Arc<Snapshot>> {
         let mut decisions = lock(&self.decisions);
@@ -614,13 +654,19 @@ impl LiveThread {
                     self.removed.insert(target);
                 }
                 changes.extend(removed.into_iter().map(Change::Remove));
+                let lifted = lock(&self.shared.imports).lift(target);
+                changes.extend(lifted.into_iter().map(Change::PutImported));
             }
+            Request::RemoveOf(target, origin) => self.remove_of(target, &origin, changes),
+            Request::Import(import) => self.import(import, changes),
             Request::Report(reports) => {
                 let bans = self.add_points(&reports);
                 self.ban(bans, changes);
             }
         }
-        Ok(changes.len() - before)
+        let made = changes.iter().skip(before);
+        let made = made.filter(|it| matches!(it, Change::Put(_) | Change::Remove(_)));
+        Ok(made.count())
     }
 
     fn put(&self, batch: Vec<Decision>, changes: &mut Vec<Change>) -> Result<(), ApplyError> {
@@ -639,6 +685,88 @@ impl LiveThread {
             changes.push(Change::Put(decision));
         }
         Ok(())
+    }
+
+    fn remove_of(&mut self, target: Target, origin: &str, changes: &mut Vec<Change>) {
+        let mut decisions = lock(&self.shared.decisions);
+        for kind in Kind::ALL {
+            if let Some(known) = decisions.one(target, kind, origin) {
+                decisions.remove_one(target, kind, origin);
+                changes.push(Change::Remove(known));
+            }
+        }
+        drop(decisions);
+        if self.store.is_some() {
+            // Should it lag behind, what is in force of this value is written again.
+            self.removed.insert(target);
+        }
+    }
+
+    /// Follows CrowdSec: of several decisions about a value the table has the one that counts.
+    fn import(&self, import: Import, changes: &mut Vec<Change>) {
+        let time = now();
+        let is_all = import.is_all;
+        let mut touched = lock(&self.shared.imports).apply(import, time);
+        if is_all {
+            // What another process has left behind as well.
+            let known = self.shared.of_crowdsec();
+            let values = known.iter().map(|it| (it.kind, it.target));
+            touched.values.extend(values);
+        }
+        let put = touched.put.into_iter().map(Change::PutImported);
+        let removed = touched.removed.into_iter().map(Change::RemoveImported);
+        changes.extend(put.chain(removed));
+        let mut refused = 0;
+        for (kind, target) in touched.values {
+            refused += u64::from(!self.count_import(kind, target, time, changes));
+        }
+        if refused > 0 {
+            self.shared.refused.fetch_add(refused, Ordering::Relaxed);
+            warn!(
+                count = refused,
+                "decisions of CrowdSec refused: max-decisions in [live] are in force, the limit; raise it"
+            );
+        }
+    }
+
+    /// Puts into the table what counts of one type and value. Whether there is room.
+    fn count_import(
+        &self,
+        kind: Kind,
+        target: Target,
+        time: u32,
+        changes: &mut Vec<Change>,
+    ) -> bool {
+        let imports = lock(&self.shared.imports);
+        let first = imports.of(kind, target, time).first().map(|it| Decision {
+            kind,
+            target,
+            origin: ORIGIN_CROWDSEC.into(),
+            reason: it.reason().into(),
+            node: Arc::clone(&self.shared.node),
+            created: time,
+            until: it.until,
+        });
+        drop(imports);
+        let mut decisions = lock(&self.shared.decisions);
+        let known = decisions.one(target, kind, ORIGIN_CROWDSEC);
+        match (first, known) {
+            (None, None) => {}
+            (None, Some(known)) => {
+                decisions.remove_one(target, kind, ORIGIN_CROWDSEC);
+                changes.push(Change::Remove(known));
+            }
+            (Some(first), Some(known))
+                if (&first.reason, first.until) == (&known.reason, known.until) => {}
+            (Some(first), _) => {
+                if decisions.room_for(core::slice::from_ref(&first)).is_err() {
+                    return false;
+                }
+                decisions.put(&first);
+                changes.push(Change::Put(first));
+            }
+        }
+        true
     }
 
     /// An unban of an address, or of what an IPv6 address stands for, sets its points to 0.
@@ -858,7 +986,8 @@ impl LiveThread {
         if let Some(points) = &mut *lock(&self.shared.points) {
             points.sweep(now_micros());
         }
-        if lock(&self.shared.decisions).expire(time) == 0 {
+        let imports = lock(&self.shared.imports).expire(time);
+        if lock(&self.shared.decisions).expire(time) + imports == 0 {
             return;
         }
         let expired = self.store.as_mut().map(|store| store.expire(time));
@@ -936,7 +1065,9 @@ impl LiveThread {
         let all = lock(&self.shared.decisions).list(|_| true);
         let removed = &self.removed;
         let store = self.store.as_mut();
-        let written = store.map(|store| store.bring_up_to_date(removed.iter(), &all, now()));
+        let imports: Vec<_> = lock(&self.shared.imports).all().cloned().collect();
+        let written =
+            store.map(|store| store.bring_up_to_date(removed.iter(), &all, &imports, now()));
         if let Some(Err(error)) = written {
             return self.store_failed(&error);
         }
@@ -959,6 +1090,7 @@ impl LiveThread {
             }
         }
         drop(decisions);
+        lock(&self.shared.imports).restore(&contents.imports);
         if let Some(points) = &mut *lock(&self.shared.points) {
             points.track(true);
             let time = now_micros();

@@ -16,7 +16,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
 use super::time;
-use super::{Change, Decision, Kind, Offender, Target, parse_target};
+use super::{Change, Decision, Imported, Kind, Offender, Target, parse_target};
 use ip_reputation::Prefix;
 
 /// The version of the schema, as `PRAGMA user_version` has it.
@@ -43,6 +43,10 @@ CREATE TABLE IF NOT EXISTS removals (
 );
 CREATE TABLE IF NOT EXISTS behavior (
     value TEXT PRIMARY KEY, points REAL NOT NULL, updated TEXT NOT NULL, reason TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS crowdsec (
+    id TEXT PRIMARY KEY, type TEXT NOT NULL, value TEXT NOT NULL, origin TEXT NOT NULL,
+    scenario TEXT NOT NULL, until TEXT NOT NULL, lifted INTEGER NOT NULL
 ) WITHOUT ROWID;
 PRAGMA user_version = 1;
 ";
@@ -88,6 +92,7 @@ pub(super) struct Written {
 pub(super) struct Contents {
     pub(super) decisions: Vec<Decision>,
     pub(super) points: Vec<SavedPoints>,
+    pub(super) imports: Vec<Imported>,
 }
 
 /// The identity of a decision that another process has removed.
@@ -187,8 +192,12 @@ impl Store {
         let last = "SELECT coalesce(max(id), 0) FROM removals";
         store.last_removal = store.connection.query_row(last, [], |row| row.get(0))?;
         let decisions = decisions_after(&store.connection, now, &mut store.last_decision)?;
-        let points = points(&store.connection)?;
-        Ok((store, Contents { decisions, points }))
+        let contents = Contents {
+            decisions,
+            points: points(&store.connection)?,
+            imports: imports(&store.connection, now)?,
+        };
+        Ok((store, contents))
     }
 
     /// Whether the file was removed or replaced since: what is written to it is lost.
@@ -203,6 +212,11 @@ impl Store {
             match change {
                 Change::Put(decision) => insert(&transaction, decision)?,
                 Change::Remove(decision) => remove(&transaction, decision, now)?,
+                Change::PutImported(imported) => insert_imported(&transaction, imported)?,
+                Change::RemoveImported(id) => {
+                    let delete = "DELETE FROM crowdsec WHERE id = ?1";
+                    transaction.prepare_cached(delete)?.execute([&**id])?;
+                }
             }
         }
         let inserted = transaction.last_insert_rowid();
@@ -235,6 +249,7 @@ impl Store {
         &mut self,
         removed: impl Iterator<Item = &'a Target>,
         all: &[Decision],
+        imports: &[Imported],
         now: u32,
     ) -> Result<(), StoreError> {
         let transaction = self.connection.transaction()?;
@@ -254,6 +269,10 @@ impl Store {
             insert(&transaction, decision)?;
         }
         transaction.execute("DELETE FROM behavior", [])?;
+        transaction.execute("DELETE FROM crowdsec", [])?;
+        for imported in imports {
+            insert_imported(&transaction, imported)?;
+        }
         Ok(transaction.commit()?)
     }
 
@@ -291,6 +310,8 @@ impl Store {
     pub(super) fn expire(&mut self, now: u32) -> Result<(), StoreError> {
         let over = "DELETE FROM decisions WHERE until <= ?1";
         self.connection.execute(over, [time::rfc3339(now)])?;
+        let over = "DELETE FROM crowdsec WHERE until <= ?1";
+        self.connection.execute(over, [time::rfc3339(now)])?;
         let over = "DELETE FROM removals WHERE at <= ?1";
         let kept = time::rfc3339(now.saturating_sub(REMOVALS_KEPT));
         self.connection.execute(over, [kept])?;
@@ -315,6 +336,7 @@ pub(super) fn read_only(path: &Path, now: u32) -> Result<Contents, StoreError> {
     Ok(Contents {
         decisions: decisions_after(&connection, now, &mut 0)?,
         points: points(&connection)?,
+        imports: imports(&connection, now)?,
     })
 }
 
@@ -378,6 +400,59 @@ fn remove(transaction: &Transaction<'_>, decision: &Decision, now: u32) -> rusql
     let mut note = transaction.prepare_cached(note)?;
     note.execute(params![kind, value, &*decision.origin, time::rfc3339(now)])?;
     Ok(())
+}
+
+fn insert_imported(transaction: &Transaction<'_>, imported: &Imported) -> rusqlite::Result<()> {
+    let insert = "INSERT OR REPLACE INTO crowdsec
+        (id, type, value, origin, scenario, until, lifted) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let mut insert = transaction.prepare_cached(insert)?;
+    insert.execute(params![
+        &*imported.id,
+        imported.kind.name(),
+        imported.target.to_string(),
+        &*imported.origin,
+        &*imported.scenario,
+        time::rfc3339(imported.until),
+        imported.is_lifted,
+    ])?;
+    Ok(())
+}
+
+/// The decisions of CrowdSec that are not over.
+fn imports(connection: &Connection, now: u32) -> rusqlite::Result<Vec<Imported>> {
+    let has = "SELECT count(*) FROM sqlite_master WHERE name = 'crowdsec'";
+    let has: i64 = connection.query_row(has, [], |row| row.get(0))?;
+    if has == 0 {
+        // A file of an earlier agent, read only.
+        return Ok(Vec::new());
+    }
+    let query = "SELECT id, type, value, origin, scenario, until, lifted FROM crowdsec";
+    let mut statement = connection.prepare(query)?;
+    let mut rows = statement.query([])?;
+    let mut imports = Vec::new();
+    let mut texts = Texts::default();
+    while let Some(row) = rows.next()? {
+        let text = |at: usize| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str()?);
+        let (Ok(kind), Ok(target), Some(until)) = (
+            text(1)?.parse(),
+            parse_target(text(2)?, 128),
+            time::parse(text(5)?),
+        ) else {
+            continue;
+        };
+        if until > now {
+            imports.push(Imported {
+                id: text(0)?.into(),
+                kind,
+                target,
+                origin: texts.shared(text(3)?),
+                scenario: texts.shared(text(4)?),
+                until,
+                is_lifted: row.get(6)?,
+            });
+        }
+    }
+    Ok(imports)
 }
 
 /// The decisions that were written after a row, and are in force.

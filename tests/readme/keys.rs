@@ -10,11 +10,15 @@ use crate::document::{code, help, table};
 const REFERENCE: &str = "docs/reference.md";
 
 /// A table of the reference, and a configuration with `@` where a line with a key of it may stand.
-const TABLES: [(&str, &str); 15] = [
+const TABLES: [(&str, &str); 16] = [
     ("### `[agent]`", "[agent]\n@"),
     ("### `[admin]`", "[admin]\n@"),
     ("### `[live]`", "[live]\n@"),
     ("### `[behavior]`", "[live]\n[behavior]\n@"),
+    (
+        "### `[crowdsec]`",
+        "[live]\n[crowdsec]\napi-key-file = \"a\"\n@",
+    ),
     ("### `[reputation]`", "[reputation]\n@"),
     (
         "### `actions` of `[reputation]`",

@@ -6,6 +6,7 @@
 //!  frames    the bytes that a peer sends
 //!  Endpoint  a client of the admin endpoint
 //!  Server    an HTTP server that answers as a test tells it to
+//!  Lapi      a LAPI of CrowdSec that plays every trap
 //!  Load      threads of peers that ask without end and say what became of every question
 //!  Process   what Linux tells of a process: descriptors, memory, CPU time, cores
 //!  Clock     the time of day of one program, moved by a test
@@ -29,6 +30,8 @@ mod authority;
 mod clock;
 pub(crate) mod frames;
 mod http;
+#[cfg(feature = "http")]
+pub(crate) mod lapi;
 mod load;
 mod patience;
 mod peer;

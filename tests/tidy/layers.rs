@@ -12,7 +12,7 @@ struct Layer {
     standard: Option<&'static [&'static str]>,
 }
 
-const LAYERS: [Layer; 10] = [
+const LAYERS: [Layer; 11] = [
     Layer {
         directory: "crates/haproxy-spop/src/session",
         above: &[],
@@ -35,17 +35,22 @@ const LAYERS: [Layer; 10] = [
     },
     Layer {
         directory: "src/policy",
-        above: &["admin", "config", "feeds", "host"],
+        above: &["admin", "config", "crowdsec", "feeds", "host"],
+        standard: None,
+    },
+    Layer {
+        directory: "src/crowdsec",
+        above: &["admin", "config"],
         standard: None,
     },
     Layer {
         directory: "src/live",
-        above: &["admin", "config", "feeds", "policy"],
+        above: &["admin", "config", "crowdsec", "feeds", "policy"],
         standard: None,
     },
     Layer {
         directory: "src/host",
-        above: &["admin", "config", "feeds", "live", "policy"],
+        above: &["admin", "config", "crowdsec", "feeds", "live", "policy"],
         standard: None,
     },
     Layer {

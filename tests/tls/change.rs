@@ -1,6 +1,10 @@
 //! What changes while clients ask: certificates, and the agent itself.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use haproxy_spop::FrameType;
 
 use crate::Stage;
 use crate::support::{Authority, Client, Life, Program, Signal, frames, own_loopback, until};
@@ -124,4 +128,64 @@ fn a_successor_takes_over_and_nobody_is_turned_away() {
     }
     assert_eq!(old.wait().code, Some(0));
     assert_eq!(new.report().all.number("notifies"), 50);
+}
+
+/// A short connection: both handshakes, a question, its answer, the end.
+fn asks_once(client: &Client, address: &haproxy_spoa::BindAddress) -> io::Result<()> {
+    let mut peer = client.connect(address);
+    peer.try_send(&frames::hello())?;
+    match peer.receive()? {
+        Some(hello) if hello.kind == FrameType::AGENT_HELLO => {}
+        other => return Err(io::Error::other(format!("HELLO answered with {other:?}"))),
+    }
+    peer.try_send(&frames::notify(7, 1))?;
+    match peer.receive()? {
+        Some(ack) if ack.kind == FrameType::ACK => Ok(()),
+        other => Err(io::Error::other(format!("NOTIFY answered with {other:?}"))),
+    }
+}
+
+#[test]
+fn ten_takeovers_in_a_row_lose_no_short_connection() {
+    let stage = Stage::new(&["-n", "1"]);
+    let line = format!("{}:0", own_loopback());
+    let leaf = stage.servers.issue("agent.test");
+    let bind = stage.folder.tls_bind(&line, &leaf, &stage.clients);
+    let mut agent = Program::start_on(&[&bind], &["-n", "2", "--drain-timeout", "25s"]);
+    let address = agent.address().clone();
+    let again = bind.replace(&line, &address.to_string());
+    let (stop, answered) = (AtomicBool::new(false), AtomicU64::new(0));
+    let client = stage.client();
+    let (lost, agent) = thread::scope(|scope| {
+        let ask = || {
+            let mut lost = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                match asks_once(&client, &address) {
+                    Ok(()) => drop(answered.fetch_add(1, Ordering::Relaxed)),
+                    Err(error) => lost.push(error.to_string()),
+                }
+            }
+            lost
+        };
+        let threads = [scope.spawn(ask), scope.spawn(ask)];
+        let more = || {
+            let enough = answered.load(Ordering::Relaxed) + 20;
+            until("answers", || answered.load(Ordering::Relaxed) >= enough);
+        };
+        more();
+        for round in 0..10 {
+            let workers = ["1", "3"][round % 2];
+            let args = ["-n", workers, "--takeover", "--drain-timeout", "25s"];
+            let new = Program::start_on(&[&again], &args);
+            more();
+            agent.stop();
+            more();
+            agent = new;
+        }
+        stop.store(true, Ordering::Relaxed);
+        let lost = threads.map(|thread| thread.join().unwrap()).concat();
+        (lost, agent)
+    });
+    assert_eq!(lost, [""; 0], "of {}", answered.into_inner());
+    agent.stop();
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use nix::libc;
+use rustix::io::Errno;
 
 use super::limits::{ACCEPT_BATCH, ACCEPT_FAILURES, ACCEPT_RETRY};
 use super::mailbox::Mail;
@@ -29,12 +29,13 @@ enum Trouble {
 
 impl Trouble {
     fn of(error: &io::Error) -> Self {
-        match (error.kind(), error.raw_os_error()) {
-            (io::ErrorKind::WouldBlock, _) => Self::Empty,
-            (
-                _,
-                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EINVAL),
-            ) => Self::Starved,
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return Self::Empty;
+        }
+        match Errno::from_io_error(error) {
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::INVAL) => {
+                Self::Starved
+            }
             _ => Self::Connection,
         }
     }
@@ -143,18 +144,18 @@ mod tests {
 
     #[test]
     fn no_error_of_accept_is_mistaken_for_another() {
-        let of = |code| Trouble::of(&io::Error::from_raw_os_error(code));
-        assert_eq!(of(libc::EAGAIN), Trouble::Empty);
+        let of = |code: Errno| Trouble::of(&code.into());
+        assert_eq!(of(Errno::AGAIN), Trouble::Empty);
         for code in [
-            libc::ECONNABORTED,
-            libc::EPROTO,
-            libc::EINTR,
-            libc::EPERM,
-            libc::ENETDOWN,
+            Errno::CONNABORTED,
+            Errno::PROTO,
+            Errno::INTR,
+            Errno::PERM,
+            Errno::NETDOWN,
         ] {
             assert_eq!(of(code), Trouble::Connection, "{code}");
         }
-        for code in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+        for code in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
             assert_eq!(of(code), Trouble::Starved, "{code}");
         }
     }

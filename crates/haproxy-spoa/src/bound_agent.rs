@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
 use std::thread;
 
 use core_affinity::CoreId;
@@ -18,6 +18,7 @@ use super::mailbox::Mailbox;
 use super::mailbox::Renewed;
 use super::placement::Placement;
 use super::sources::Sources;
+use super::takeover::HandoverService;
 use super::worker::{WAKER, Worker};
 use super::{Agent, BindAddress, Control, Exit, Replies, StartError, WorkerError};
 use crate::handler::Plain;
@@ -88,15 +89,17 @@ impl BoundAgent {
             #[cfg(feature = "tls")]
             renewed,
         } = self;
-        let unpublished: Vec<_> = bound
+        let publications: Vec<_> = bound
             .iter_mut()
-            .filter_map(|bound| bound.unpublished.take())
+            .filter_map(|bound| bound.publication.take())
             .collect();
-        let groups = bound
-            .iter_mut()
-            .filter_map(|bound| bound.group.take())
+        let shared: Arc<[_]> = bound
+            .iter()
+            .map(|bound| Arc::clone(&bound.shared))
             .collect();
         let addresses = bound.iter().map(|bound| bound.address.clone()).collect();
+        let taken_over = bound.iter().filter(|bound| bound.is_taken_over);
+        let taken_over = taken_over.map(|bound| bound.address.clone()).collect();
 
         let placement = Arc::new(Placement::new(count, connections_max));
         let sources = Sources::new(builder.limits.connections_per_source);
@@ -109,7 +112,8 @@ impl BoundAgent {
             placement: Arc::clone(&placement),
             drain_timeout: builder.limits.drain_timeout,
             drain_grace: builder.limits.drain_grace,
-            groups: Arc::new(Mutex::new(groups)),
+            shared: Arc::clone(&shared),
+            handover: Arc::default(),
             #[cfg(feature = "tls")]
             tls: builder.binds.iter().map(|bind| bind.tls.clone()).collect(),
         };
@@ -157,13 +161,24 @@ impl BoundAgent {
                 return Err(error);
             }
         }
-        for socket in unpublished {
-            socket.publish().inspect_err(|_| control.drain())?;
+        for publication in publications {
+            publication.publish().inspect_err(|_| control.drain())?;
         }
+        let events = builder.takeover_events.clone();
+        let events = events.unwrap_or_else(|| Arc::new(|_| {}));
+        match HandoverService::start(shared.to_vec(), events) {
+            Ok(service) => control.set_handover(service),
+            Err(error) => {
+                control.drain();
+                return Err(StartError::Worker(error));
+            }
+        }
+        shared.iter().for_each(|shared| shared.serve());
         Ok(Agent {
             control,
             exits,
             addresses,
+            taken_over,
             exposed,
             cores: pinned,
             connections_max,
@@ -197,23 +212,16 @@ fn sink(mailbox: Option<Mailbox>) -> Sink {
     })
 }
 
-/// Gives each worker its listeners: one of every TCP address, and each UNIX socket to one of them.
+/// Gives each worker its listeners, all in turn: one of every TCP address that was bound for them, each
+/// UNIX socket to one of them, and those that were taken over as they come. A worker may get several or
+/// none; placement gives it its connections.
 fn deal(bound: Vec<Bound>, workers: usize) -> Vec<Vec<Listener>> {
     let mut hands: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut single = 0;
-    for bound in bound {
-        let alone = bound.listeners.len() == 1;
-        for (number, listener) in bound.listeners.into_iter().enumerate() {
-            let to = if alone {
-                single % workers.max(1)
-            } else {
-                number
-            };
-            if let Some(hand) = hands.get_mut(to) {
-                hand.push(listener);
-            }
+    let listeners = bound.into_iter().flat_map(|bound| bound.listeners);
+    for (number, listener) in listeners.enumerate() {
+        if let Some(hand) = hands.get_mut(number % workers.max(1)) {
+            hand.push(listener);
         }
-        single += usize::from(alone);
     }
     hands
 }

@@ -1,14 +1,17 @@
 //! What an agent is to be: its addresses, its cores, its limits.
 
+use std::sync::Arc;
+
 use core_affinity::CoreId;
 
 #[cfg(feature = "tls")]
 use super::TlsFiles;
 use super::limits::connections_possible;
-use super::listener::{self, AccessControl, Bound, UnixRights};
+use super::listener::{self, AccessControl, Bound, Taking};
 #[cfg(feature = "tls")]
 use super::mailbox::Renewed;
 use super::passed::PassedSocket;
+use super::takeover::{EventSink, Purpose, TakeoverEvent};
 use super::{Agent, Bind, BindAddress, BoundAgent, Error, Limits, Reply, StartError};
 use crate::{Handler, WorkerHooks};
 use haproxy_spop::{Notify, Scope, Variable};
@@ -26,6 +29,7 @@ pub struct Builder {
     cores: Option<Vec<usize>>,
     pub(super) limits: Limits,
     takeover: bool,
+    pub(super) takeover_events: Option<EventSink>,
     descriptors_spared: usize,
     passed: Vec<PassedSocket>,
     unix_owner: Option<(u32, u32)>,
@@ -92,11 +96,24 @@ impl Builder {
         self
     }
 
-    /// Shares the addresses with a process that has them, until that one is told to stop. Without
-    /// it an address that is in use is an error.
+    /// Has a process that listens on one of the addresses hand its sockets over. Both serve them until
+    /// one is told to stop; nothing that is queued is lost. That process has to be an agent of this
+    /// library, of the same user or of root. An address that no process has is bound. Without it an
+    /// address that is in use is an error.
     #[must_use]
     pub const fn takeover(mut self, takeover: bool) -> Self {
         self.takeover = takeover;
+        self
+    }
+
+    /// Reports what happens when other processes take the addresses over. It is called on a thread of
+    /// its own.
+    #[must_use]
+    pub fn takeover_events(
+        mut self,
+        events: impl Fn(TakeoverEvent) + Send + Sync + 'static,
+    ) -> Self {
+        self.takeover_events = Some(Arc::new(events));
         self
     }
 
@@ -234,11 +251,12 @@ impl Builder {
             return Err(StartError::NoAddress);
         }
         let cores = self.choose_cores()?;
-        let connections_max = self.connections_max(workers)?;
         // Before anything is taken: what is wrong with a certificate is seen without a trace.
         #[cfg(feature = "tls")]
         let renewed = self.load_tls()?;
         let bound = self.bind_all(workers, passed)?;
+        let sockets = bound.iter().map(|bound| bound.listeners.len()).sum();
+        let connections_max = self.connections_max(workers, sockets)?;
         #[cfg(feature = "tls")]
         let bound = install_tls(bound, &renewed);
         Ok(BoundAgent {
@@ -269,8 +287,8 @@ impl Builder {
         }
     }
 
-    fn connections_max(&self, workers: usize) -> Result<usize, StartError> {
-        let (possible, limit) = connections_possible(workers, self.binds.len());
+    fn connections_max(&self, workers: usize, sockets: usize) -> Result<usize, StartError> {
+        let (possible, limit) = connections_possible(workers, self.binds.len(), sockets);
         let possible = possible.saturating_sub(self.descriptors_spared);
         let wanted = self.limits.connections_max;
         if possible == 0 || wanted.is_some_and(|wanted| wanted > possible) {
@@ -300,9 +318,12 @@ impl Builder {
         workers: usize,
         mut passed: Vec<PassedSocket>,
     ) -> Result<Vec<Bound>, StartError> {
-        let unix = UnixRights {
-            mode: self.limits.unix_mode,
-            owner: self.unix_owner,
+        let taking = Taking {
+            purpose: Purpose::Spop,
+            sockets: workers,
+            takeover: self.takeover,
+            unix_mode: self.limits.unix_mode,
+            unix_owner: self.unix_owner,
         };
         let mut all = Vec::with_capacity(self.binds.len());
         for bind in &self.binds {
@@ -310,7 +331,7 @@ impl Builder {
             let same = passed.iter().position(|socket| socket.address() == address);
             let mut bound = match same {
                 Some(same) => listener::adopt(passed.swap_remove(same))?,
-                None => listener::bind(address, workers, self.takeover, &unix)?,
+                None => listener::take(address, &taking)?.into(),
             };
             for listener in &mut bound.listeners {
                 listener.door = AccessControl::new(bind);

@@ -5,6 +5,7 @@ use std::io;
 
 #[cfg(feature = "tls")]
 use super::TlsError;
+use super::takeover::TakeoverError;
 use super::{BadAddress, BindAddress};
 
 /// Why [`Agent::bind`](super::Agent::bind) or [`Builder::run`](super::Builder::run) failed.
@@ -77,10 +78,11 @@ pub enum StartError {
     InUse {
         /// The address.
         address: BindAddress,
-        /// Whether it could not be shared either, because the other process belongs to another
-        /// user or does not share.
+        /// Whether it was to be taken over: that process hands nothing over.
         takeover: bool,
     },
+    /// The process that has the address could not hand it over.
+    Takeover(BindAddress, TakeoverError),
     /// A UNIX socket's path holds something that is no socket.
     NotASocket(BindAddress),
     /// An address could not be taken for another reason.
@@ -135,9 +137,10 @@ impl fmt::Display for StartError {
             } => {
                 write!(
                     f,
-                    "{address} is in use by a process that does not share it with this user"
+                    "{address} is in use by a process that does not hand it over"
                 )
             }
+            Self::Takeover(address, why) => write!(f, "cannot take over {address}: {why}"),
             Self::NotASocket(address) => write!(f, "{address} exists and is not a socket"),
             Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::NoCores => f.write_str("none of the cores may be used by this process"),
@@ -168,6 +171,7 @@ impl core::error::Error for StartError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Bind(_, error) | Self::Worker(error) => Some(error),
+            Self::Takeover(_, why) => Some(why),
             #[cfg(feature = "tls")]
             Self::Tls(error) => error.source(),
             _ => None,

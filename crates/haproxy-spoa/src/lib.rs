@@ -22,7 +22,6 @@ mod address;
 mod bind;
 mod bound_agent;
 mod builder;
-mod closing;
 mod connection;
 mod context;
 mod counters;
@@ -44,7 +43,7 @@ mod replies;
 mod reply;
 mod report;
 mod sources;
-mod steer;
+mod takeover;
 mod timer;
 #[cfg(feature = "tls")]
 mod tls;
@@ -53,9 +52,10 @@ mod trace;
 mod transport;
 mod worker;
 
+use core::convert::Infallible;
 use core::time::Duration;
-use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -71,20 +71,22 @@ pub use handler::{Handler, WorkerHooks, handler};
 pub use haproxy_spop::{Message, Notify, Scope, TypedData, Variable};
 pub use latency::Latency;
 pub use limits::Limits;
+#[doc(hidden)]
+pub use listener::{TakenAddress, Taking, take};
 pub use network::{BadNetwork, Network};
 pub use passed::PassedSocket;
-#[doc(hidden)]
-pub use path::{OwnPath, is_live, set_rights, temporary_name};
 pub use refusals::{Refusals, Refused};
 pub use replies::{Replies, Served};
 pub use reply::{Deferred, Reply};
 pub use report::{LastPeer, Report, States, Tally, WorkerReport};
+#[doc(hidden)]
+pub use takeover::{HandoverService, Purpose, SharedAddress};
+pub use takeover::{TakeoverError, TakeoverEvent};
 #[cfg(feature = "tls")]
 pub use tls::TlsError;
 #[cfg(feature = "trace")]
 pub use trace::TraceSink;
 
-use closing::{Closing, Group};
 use mailbox::{Mail, Mailbox};
 use placement::Placement;
 
@@ -101,6 +103,7 @@ pub struct Agent {
     control: Control,
     exits: Receiver<Exit>,
     addresses: Vec<BindAddress>,
+    taken_over: Vec<BindAddress>,
     exposed: Vec<BindAddress>,
     /// The core of each worker.
     cores: Vec<Option<usize>>,
@@ -114,8 +117,9 @@ pub struct Control {
     placement: Arc<Placement>,
     drain_timeout: Duration,
     drain_grace: Duration,
-    /// To be turned away when a shutdown begins, and let go of when the listeners close.
-    groups: Arc<Mutex<Vec<Group>>>,
+    shared: Arc<[Arc<SharedAddress>]>,
+    /// Hands the sockets over, until a shutdown begins.
+    handover: Arc<Mutex<Option<HandoverService>>>,
     /// The files of the binds with TLS, by the number of the bind.
     #[cfg(feature = "tls")]
     tls: Arc<[Option<TlsFiles>]>,
@@ -146,6 +150,19 @@ impl Agent {
     #[must_use]
     pub fn addresses(&self) -> &[BindAddress] {
         &self.addresses
+    }
+
+    /// Those of its addresses that another process has handed over.
+    #[must_use]
+    pub fn taken_over(&self) -> &[BindAddress] {
+        &self.taken_over
+    }
+
+    /// Those of its addresses that no other process can take over, and why: another process has the
+    /// abstract UNIX socket at which that is requested.
+    pub fn not_offered(&self) -> impl Iterator<Item = (&BindAddress, &std::io::Error)> {
+        let shared = self.control.shared.iter();
+        shared.filter_map(|shared| Some((shared.address(), shared.unreachable()?)))
     }
 
     /// Those of its addresses at which every machine that reaches them may ask: neither a certificate
@@ -256,12 +273,9 @@ impl Control {
         if self.placement.drain() {
             return;
         }
-        let groups = self
-            .groups
-            .lock()
-            .map(|mut groups| core::mem::take(&mut *groups));
-        let groups = groups.unwrap_or_default();
-        groups.iter().for_each(Group::turn_away);
+        for shared in self.shared.iter() {
+            shared.leave();
+        }
         let until = after(self.drain_timeout);
         for worker in self.workers.iter() {
             // One that has stopped needs no telling.
@@ -269,7 +283,7 @@ impl Control {
         }
         let closing = Closing {
             workers: Arc::clone(&self.workers),
-            groups,
+            handover: self.handover().take(),
             grace: self.drain_grace,
             until,
         };
@@ -277,6 +291,63 @@ impl Control {
         let _ = thread::Builder::new()
             .name("closing".into())
             .spawn(move || closing.run());
+    }
+
+    fn set_handover(&self, service: HandoverService) {
+        *self.handover() = Some(service);
+    }
+
+    fn handover(&self) -> std::sync::MutexGuard<'_, Option<HandoverService>> {
+        // No code that holds it panics half-way.
+        self.handover.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is left to be done about listeners once a shutdown has begun. It waits, so it has a thread of its
+/// own.
+struct Closing {
+    workers: Arc<[Mailbox]>,
+    handover: Option<HandoverService>,
+    /// How long the listeners stay open that no other process has.
+    grace: Duration,
+    /// By then the shutdown is over.
+    until: Instant,
+}
+
+impl Closing {
+    fn run(self) {
+        // Before the listeners close: a process that finds an address free finds its name free as well.
+        if let Some(handover) = self.handover {
+            handover.stop();
+        }
+        // Workers need some time to take what came last.
+        let now = Instant::now();
+        let grace = now.checked_add(self.grace).unwrap_or(self.until);
+        sleep_until(grace.min(self.until));
+        let (done, closed) = mpsc::channel::<Infallible>();
+        for worker in self.workers.iter() {
+            // One that has stopped has no listener.
+            let _ = worker.send(Mail::Close(done.clone()));
+        }
+        drop(done);
+        let left = self.until.saturating_duration_since(Instant::now());
+        // When the last worker has closed its own, or when the time is up.
+        let (Ok(_) | Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout)) =
+            closed.recv_timeout(left);
+        for worker in self.workers.iter() {
+            // One that has stopped has left.
+            let _ = worker.send(Mail::ListenersClosed);
+        }
+    }
+}
+
+fn sleep_until(until: Instant) {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        thread::park_timeout(left);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use nix::sys::resource::{Resource, getrlimit};
+use rustix::process::{Resource, getrlimit};
 
 use haproxy_spop::session::SessionConfig;
 
@@ -100,8 +100,6 @@ pub(super) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Connections that the kernel may queue at a listener (it takes the lower of this and
 /// `net.core.somaxconn`).
 pub(super) const BACKLOG: i32 = 4096;
-/// How long the listeners that close wait for TCP handshakes that have begun.
-pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
 /// The least time between two looks at all deadlines, so that no peer can buy more of them.
 pub(super) const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
 /// Bytes that a connection that is over may still send before it is cut off.
@@ -109,19 +107,24 @@ pub(super) const LINGER_BYTES: usize = 4 * 1024 * 1024;
 /// Events taken from the kernel at once.
 pub(super) const EVENTS: usize = 1024;
 
-/// Descriptors that are not connections: standard streams, a poll and a waker per worker, the
-/// listeners twice (a TCP one has a second handle for its end), and some for a library's caller.
-fn descriptors_reserved(workers: usize, addresses: usize) -> usize {
+/// Descriptors that are not connections: standard streams, a poll and a waker per worker, what an address
+/// has for takeovers, its sockets twice (a copy is handed over), and some for a library's caller.
+fn descriptors_reserved(workers: usize, addresses: usize, sockets: usize) -> usize {
     const OTHERS: usize = 32;
-    OTHERS + workers * (3 + 2 * addresses)
+    OTHERS + 3 * workers + 6 * addresses + 2 * sockets
 }
 
 /// How many connections the process can hold, and how many descriptors it may open.
-pub(super) fn connections_possible(workers: usize, addresses: usize) -> (usize, usize) {
-    let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
-    let limit = usize::try_from(soft).unwrap_or(usize::MAX);
-    (
-        limit.saturating_sub(descriptors_reserved(workers, addresses)),
-        limit,
-    )
+pub(super) fn connections_possible(
+    workers: usize,
+    addresses: usize,
+    sockets: usize,
+) -> (usize, usize) {
+    // Without a limit the kernel's own is far away.
+    let soft = getrlimit(Resource::Nofile).current;
+    let limit = soft.map_or(usize::MAX, |soft| {
+        usize::try_from(soft).unwrap_or(usize::MAX)
+    });
+    let reserved = descriptors_reserved(workers, addresses, sockets);
+    (limit.saturating_sub(reserved), limit)
 }

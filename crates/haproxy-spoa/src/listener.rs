@@ -1,16 +1,16 @@
-//! Listening sockets: taking an address, alone or beside a process that is about to leave it.
+//! Listening sockets: taking an address, from another process or afresh.
 //!
 //! ```text
-//!  alone      bind, listen, then SO_REUSEPORT: of two processes that try, one gets EADDRINUSE
-//!  takeover   SO_REUSEPORT, bind, listen: the port is shared until the other process stops
-//!  others     SO_REUSEPORT, bind, listen: one listener a worker, in the group of the first
+//!  takeover   the sockets of the process that has the address, as many as there are
+//!  afresh     bind, listen, then SO_REUSEPORT: of two processes that try, one gets EADDRINUSE
+//!  others     SO_REUSEPORT, bind, listen: one listener per worker, in the group of the first
 //! ```
 //!
 //! A UNIX socket has no such groups: one worker listens, placement does the rest. It is bound under
 //! another name, gets its mode and listens; once everything else has worked it is renamed into place,
-//! so that a path that answers never stops answering, and a start that fails changes nothing.
+//! so that a start that fails changes nothing.
 //!
-//! A socket that somebody passed is one listener as well, and its path is left to who made it.
+//! A socket that was passed is one listener as well, and its path is left to who made it.
 
 use std::fs;
 use std::io;
@@ -22,20 +22,23 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 
 use super::bind::allows;
-use super::closing::Group;
 use super::limits::{BACKLOG, KEEPALIVE, RECEIVE_BUFFER, SEND_BUFFER};
 use super::passed::{Passed, PassedSocket};
 use super::path::{OwnPath, Unpublished, is_live, set_rights, temporary_name};
+use super::takeover::{self, Purpose, SharedAddress};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 use super::transport::Transport;
-use super::{Bind, BindAddress, Network, StartError, steer};
+use super::{Bind, BindAddress, Network, StartError};
 
-/// How long another process may take to be turned down: the system calls between its `bind` and its end.
-const TURNING_DOWN: Duration = Duration::from_millis(500);
+/// How long an address that is in use is tried again: a process that was refused it, or that hands it
+/// over, needs a few system calls until its end, and one that stops its grace period.
+const RETRY_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long to rest between two tries that depend on another process.
+const RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
 /// One worker's listening socket.
 #[derive(Debug)]
@@ -46,6 +49,7 @@ pub(super) struct Listener {
     /// More connections may be queued than were taken.
     pub(super) pending: bool,
     pub(super) door: AccessControl,
+    pub(super) shared: Arc<SharedAddress>,
 }
 
 /// Who may come in by a listener.
@@ -74,102 +78,210 @@ impl AccessControl {
 #[derive(Debug)]
 enum Accepting {
     Tcp(TcpListener),
-    /// Without a path of ours if it was passed.
-    Unix(UnixListener, Option<OwnPath>),
+    Unix(UnixListener),
+    /// Left to other processes.
+    Closed,
 }
 
-/// What a UNIX socket that we make is to allow.
+/// How an address is taken.
 #[derive(Debug)]
-pub(super) struct UnixRights {
-    /// Its permission bits.
-    pub(super) mode: u32,
-    /// The user and the group that it is given to.
-    pub(super) owner: Option<(u32, u32)>,
+pub struct Taking {
+    /// What the sockets are for.
+    pub purpose: Purpose,
+    /// How many sockets to make of a TCP address.
+    pub sockets: usize,
+    /// Whether another process that has the address is to hand it over.
+    pub takeover: bool,
+    /// The permission bits of a UNIX socket.
+    pub unix_mode: u32,
+    /// The user and the group that a UNIX socket is given to.
+    pub unix_owner: Option<(u32, u32)>,
 }
 
-/// An address that has been taken: a listener for each worker, or one for all.
+/// An address that has been taken.
+#[derive(Debug)]
+pub struct TakenAddress {
+    /// The address with the port that the kernel gave.
+    pub address: BindAddress,
+    /// Its listening sockets. All have to be polled: the kernel spreads connections over them.
+    pub sockets: Vec<Socket>,
+    /// What other processes may have as well.
+    pub shared: Arc<SharedAddress>,
+    /// Whether another process has handed it over.
+    pub is_taken_over: bool,
+    /// What is left to be done when all else has worked.
+    publication: Option<Publication>,
+}
+
+/// How a UNIX socket gets its path, or its rights.
+#[derive(Debug)]
+pub(super) enum Publication {
+    Rename(Unpublished),
+    /// It was handed over, and may have the rights that another configuration gave it.
+    Rights {
+        path: std::path::PathBuf,
+        mode: u32,
+        owner: Option<(u32, u32)>,
+    },
+}
+
+impl Publication {
+    pub(super) fn publish(self) -> Result<(), StartError> {
+        match self {
+            Self::Rename(unpublished) => unpublished.publish(),
+            Self::Rights { path, mode, owner } => set_rights(&path, mode, owner)
+                .map_err(|error| StartError::Bind(BindAddress::Unix(path), error)),
+        }
+    }
+}
+
+impl TakenAddress {
+    /// Gives a UNIX socket its path and its rights.
+    ///
+    /// # Errors
+    /// If another process has the path by now, or the system refuses.
+    pub fn publish(&mut self) -> Result<(), StartError> {
+        self.publication.take().map_or(Ok(()), Publication::publish)
+    }
+}
+
+/// An address of an agent: its listeners, to be given to workers.
 #[derive(Debug)]
 pub(super) struct Bound {
-    /// The address with the port that the kernel gave.
     pub(super) address: BindAddress,
     pub(super) listeners: Vec<Listener>,
-    pub(super) group: Option<Group>,
-    /// What is left to be done when all else has worked.
-    pub(super) unpublished: Option<Unpublished>,
+    pub(super) shared: Arc<SharedAddress>,
+    pub(super) is_taken_over: bool,
+    pub(super) publication: Option<Publication>,
 }
 
-/// Takes an address for a number of workers.
-pub(super) fn bind(
-    address: &BindAddress,
-    workers: usize,
-    takeover: bool,
-    unix: &UnixRights,
-) -> Result<Bound, StartError> {
-    match address {
-        BindAddress::Tcp(tcp) => bind_tcp(*tcp, workers, takeover),
-        BindAddress::Unix(path) => bind_unix(path, takeover, unix),
+impl From<TakenAddress> for Bound {
+    fn from(taken: TakenAddress) -> Self {
+        let listener = |socket| Listener::new(socket, &taken.address, Arc::clone(&taken.shared));
+        Self {
+            listeners: taken.sockets.into_iter().map(listener).collect(),
+            address: taken.address,
+            shared: taken.shared,
+            is_taken_over: taken.is_taken_over,
+            publication: taken.publication,
+        }
     }
-    .map_err(|error| StartError::bind(address.clone(), error, takeover))
+}
+
+/// Takes an address: from the process that has it, if that is asked for, or afresh.
+///
+/// # Errors
+/// Another process that has the address keeps it.
+pub fn take(address: &BindAddress, taking: &Taking) -> Result<TakenAddress, StartError> {
+    let until = Instant::now() + RETRY_TIMEOUT;
+    loop {
+        if taking.takeover
+            && let Some(taken) = take_over(address, taking)?
+        {
+            return Ok(taken);
+        }
+        let taken = match address {
+            BindAddress::Tcp(tcp) => take_tcp(*tcp, taking),
+            BindAddress::Unix(path) => take_unix(path, taking),
+        };
+        match taken {
+            // A process that has it may have been about to stop, or about to hand it over.
+            Err(error) if taking.takeover && is_taken(&error) && Instant::now() < until => {
+                thread::park_timeout(RETRY_INTERVAL);
+            }
+            done => {
+                return done
+                    .map_err(|error| StartError::bind(address.clone(), error, taking.takeover));
+            }
+        }
+    }
+}
+
+fn take_over(address: &BindAddress, taking: &Taking) -> Result<Option<TakenAddress>, StartError> {
+    let user = taking.unix_owner.map(|(user, _)| user);
+    let requested = takeover::request(taking.purpose, address, user);
+    let failed = |why| StartError::Takeover(address.clone(), why);
+    let Some((sockets, shared)) = requested.map_err(failed)? else {
+        return Ok(None);
+    };
+    let publication = match address {
+        BindAddress::Tcp(_) => None,
+        BindAddress::Unix(path) => Some(Publication::Rights {
+            path: path.clone(),
+            mode: taking.unix_mode,
+            owner: taking.unix_owner,
+        }),
+    };
+    for socket in &sockets {
+        prepared(socket, address).map_err(|error| StartError::Bind(address.clone(), error))?;
+    }
+    Ok(Some(TakenAddress {
+        address: address.clone(),
+        sockets,
+        shared,
+        is_taken_over: true,
+        publication,
+    }))
 }
 
 /// Takes a socket that listens already.
 pub(super) fn adopt(passed: PassedSocket) -> Result<Bound, StartError> {
     let address = passed.address().clone();
-    let listener = match passed.socket {
-        Passed::Tcp(socket) => ready(&socket).map(|()| Listener::tcp(socket)),
-        Passed::Unix(socket) => socket
-            .set_nonblocking(true)
-            .map(|()| Listener::unix(socket, None)),
+    let socket = match passed.socket {
+        Passed::Tcp(socket) => Socket::from(socket),
+        Passed::Unix(socket) => Socket::from(socket),
     };
-    let listener = listener.map_err(|error| StartError::Bind(address.clone(), error))?;
-    Ok(Bound {
+    share_passed(socket, address.clone())
+        .map(Bound::from)
+        .map_err(|error| StartError::Bind(address, error))
+}
+
+fn share_passed(socket: Socket, address: BindAddress) -> io::Result<TakenAddress> {
+    prepared(&socket, &address)?;
+    let sockets = vec![socket];
+    let shared = SharedAddress::new(Purpose::Spop, address.clone(), None, None, &sockets)?;
+    Ok(TakenAddress {
         address,
-        listeners: vec![listener],
-        group: None,
-        unpublished: None,
+        sockets,
+        shared: Arc::new(shared),
+        is_taken_over: false,
+        publication: None,
     })
 }
 
-/// Gives a TCP socket what we give those that we make.
-fn ready(socket: &std::net::TcpListener) -> io::Result<()> {
+/// Gives a socket that we have not made what we give our own.
+fn prepared(socket: &Socket, address: &BindAddress) -> io::Result<()> {
     socket.set_nonblocking(true)?;
-    inherited(&SockRef::from(socket))
+    match address {
+        BindAddress::Tcp(_) => inherited(socket),
+        BindAddress::Unix(_) => Ok(()),
+    }
 }
 
-fn bind_tcp(wanted: SocketAddr, workers: usize, takeover: bool) -> io::Result<Bound> {
-    let before = if takeover {
-        steer::listening_on(wanted)
-    } else {
-        None
-    };
-    let first = if takeover {
-        listen_shared(wanted)?
-    } else {
-        listen_alone(wanted)?
-    };
+fn take_tcp(wanted: SocketAddr, taking: &Taking) -> io::Result<TakenAddress> {
+    let first = listen_alone(wanted)?;
+    let address = first.local_addr()?.as_socket().unwrap_or(wanted);
     let mut sockets = vec![first];
-    let address = sockets
-        .first()
-        .map_or(Ok(wanted), std::net::TcpListener::local_addr)?;
-    for _ in 1..workers {
+    for _ in 1..taking.sockets {
         sockets.push(listen_beside(address)?);
     }
-    let group = Group::new(address, &sockets, before.unwrap_or_default())?;
-    let listeners = sockets.into_iter().map(Listener::tcp).collect();
-    Ok(Bound {
-        address: BindAddress::Tcp(address),
-        listeners,
-        group: Some(group),
-        unpublished: None,
+    let address = BindAddress::Tcp(address);
+    let shared = SharedAddress::new(taking.purpose, address.clone(), None, None, &sockets)?;
+    Ok(TakenAddress {
+        address,
+        sockets,
+        shared: Arc::new(shared),
+        is_taken_over: false,
+        publication: None,
     })
 }
 
 /// Listens on an address that nobody else has, and lets others of this process join.
 ///
 /// Two processes can bind it while neither listens, and then each may fail for the other. So one that
-/// fails only to listen tries again; one that cannot bind has met a listener, and is turned down.
-fn listen_alone(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let until = Instant::now() + TURNING_DOWN;
+/// fails only to listen tries again; one that cannot bind has met a listener, and fails.
+fn listen_alone(address: SocketAddr) -> io::Result<Socket> {
+    let until = Instant::now() + RETRY_TIMEOUT;
     loop {
         let socket = bound(address, false)?;
         match socket.listen(BACKLOG) {
@@ -177,18 +289,22 @@ fn listen_alone(address: SocketAddr) -> io::Result<std::net::TcpListener> {
             done => {
                 done?;
                 socket.set_reuse_port(true)?;
-                return Ok(socket.into());
+                return Ok(socket);
             }
         }
     }
 }
 
 /// Listens on an address on which this process listens already, so that it is its own. While another one
-/// that wants it is being turned down, the kernel sees a listener in it for a moment that shares nothing.
-fn listen_beside(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let until = Instant::now() + TURNING_DOWN;
+/// that wants it fails, the kernel sees a listener in it for a moment that shares nothing.
+fn listen_beside(address: SocketAddr) -> io::Result<Socket> {
+    let until = Instant::now() + RETRY_TIMEOUT;
     loop {
-        match listen_shared(address) {
+        let socket = bound(address, true).and_then(|socket| {
+            socket.listen(BACKLOG)?;
+            Ok(socket)
+        });
+        match socket {
             Err(error) if is_taken(&error) && Instant::now() < until => thread::yield_now(),
             done => return done,
         }
@@ -197,12 +313,6 @@ fn listen_beside(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 
 fn is_taken(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrInUse
-}
-
-fn listen_shared(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = bound(address, true)?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
@@ -235,62 +345,80 @@ fn inherited(socket: &Socket) -> io::Result<()> {
     )
 }
 
-fn bind_unix(path: &Path, takeover: bool, unix: &UnixRights) -> io::Result<Bound> {
-    if is_live(path)? && !takeover {
+fn take_unix(path: &Path, taking: &Taking) -> io::Result<TakenAddress> {
+    if is_live(path)? {
         return Err(io::ErrorKind::AddrInUse.into());
     }
     let temporary = path.with_file_name(temporary_name());
     let too_long = |_| io::Error::other("the path is too long for a UNIX socket");
-    let address = SockAddr::unix(&temporary).map_err(too_long)?;
+    let name = SockAddr::unix(&temporary).map_err(too_long)?;
     // A process of the same number may have died and left it.
     let _ = fs::remove_file(&temporary);
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&address)?;
+    socket.bind(&name)?;
     let unpublished = Unpublished {
         temporary,
         path: path.into(),
-        takeover,
+        takeover: taking.takeover,
     };
     let temporary = &unpublished.temporary;
-    set_rights(temporary, unix.mode, unix.owner)?;
+    set_rights(temporary, taking.unix_mode, taking.unix_owner)?;
     socket.listen(BACKLOG)?;
     let own = OwnPath::new(path, temporary)?;
-    let listeners = vec![Listener::unix(socket.into(), Some(own))];
     let address = BindAddress::Unix(path.into());
-    Ok(Bound {
+    let sockets = vec![socket];
+    let shared = SharedAddress::new(
+        taking.purpose,
+        address.clone(),
+        Some(temporary),
+        Some(own),
+        &sockets,
+    )?;
+    Ok(TakenAddress {
         address,
-        listeners,
-        group: None,
-        unpublished: Some(unpublished),
+        sockets,
+        shared: Arc::new(shared),
+        is_taken_over: false,
+        publication: Some(Publication::Rename(unpublished)),
     })
 }
 
 impl Listener {
-    fn tcp(listener: std::net::TcpListener) -> Self {
-        let socket = Accepting::Tcp(TcpListener::from_std(listener));
+    fn new(socket: Socket, address: &BindAddress, shared: Arc<SharedAddress>) -> Self {
+        let socket = match address {
+            BindAddress::Tcp(_) => Accepting::Tcp(TcpListener::from_std(socket.into())),
+            BindAddress::Unix(_) => Accepting::Unix(UnixListener::from_std(socket.into())),
+        };
         Self {
             socket,
             retry_at: None,
             pending: false,
             door: AccessControl::default(),
-        }
-    }
-
-    fn unix(listener: std::os::unix::net::UnixListener, own: Option<OwnPath>) -> Self {
-        Self {
-            socket: Accepting::Unix(UnixListener::from_std(listener), own),
-            retry_at: None,
-            pending: false,
-            door: AccessControl::default(),
+            shared,
         }
     }
 
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match &mut self.socket {
             Accepting::Tcp(listener) => registry.register(listener, token, Interest::READABLE),
-            Accepting::Unix(listener, _) => registry.register(listener, token, Interest::READABLE),
+            Accepting::Unix(listener) => registry.register(listener, token, Interest::READABLE),
+            Accepting::Closed => Ok(()),
         }
+    }
+
+    /// Closes this process's copy of the socket. The socket may live on in another process, and then it
+    /// would stay in this poll, too.
+    pub(super) fn close(&mut self, registry: &Registry) {
+        let closed = match &mut self.socket {
+            Accepting::Tcp(listener) => registry.deregister(listener),
+            Accepting::Unix(listener) => registry.deregister(listener),
+            Accepting::Closed => Ok(()),
+        };
+        debug_assert!(closed.is_ok(), "{closed:?}");
+        self.socket = Accepting::Closed;
+        self.retry_at = None;
+        self.pending = false;
     }
 
     /// Takes one connection off the kernel's queue; nothing of one that may not come in.
@@ -308,16 +436,10 @@ impl Listener {
                 }
                 Ok(Some(Transport::tcp(stream)))
             }
-            Accepting::Unix(listener, _) => listener
+            Accepting::Unix(listener) => listener
                 .accept()
                 .map(|(stream, _)| Some(Transport::unix(stream))),
-        }
-    }
-
-    /// Takes the path of a UNIX socket away, so that nobody new connects.
-    pub(super) fn hide(&self) {
-        if let Accepting::Unix(_, Some(own)) = &self.socket {
-            own.remove();
+            Accepting::Closed => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 }

@@ -10,13 +10,13 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 
-use nix::libc::{O_NOFOLLOW, O_PATH};
+use rustix::fs::OFlags;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{BindAddress, StartError};
 
 /// A name that no other socket of this process has, and that hides from a plain `ls`.
-pub fn temporary_name() -> String {
+pub(super) fn temporary_name() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!(
         ".{}.{}",
@@ -31,10 +31,10 @@ pub fn temporary_name() -> String {
 ///
 /// # Errors
 /// If there is something else at `path`, or the system refuses.
-pub fn set_rights(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
+pub(super) fn set_rights(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
     let file = fs::OpenOptions::new()
         .read(true)
-        .custom_flags(O_PATH | O_NOFOLLOW)
+        .custom_flags((OFlags::PATH | OFlags::NOFOLLOW).bits().cast_signed())
         .open(path)?;
     let found = file.metadata()?;
     if !found.file_type().is_socket() || found.nlink() != 1 {
@@ -68,7 +68,7 @@ impl Unpublished {
             fs::File::open(folder.unwrap_or_else(|| Path::new("."))).and_then(|folder| {
                 // Held until the end of this scope. A file system without locks is no reason to stop.
                 let _ = folder.lock();
-                if !self.takeover && is_live(&self.path)? {
+                if is_live(&self.path)? {
                     return Err(io::ErrorKind::AddrInUse.into());
                 }
                 fs::rename(&self.temporary, &self.path)
@@ -88,7 +88,7 @@ impl Drop for Unpublished {
 
 /// Whether a process listens at this path. What is there and no socket, or only points to one, is left
 /// alone.
-pub fn is_live(path: &Path) -> io::Result<bool> {
+pub(super) fn is_live(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
@@ -110,7 +110,7 @@ pub fn is_live(path: &Path) -> io::Result<bool> {
 
 /// A socket's path, to be removed only while it is still ours.
 #[derive(Debug)]
-pub struct OwnPath {
+pub(super) struct OwnPath {
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -118,10 +118,7 @@ pub struct OwnPath {
 
 impl OwnPath {
     /// Remembers which file `temporary` is, before or after it is renamed to `path`.
-    ///
-    /// # Errors
-    /// If the file cannot be examined.
-    pub fn new(path: &Path, temporary: &Path) -> io::Result<Self> {
+    pub(super) fn new(path: &Path, temporary: &Path) -> io::Result<Self> {
         let found = fs::symlink_metadata(temporary)?;
         Ok(Self {
             path: path.into(),
@@ -135,12 +132,6 @@ impl OwnPath {
         if found.is_ok_and(|found| found == (self.device, self.inode)) {
             let _ = fs::remove_file(&self.path);
         }
-    }
-}
-
-impl Drop for OwnPath {
-    fn drop(&mut self) {
-        self.remove();
     }
 }
 

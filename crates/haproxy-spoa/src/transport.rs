@@ -19,7 +19,7 @@ use bytes::BytesMut;
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use rustix::net::sockopt::socket_peercred;
 use socket2::SockRef;
 
 use super::limits::SEND_BUFFER;
@@ -213,8 +213,8 @@ impl Transport {
         match &self.socket {
             Socket::Tcp(stream) => Some(Origin::Ip(stream.peer_addr().ok()?.ip())),
             Socket::Unix(stream) => {
-                let credentials = getsockopt(stream, PeerCredentials).ok()?;
-                Some(Origin::Unix(credentials.uid()))
+                let credentials = socket_peercred(stream).ok()?;
+                Some(Origin::Unix(credentials.uid.as_raw()))
             }
         }
     }

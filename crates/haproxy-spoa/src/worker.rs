@@ -239,7 +239,7 @@ impl<H: Handler + WorkerHooks> Worker<H> {
                 Mail::Drain(until) => self.drain(until),
                 Mail::Close(done) => {
                     self.accept_all();
-                    self.listeners.clear();
+                    self.close_listeners(|_| true);
                     drop(done);
                 }
                 Mail::ListenersClosed => self.listeners_closed = true,
@@ -354,13 +354,21 @@ impl<H: Handler + WorkerHooks> Worker<H> {
             return;
         }
         self.context.timer.drain_by(until);
-        for listener in &self.listeners {
-            listener.hide();
-        }
+        // Other processes take what is queued there.
+        self.close_listeners(|listener| listener.shared.has_others());
         for (_, connection) in &mut self.connections {
             connection.drain(&mut self.context);
         }
         self.accept_all();
+    }
+
+    /// Closes these listeners without taking what is queued at them.
+    fn close_listeners(&mut self, which: impl Fn(&Listener) -> bool) {
+        for listener in &mut self.listeners {
+            if which(listener) {
+                listener.close(self.poll.registry());
+            }
+        }
     }
 
     /// Takes what is queued, but not for ever from peers who queue up as fast.

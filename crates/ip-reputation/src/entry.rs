@@ -1,5 +1,7 @@
 //! What a feed says about one prefix.
 
+use core::net::IpAddr;
+
 use super::Prefix;
 
 /// How sure a feed is that an address is bad, in ten-thousandths: 0..=10,000.
@@ -43,6 +45,8 @@ pub struct Entry<'a> {
     pub seen: Option<u32>,
     /// From when on the entry no longer counts, in seconds since 1970.
     pub expires: Option<u32>,
+    /// The first and the last address, if it is part of a range that is no prefix.
+    pub range: Option<&'a (IpAddr, IpAddr)>,
 }
 
 impl Entry<'_> {
@@ -55,6 +59,7 @@ impl Entry<'_> {
             category: None,
             seen: None,
             expires: None,
+            range: None,
         }
     }
 }

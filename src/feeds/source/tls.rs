@@ -84,7 +84,7 @@ fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
 }
 
 /// What is behind an error of a socket, if that is TLS.
-pub(super) fn beneath(error: &io::Error) -> Option<&Error> {
+pub(crate) fn beneath(error: &io::Error) -> Option<&Error> {
     let mut inner = error.get_ref()? as &(dyn core::error::Error + 'static);
     loop {
         if let Some(found) = inner.downcast_ref() {
@@ -95,7 +95,7 @@ pub(super) fn beneath(error: &io::Error) -> Option<&Error> {
 }
 
 /// Why there is no TLS with a server, and what to do.
-pub(super) fn explained(error: &Error, ca_file: Option<&Path>) -> String {
+pub(crate) fn explained(error: &Error, ca_file: Option<&Path>) -> String {
     match error {
         Error::InvalidCertificate(why) => of_certificate(why, ca_file),
         Error::InvalidMessage(_) => {

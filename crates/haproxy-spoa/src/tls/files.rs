@@ -210,7 +210,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
         // Without the flag, opening a FIFO waits for a writer.
         let file = OpenOptions::new()
             .read(true)
-            .custom_flags(nix::libc::O_NONBLOCK)
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
             .open(path)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("is not a file"));

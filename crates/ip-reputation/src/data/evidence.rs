@@ -1,6 +1,7 @@
 //! What entries say besides their prefix. Most entries of a feed say the same, so each combination
 //! is kept once and named by a number of 24 bits.
 
+use core::net::IpAddr;
 use core::num::NonZeroU32;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -69,6 +70,7 @@ pub(super) struct Interner {
     ids: HashMap<Evidence, EvidenceId>,
     categories: Vec<Arc<str>>,
     category_ids: HashMap<Arc<str>, NonZeroU32>,
+    ranges: Vec<(IpAddr, IpAddr)>,
     /// That of the entry before: most entries say the same as their neighbours.
     last: Option<(Evidence, EvidenceId)>,
 }
@@ -87,11 +89,18 @@ impl Interner {
             ids: HashMap::new(),
             categories: Vec::new(),
             category_ids: HashMap::new(),
+            ranges: Vec::new(),
             last: None,
         }
     }
 
     pub(super) fn intern(&mut self, entry: &Entry<'_>) -> Result<EvidenceId, FeedDataFull> {
+        if let Some(range) = entry.range
+            && self.ranges.last() != Some(range)
+        {
+            self.ranges.try_reserve(1)?;
+            self.ranges.push(*range);
+        }
         let category = match entry.category {
             None => None,
             Some(name) => Some(self.category(name)?),
@@ -148,9 +157,13 @@ impl Interner {
     pub(super) fn finish(mut self) -> Evidences {
         self.all.shrink_to_fit();
         self.categories.shrink_to_fit();
+        self.ranges.sort_unstable();
+        self.ranges.dedup();
+        self.ranges.shrink_to_fit();
         Evidences {
             all: self.all,
             categories: self.categories,
+            ranges: self.ranges,
         }
     }
 }
@@ -164,7 +177,12 @@ fn name_of(categories: &[Arc<str>], id: NonZeroU32) -> Option<&Arc<str>> {
 pub(crate) struct Evidences {
     all: Vec<Evidence>,
     categories: Vec<Arc<str>>,
+    /// Ranges that are no prefixes, in order.
+    ranges: Vec<(IpAddr, IpAddr)>,
 }
+
+/// Ranges of one feed around an address that are looked at. They hardly ever overlap.
+const RANGES_AROUND_MAX: usize = 64;
 
 impl Evidences {
     /// What says nothing: an evidence that is not there.
@@ -203,7 +221,21 @@ impl Evidences {
             category: self.category(id),
             seen: evidence.seen(),
             expires: evidence.expires(),
+            range: None,
         }
+    }
+
+    /// The range, as the feed has it, that a prefix is part of.
+    pub(crate) fn range(&self, prefix: Prefix) -> Option<(IpAddr, IpAddr)> {
+        let start = prefix.network();
+        let end = self.ranges.partition_point(|(first, _)| *first <= start);
+        let before = self.ranges.get(..end)?.iter().rev().take(RANGES_AROUND_MAX);
+        let mut before = before.filter(|(_, last)| *last >= start);
+        let is_part = |(first, last): &&(IpAddr, IpAddr)| {
+            let prefixes = Prefix::cover(*first, *last);
+            prefixes.into_iter().flatten().any(|part| part == prefix)
+        };
+        before.find(is_part).copied()
     }
 
     /// What is kept first: the surer, then what lasts longer, then what is newer.
@@ -223,7 +255,9 @@ impl Evidences {
             .categories
             .iter()
             .map(|name| name.len() + size_of::<Arc<str>>());
-        size_of::<Evidence>() * self.all.capacity() + names.sum::<usize>()
+        size_of::<Evidence>() * self.all.capacity()
+            + size_of::<(IpAddr, IpAddr)>() * self.ranges.capacity()
+            + names.sum::<usize>()
     }
 }
 

@@ -86,8 +86,12 @@ impl<'a> Output<'a> {
                 self.entry(line, entry(prefix, evidence));
             }
             Item::Range(first, last) => {
-                for prefix in Prefix::cover(first, last).into_iter().flatten() {
-                    self.entry(line, entry(prefix, evidence));
+                let prefixes = || Prefix::cover(first, last).into_iter().flatten();
+                let ends = (first, last);
+                let range = prefixes().nth(1).map(|_| &ends);
+                for prefix in prefixes() {
+                    let entry = entry(prefix, evidence);
+                    self.entry(line, Entry { range, ..entry });
                 }
             }
         }
@@ -152,5 +156,6 @@ fn entry(prefix: Prefix, evidence: Evidence<'_>) -> Entry<'_> {
         category: evidence.category,
         seen: evidence.seen,
         expires: evidence.expires,
+        range: None,
     }
 }

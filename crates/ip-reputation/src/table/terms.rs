@@ -68,12 +68,16 @@ impl FeedTerms {
 
     /// How bad an entry with this evidence makes an address, 0 to 1.
     pub(super) fn badness(&self, evidence: Evidence, now: u32) -> f64 {
+        self.weight.clamp(0.0, 1.0) * evidence.confidence.as_ratio() * self.aged(evidence, now)
+    }
+
+    /// How much of an entry its age has left, 0 to 1.
+    pub(super) fn aged(&self, evidence: Evidence, now: u32) -> f64 {
         let seen = evidence.seen().or(self.as_of);
         let age = seen.map_or(0, |seen| now.saturating_sub(seen));
-        let aged = match self.half_life {
+        match self.half_life {
             Some(half_life) if age > 0 => (-f64::from(age) / half_life.as_secs_f64()).exp2(),
             _ => 1.0,
-        };
-        self.weight.clamp(0.0, 1.0) * evidence.confidence.as_ratio() * aged
+        }
     }
 }

@@ -54,10 +54,16 @@ pub struct Contribution<'a> {
     pub seen: Option<u32>,
     /// From when on it does not count, in seconds since 1970.
     pub expires: Option<u32>,
-    /// How bad it alone makes an address, 0 to 1: weight, confidence and age.
+    /// How much the feed counts, 0 to 1.
+    pub weight: f64,
+    /// How much of it its age has left, 0 to 1.
+    pub aged: f64,
+    /// How bad it alone makes an address, 0 to 1: weight × confidence × age.
     pub badness: f64,
     /// What became of it.
     pub part: ContributionStatus,
+    /// Which feed of the table.
+    feed_index: u16,
 }
 
 impl Contribution<'_> {
@@ -158,11 +164,31 @@ impl<'a> Verdict<'a> {
         )
     }
 
-    /// The category of the entry that counted most, or else of its feed.
+    /// The category of the strongest entry that has one, or whose feed has; of those that decide.
     #[must_use]
     pub fn category(&self, now: u32) -> Option<&'a str> {
         let (node, feed) = self.leading(now)?;
-        feed.category(node.tail.evidence())
+        if let Some(category) = feed.category(node.tail.evidence()) {
+            return Some(category);
+        }
+        let ledger = self.ledger;
+        let entries = ledger.counting(self.id, now, View::Live);
+        let entries = entries.filter(|(.., role)| *role == feed.terms.role);
+        let named = entries.filter_map(|(_, node, _)| {
+            let category = ledger.feed(node)?.category(node.tail.evidence())?;
+            Some((node.badness, category))
+        });
+        // Among equals the innermost.
+        let strongest = named.reduce(|best, next| if next.0 > best.0 { next } else { best });
+        strongest.map(|(_, category)| category)
+    }
+
+    /// The range, as its list has it, that an entry is part of; `None` if the list has the prefix. The
+    /// address is the one that was looked up.
+    #[must_use]
+    pub fn range(&self, entry: &Contribution<'_>, address: IpAddr) -> Option<(IpAddr, IpAddr)> {
+        let feed = self.ledger.feeds.get(usize::from(entry.feed_index))?;
+        feed.evidences.range(entry.prefix(address))
     }
 
     /// The feed of the entry that counted most.
@@ -207,8 +233,11 @@ impl<'a> Verdict<'a> {
                 category: feed.category(node.tail.evidence()),
                 seen: evidence.seen().or(feed.terms.as_of),
                 expires: evidence.expires(),
+                weight: feed.terms.weight.clamp(0.0, 1.0),
+                aged: feed.terms.aged(evidence, ledger.built),
                 badness: node.badness,
                 part: parts.of(id, node),
+                feed_index: node.feed,
             })
         })
     }

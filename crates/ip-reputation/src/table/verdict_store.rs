@@ -101,6 +101,8 @@ pub(super) struct VerdictStore {
     pub(super) feeds: Vec<Feed>,
     pub(super) combine: Combine,
     pub(super) unknown: Score,
+    /// When the table was built, up to which ages are counted.
+    pub(super) built: u32,
     /// The names of all labels.
     pub(super) labels: Arc<[Arc<str>]>,
 }
@@ -180,6 +182,7 @@ impl VerdictStoreBuilder {
                 feeds: feeds.collect(),
                 combine,
                 unknown,
+                built: now,
                 labels: labels.finish(),
             },
             ids: HashMap::new(),
