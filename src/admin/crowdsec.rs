@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::reply::{Kind as BodyKind, Reply, line, reply};
 use super::routes::AdminState;
+use crate::crowdsec::CrowdSec;
 use crate::live::time;
 
 #[derive(Debug, Serialize)]
@@ -19,14 +20,14 @@ struct Shown {
     polls: u64,
     failures: u64,
     error: Option<String>,
-    decisions: Vec<Count>,
+    decisions: Vec<Counted>,
     lifted: u64,
     unusable: BTreeMap<&'static str, u64>,
     filtered: u64,
 }
 
 #[derive(Debug, Serialize)]
-struct Count {
+struct Counted {
     #[serde(rename = "type")]
     kind: &'static str,
     origin: String,
@@ -38,18 +39,21 @@ pub(super) fn status(office: &AdminState) -> Reply {
         return line(StatusCode::SERVICE_UNAVAILABLE, "the agent is starting");
     };
     let crowdsec = subject.engine.as_ref().map(|(remote, _)| remote.crowdsec());
-    let status = crowdsec.and_then(|it| it.status());
+    let status = crowdsec.and_then(CrowdSec::status);
     let (Some(status), Some(live)) = (status, &subject.live) else {
         let why =
             "CrowdSec is not followed; add a [crowdsec] section to the configuration and reload";
         return line(StatusCode::CONFLICT, why);
     };
     let counts = live.import_counts();
-    let decisions = counts.in_force.iter().map(|((kind, origin), count)| Count {
-        kind: kind.name(),
-        origin: origin.to_string(),
-        count: *count,
-    });
+    let decisions = counts
+        .in_force
+        .iter()
+        .map(|((kind, origin), count)| Counted {
+            kind: kind.name(),
+            origin: origin.to_string(),
+            count: *count,
+        });
     let shown = Shown {
         url: status.url,
         connected: status.error.is_none() && status.last_success.is_some(),

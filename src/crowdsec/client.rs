@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the first byte of an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// For the rest of it: it may be a million decisions.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 /// The largest answer, in bytes.
 const BODY_MAX: u64 = 1 << 30;
 const KEY_MAX: u64 = 8 * 1024;

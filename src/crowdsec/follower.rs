@@ -136,9 +136,7 @@ impl Follower {
 
     fn poll(&mut self, options: &CrowdSecOptions) {
         if self.key.follow(options) {
-            info!(
-                "crowdsec: another process with the same key has gone; all decisions are requested"
-            );
+            info!("crowdsec key released");
             self.needs_all = true;
         }
         let is_full = self.needs_all || self.next_full <= Instant::now();
@@ -164,7 +162,7 @@ impl Follower {
         self.crowdsec.update(|status| {
             status.failures += 1;
             if status.error.as_ref() != Some(&why) {
-                warn!("crowdsec: {why}");
+                warn!(error = %why, "crowdsec poll failed");
                 status.error = Some(why);
             }
         });
@@ -195,15 +193,9 @@ impl Follower {
             self.may_shrink = false;
             self.suspect = None;
             self.next_full = Instant::now() + self.near(FULL_INTERVAL);
-            info!(
-                decisions = new,
-                "crowdsec: all decisions received decisions={new}"
-            );
+            info!(decisions = new, "crowdsec decisions loaded");
         } else if new > 0 || deleted > 0 {
-            debug!(
-                new,
-                deleted, "crowdsec: decisions received new={new} deleted={deleted}"
-            );
+            debug!(new, deleted, "crowdsec decisions received");
         }
         self.failures = 0;
         if !self.metrics.is_over {
@@ -225,12 +217,14 @@ impl Follower {
             return true;
         }
         if self.suspect.is_some_and(|it| !has_lost(count, it)) {
-            info!("crowdsec: {count} decisions where {known} were, again; they are taken");
+            info!(count, known, "crowdsec loss confirmed");
             return true;
         }
         warn!(
-            "crowdsec: {count} decisions where {known} were, the answer may be a part; not taken, \
-             requested again, taken when it repeats"
+            count,
+            known,
+            hint = "it may be a part; requested again, taken when it repeats",
+            "crowdsec answer not taken"
         );
         self.suspect = Some(count);
         false
@@ -240,15 +234,14 @@ impl Follower {
         for kind in &reading.unknown_kinds {
             if self.kinds.insert(kind.clone()) {
                 let kind = kind.escape_debug();
-                warn!(
-                    "crowdsec: decisions of type \"{kind}\" are enforced as bans: only ban and captcha are known"
-                );
+                let hint = "enforced as ban: only ban and captcha are known";
+                warn!(kind = %kind, hint, "crowdsec type unknown");
             }
         }
         if let Some(example) = &reading.example
             && self.has_logged.insert("invalid")
         {
-            warn!("crowdsec: decisions that cannot be used are left out, such as {example}");
+            warn!(example = &**example, "crowdsec decision not usable");
         }
         let mut unusable = reading.unusable.clone();
         unusable.extend(self.without_database());
@@ -257,7 +250,7 @@ impl Follower {
             status.polls += 1;
             status.last_success = Some(time);
             if let Some(error) = status.error.take() {
-                info!("crowdsec: {} answers again, after: {error}", options.url);
+                info!(url = %options.url, %error, "crowdsec connected again");
             }
             if is_full {
                 status.last_full = Some(time);
@@ -294,9 +287,12 @@ impl Follower {
         for (scope, key, count, has) in scopes {
             let count = if has { 0 } else { count };
             if count > 0 && self.has_logged.insert(scope) {
+                let hint = format!("no {key} in [reputation]: set it, or leave the scope out");
                 warn!(
-                    "crowdsec: {count} decisions of scope {scope} have no effect: there is no {key} in \
-                     [reputation]; set it, or leave {scope} out of scopes"
+                    scope,
+                    count,
+                    hint = &*hint,
+                    "crowdsec scope without database"
                 );
             }
             unusable.insert(scope, count);
@@ -318,13 +314,13 @@ impl Follower {
         self.metrics.next = Some(Instant::now() + self.near(METRICS_INTERVAL));
         match sent {
             Ok(404) => {
-                debug!("crowdsec: this LAPI takes no usage metrics");
+                debug!("usage metrics not supported");
                 self.metrics.next = None;
                 self.metrics.is_over = true;
             }
             Ok(status) if (200..300).contains(&status) => self.metrics.sent = Some(time),
-            Ok(status) => debug!("crowdsec: usage metrics refused status={status}"),
-            Err(why) => debug!("crowdsec: usage metrics not sent: {why}"),
+            Ok(status) => debug!(status, "usage metrics rejected"),
+            Err(why) => debug!(error = %why, "usage metrics not sent"),
         }
     }
 
@@ -382,7 +378,7 @@ impl KeyLock {
             }
             Some(Err(TryLockError::WouldBlock)) => {
                 if !self.was_shared {
-                    debug!("crowdsec: another process uses the same key");
+                    debug!("crowdsec key shared");
                 }
                 self.was_shared = true;
                 false

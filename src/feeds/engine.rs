@@ -134,7 +134,7 @@ impl Remote {
         let _ = self.sender.send(Event::Accept(list, done));
     }
 
-    /// What follows a CrowdSec LAPI.
+    /// What follows a `CrowdSec` LAPI.
     #[must_use]
     pub const fn crowdsec(&self) -> &CrowdSec {
         &self.crowdsec
@@ -220,7 +220,7 @@ impl Engine {
         self.live.clone()
     }
 
-    /// What follows a CrowdSec LAPI; nothing without `[crowdsec]`.
+    /// What follows a `CrowdSec` LAPI; nothing without `[crowdsec]`.
     #[must_use]
     pub fn crowdsec(&self) -> CrowdSec {
         self.crowdsec.clone()

@@ -1,4 +1,4 @@
-//! Decisions of CrowdSec, each one by its id: several may be about the same value.
+//! Decisions of `CrowdSec`, each one by its id: several may be about the same value.
 //!
 //! The live table has one decision for each type and value: the one that ends last. The others are kept
 //! here, so that they are shown, and so that one of them takes over when it is withdrawn. What an operator
@@ -16,7 +16,7 @@ pub const ORIGIN_CROWDSEC: &str = "crowdsec";
 /// An end that differs by less than this is the same: ends are computed from durations.
 const SAME_END: u32 = 3;
 
-/// A decision of CrowdSec.
+/// A decision of `CrowdSec`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
     /// What tells it apart.
@@ -195,10 +195,10 @@ impl Imports {
     }
 }
 
-/// How many decisions of CrowdSec there are.
+/// How many decisions of `CrowdSec` there are.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct ImportCounts {
-    /// By type and CrowdSec's own origin.
+    /// By type and `CrowdSec`'s own origin.
     pub in_force: BTreeMap<(Kind, Arc<str>), u64>,
     /// About autonomous systems.
     pub systems: u64,

@@ -52,7 +52,7 @@ pub enum Request {
     Remove(Target),
     /// Removes the decisions of exactly this value that this origin made, and nothing else.
     RemoveOf(Target, Arc<str>),
-    /// Changes what has come from CrowdSec.
+    /// Changes what has come from `CrowdSec`.
     Import(Import),
     /// Adds points that another node was told of.
     Report(Vec<PointsReport>),
@@ -449,7 +449,7 @@ impl Live {
         self.with_imports(found, time)
     }
 
-    /// Has every decision of CrowdSec stand for itself, the one that counts first.
+    /// Has every decision of `CrowdSec` stand for itself, the one that counts first.
     fn with_imports(&self, found: Vec<Decision>, time: u32) -> Vec<Decision> {
         let imports = lock(&self.shared.imports);
         let each = found.into_iter().flat_map(|decision| {
@@ -470,7 +470,7 @@ impl Live {
         each.collect()
     }
 
-    /// How many decisions have come from CrowdSec.
+    /// How many decisions have come from `CrowdSec`.
     #[must_use]
     pub fn import_counts(&self) -> ImportCounts {
         lock(&self.shared.imports).counts(now())
@@ -702,7 +702,7 @@ impl LiveThread {
         }
     }
 
-    /// Follows CrowdSec: of several decisions about a value the table has the one that counts.
+    /// Follows `CrowdSec`: of several decisions about a value the table has the one that counts.
     fn import(&self, import: Import, changes: &mut Vec<Change>) {
         let time = now();
         let is_all = import.is_all;
@@ -722,10 +722,8 @@ impl LiveThread {
         }
         if refused > 0 {
             self.shared.refused.fetch_add(refused, Ordering::Relaxed);
-            warn!(
-                count = refused,
-                "decisions of CrowdSec refused: max-decisions in [live] are in force, the limit; raise it"
-            );
+            let hint = "raise max-decisions in [live]";
+            warn!(count = refused, hint, "crowdsec decisions rejected");
         }
     }
 

@@ -418,7 +418,7 @@ fn insert_imported(transaction: &Transaction<'_>, imported: &Imported) -> rusqli
     Ok(())
 }
 
-/// The decisions of CrowdSec that are not over.
+/// The decisions of `CrowdSec` that are not over.
 fn imports(connection: &Connection, now: u32) -> rusqlite::Result<Vec<Imported>> {
     let has = "SELECT count(*) FROM sqlite_master WHERE name = 'crowdsec'";
     let has: i64 = connection.query_row(has, [], |row| row.get(0))?;

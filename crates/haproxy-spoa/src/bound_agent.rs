@@ -18,7 +18,7 @@ use super::mailbox::Mailbox;
 use super::mailbox::Renewed;
 use super::placement::Placement;
 use super::sources::Sources;
-use super::takeover::HandoverService;
+use super::takeover::{HandoverService, SharedAddress};
 use super::worker::{WAKER, Worker};
 use super::{Agent, BindAddress, Control, Exit, Replies, StartError, WorkerError};
 use crate::handler::Plain;
@@ -164,16 +164,7 @@ impl BoundAgent {
         for publication in publications {
             publication.publish().inspect_err(|_| control.drain())?;
         }
-        let events = builder.takeover_events.clone();
-        let events = events.unwrap_or_else(|| Arc::new(|_| {}));
-        match HandoverService::start(shared.to_vec(), events) {
-            Ok(service) => control.set_handover(service),
-            Err(error) => {
-                control.drain();
-                return Err(StartError::Worker(error));
-            }
-        }
-        shared.iter().for_each(|shared| shared.serve());
+        offer(&builder, &shared, &control).inspect_err(|_| control.drain())?;
         Ok(Agent {
             control,
             exits,
@@ -184,6 +175,22 @@ impl BoundAgent {
             connections_max,
         })
     }
+}
+
+/// Offers the sockets to the next process, and reports to the previous one that they are served here.
+fn offer(
+    builder: &Builder,
+    shared: &[Arc<SharedAddress>],
+    control: &Control,
+) -> Result<(), StartError> {
+    let events = builder.takeover_events.clone();
+    let events = events.unwrap_or_else(|| Arc::new(|_| {}));
+    let service = HandoverService::start(shared.to_vec(), events).map_err(StartError::Worker)?;
+    control.set_handover(service);
+    for shared in shared {
+        shared.serve();
+    }
+    Ok(())
 }
 
 /// A poll, a mailbox and its other end for each worker.

@@ -196,6 +196,9 @@ fn copies(sockets: &[Socket]) -> io::Result<Vec<OwnedFd>> {
         .collect()
 }
 
+/// The sockets of an address that another process has handed over.
+pub(crate) type Received = (Vec<Socket>, Arc<SharedAddress>);
+
 /// Requests the sockets of an address from the process that has them. `user` is a user beside root and
 /// our own that they may come from. `None` if no process hands them over.
 ///
@@ -205,7 +208,7 @@ pub(crate) fn request(
     purpose: Purpose,
     address: &BindAddress,
     user: Option<u32>,
-) -> Result<Option<(Vec<Socket>, Arc<SharedAddress>)>, TakeoverError> {
+) -> Result<Option<Received>, TakeoverError> {
     let Some(name) = wire::name_of(purpose, address) else {
         return Ok(None);
     };

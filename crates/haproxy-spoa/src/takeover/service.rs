@@ -155,13 +155,10 @@ enum Ready {
 
 fn run(entries: &mut [Entry], stop: &OwnedFd, events: &EventSink) {
     loop {
-        let ready = match wait(entries, stop) {
-            Ok(ready) => ready,
-            // Out of memory for the moment.
-            Err(_) => {
-                thread::park_timeout(core::time::Duration::from_millis(100));
-                continue;
-            }
+        let Ok(ready) = wait(entries, stop) else {
+            // Out of memory for now.
+            thread::park_timeout(core::time::Duration::from_millis(100));
+            continue;
         };
         // From the end, so that indices stay valid while leases are removed.
         for ready in ready.into_iter().rev() {
@@ -252,21 +249,18 @@ impl Entry {
             return;
         };
         let (address, pid) = (self.shared.address.clone(), lease.pid);
-        match wire::read_serving(&lease.connection) {
-            Some(serves) => {
-                if serves && !lease.serves {
-                    lease.serves = true;
-                    events(TakeoverEvent::Serving { address, pid });
-                }
+        if let Some(serves) = wire::read_serving(&lease.connection) {
+            if serves && !lease.serves {
+                lease.serves = true;
+                events(TakeoverEvent::Serving { address, pid });
             }
-            None => {
-                let had_served = self.leases.swap_remove(index).serves;
-                events(TakeoverEvent::Ended {
-                    address,
-                    pid,
-                    had_served,
-                });
-            }
+        } else {
+            let had_served = self.leases.swap_remove(index).serves;
+            events(TakeoverEvent::Ended {
+                address,
+                pid,
+                had_served,
+            });
         }
     }
 }
