@@ -12,6 +12,7 @@
 //! | [`haproxy_config`] | HAProxy's own configuration, for `spoa check --haproxy` |
 //! | [`admin`] | HTTP: metrics, the status page, commands |
 //! | [`live`] | decisions made while the agent runs, and the table that workers look them up in |
+//! | [`fleet`] | live decisions that all nodes share, by Valkey or Redis |
 //! | [`crowdsec`] | decisions of a CrowdSec LAPI |
 //! | [`host`] | what the service needs of its host: sockets, user, sandbox, supervisor, logs |
 
@@ -22,6 +23,7 @@ pub mod admin;
 pub mod config;
 pub mod crowdsec;
 pub mod feeds;
+pub mod fleet;
 pub mod haproxy_config;
 pub mod host;
 pub mod live;

@@ -92,8 +92,7 @@ fn a_url_that_hangs_does_not_hold_up_the_others_nor_the_start() {
     );
     let agent = Program::configured(&file, &["--admin", "127.0.0.1:0"]);
     assert_eq!(score(&agent), 0);
-    agent.says("feed \"slow\": ");
-    agent.says("has not answered within 2s and there is no copy; the agent starts without it");
+    agent.says("WARN source not answering list=slow ");
     agent.shows("feed=\"slow\"", "state=absent");
     let endpoint = Endpoint::of(&agent);
     let ready = endpoint.get("/readyz");

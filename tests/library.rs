@@ -197,7 +197,7 @@ fn limits_of_next_to_nothing_change_no_answer() {
 }
 
 /// Without time for a turn, two connections that each have thousands of NOTIFYs waiting are answered in
-/// turns of less than 100, whatever a NOTIFY costs. (It can be a few turns until the worker learns of the other.)
+/// turns of 4 KiB, whatever a NOTIFY costs. (It can be a few turns until the worker learns of the other.)
 #[test]
 fn costly_notifies_of_one_connection_do_not_delay_the_others() {
     const NOTIFIES: u64 = 2000;
@@ -239,7 +239,7 @@ fn costly_notifies_of_one_connection_do_not_delay_the_others() {
         .map(<[u64]>::len)
         .collect();
     let longest_while_both_wait = runs[..runs.len() - 2].iter().max();
-    assert!(longest_while_both_wait < Some(&400), "{runs:?}");
+    assert!(longest_while_both_wait < Some(&640), "{runs:?}");
     drop(peers);
     stop(agent);
 }

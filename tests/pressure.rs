@@ -319,7 +319,7 @@ fn one_source_has_as_many_connections_as_it_may() {
     let mut other = from([127, 0, 0, 2], address);
     other.greet();
     other.ask();
-    agent.says("of sources that have the most one may have, the last one from ");
+    agent.says("source limit reached");
 }
 
 #[test]

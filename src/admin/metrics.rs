@@ -3,6 +3,7 @@
 
 mod crowdsec;
 mod feeds;
+mod fleet;
 mod live;
 
 use core::time::Duration;
@@ -188,6 +189,7 @@ pub(super) fn metrics(figures: &Figures) -> String {
     tallies(&mut text, figures);
     feeds::feeds(&mut text, figures);
     live::live(&mut text, figures);
+    fleet::fleet(&mut text, figures);
     crowdsec::crowdsec(&mut text, figures);
     process(&mut text, figures);
     text.into_text()

@@ -19,6 +19,7 @@ mod decisions;
 mod error;
 mod exposition;
 mod figures;
+mod fleet;
 mod form;
 mod history;
 mod json;

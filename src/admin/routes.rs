@@ -11,7 +11,7 @@ use tracing::info;
 
 use super::figures::{Figures, Snapshotter};
 use super::reply::{Kind, Reply, line, reply};
-use super::{Subject, Token, crowdsec, decisions, form, json, metrics, page, text};
+use super::{Subject, Token, crowdsec, decisions, fleet, form, json, metrics, page, text};
 use crate::feeds::status::{FeedStatus, Status};
 use crate::host::certificates;
 use crate::host::log::{LogDial, LogLevel};
@@ -28,7 +28,7 @@ pub(super) struct AdminState {
 }
 
 /// The routes that can be looked at, with GET and HEAD.
-pub const LOOKS: [&str; 13] = [
+pub const LOOKS: [&str; 14] = [
     "/",
     "/figures",
     "/metrics",
@@ -41,6 +41,7 @@ pub const LOOKS: [&str; 13] = [
     LOG_LEVEL,
     DECISIONS,
     BEHAVIOR,
+    FLEET,
     CROWDSEC,
 ];
 /// The routes that do something, with POST.
@@ -53,6 +54,8 @@ const FORM: &str = "/form";
 pub(super) const DECISIONS: &str = "/decisions";
 /// Points of addresses.
 const BEHAVIOR: &str = "/behavior";
+/// The fleet.
+const FLEET: &str = "/fleet";
 /// How a LAPI is followed.
 const CROWDSEC: &str = "/crowdsec";
 /// Looked at, and told to be another.
@@ -155,6 +158,7 @@ fn look(office: &AdminState, path: &str, query: Option<&str>) -> Reply {
         "/readyz" => return ready(desk.subject()),
         DECISIONS => return decisions::list(office, query),
         BEHAVIOR => return decisions::behavior(office, query),
+        FLEET => return fleet::show(office),
         CROWDSEC => return crowdsec::status(office),
         LOG_LEVEL => {
             return match desk.subject() {

@@ -71,6 +71,12 @@ enum Request {
     Allow(Decide),
     /// End every live decision of exactly this prefix; prints how many there were
     Unban(Undecide),
+    /// How the fleet is: connected, lag, queue, nodes
+    Fleet {
+        /// JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// List live decisions
     Decisions(List),
     /// List the addresses with the most points of reports, or the points of one
@@ -99,6 +105,7 @@ pub(crate) fn ctl(asked: &Ctl) -> Result<ExitCode, Failure> {
         Request::Allow(decide) => return endpoint.decide("allow", decide),
         Request::Unban(undecide) => return endpoint.undecide(undecide),
         Request::Decisions(list) => return endpoint.list(list),
+        Request::Fleet { json } => return endpoint.fleet(*json),
         Request::Behavior(offenders) => return endpoint.behavior(offenders),
         Request::Crowdsec { json } => return endpoint.crowdsec(*json),
         Request::Status => ("GET", "/status".to_owned()),

@@ -204,6 +204,51 @@ impl Endpoint<'_> {
         print(&text)
     }
 
+    pub(super) fn fleet(&self, is_json: bool) -> Result<ExitCode, Failure> {
+        let answer = self.send("GET", "/fleet", "")?;
+        if is_json {
+            return print(&answer);
+        }
+        let fleet = parse(&answer)?;
+        let of = |key| shown(&fleet, key);
+        let is_connected = fleet.get("connected").and_then(Value::as_bool) == Some(true);
+        let mut text = format!(
+            "fleet {} as {}, {}\n",
+            of("name"),
+            of("node"),
+            if is_connected {
+                "connected"
+            } else {
+                "not connected"
+            }
+        );
+        if let Some(error) = fleet.get("error").and_then(Value::as_str) {
+            let _ = writeln!(text, "error     {error}");
+        }
+        for (name, key) in [
+            ("url      ", "url"),
+            ("lag      ", "lag_seconds"),
+            ("position ", "position"),
+            ("queue    ", "queue"),
+            ("dropped  ", "dropped"),
+            ("garbage  ", "garbage"),
+        ] {
+            let _ = writeln!(text, "{name} {}", of(key));
+        }
+        let nodes = fleet.get("nodes").and_then(Value::as_array);
+        for node in nodes.into_iter().flatten() {
+            let changed = node.get("changed").and_then(Value::as_str);
+            let _ = writeln!(
+                text,
+                "node      {}  seen {}  changed {}",
+                shown(node, "name"),
+                shown(node, "seen"),
+                changed.unwrap_or("never"),
+            );
+        }
+        print(&text)
+    }
+
     pub(super) fn crowdsec(&self, as_json: bool) -> Result<ExitCode, Failure> {
         let answer = self.send("GET", "/crowdsec", "")?;
         if as_json {

@@ -35,7 +35,7 @@ use iprep_spoa::feeds::{Engine, Remote};
 use iprep_spoa::host::log::LogDial;
 use iprep_spoa::host::{self, peer_monitor, supervisor, vital};
 use iprep_spoa::policy::{IpReputation, PolicyHandler};
-use tracing::info;
+use tracing::{info, warn};
 
 use admin::Endpoint;
 use args::{Args, Command};
@@ -115,8 +115,6 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
     let builder = setup.equip(builder);
     let (agent, engine, live) = match config {
         None => {
-            let hint = "name a configuration with -f; random scores are for tests";
-            tracing::warn!(hint, "scores are random");
             let listening = setup.listen(builder, args)?;
             let started = listening.spawn(|worker| IpReputation::new(Random::seeded(seed, worker)));
             (started, None, None)
@@ -142,6 +140,7 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
             // As the user that owns the store, and before the first answer.
             live.start(move || workers.get().into_iter().for_each(Control::refresh))
                 .map_err(Failure::thread)?;
+            engine.fleet().start().map_err(Failure::thread)?;
             engine.crowdsec().start();
             let started = listening.spawn_with_hooks(|worker| {
                 let random = Random::seeded(seed, worker);
@@ -160,6 +159,10 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
     let agent = agent.map_err(|error| Failure::start(&error, args))?;
 
     print::started(&agent);
+    if engine.is_none() {
+        let hint = "name a configuration with -f; random scores are for tests";
+        warn!(hint, "scores are random");
+    }
     endpoint.tell_of(&agent, budget, engine.clone(), live.clone(), dial);
     setup.say();
     serve_signals(&agent, signals, engine.map(|(remote, _)| remote))?;

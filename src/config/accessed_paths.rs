@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Config, OwnList, Place, Secret};
+use crate::fleet::Servers;
 use crate::host::confine::Confinement;
 use crate::live::LiveOptions;
 
@@ -46,6 +47,26 @@ pub fn accessed_paths(config: &Config) -> Confinement {
     let store = config.live.as_ref().and_then(LiveOptions::store_path);
     if let Some(folder) = store.as_deref().and_then(Path::parent) {
         files.writes_folder(folder);
+    }
+    if let Some(fleet) = &config.fleet {
+        files.reads_network();
+        let identity = fleet.identity.iter().flat_map(|(cert, key)| [cert, key]);
+        for file in fleet
+            .password_file
+            .iter()
+            .chain(&fleet.ca_file)
+            .chain(identity)
+        {
+            files.reads_file(file);
+        }
+        for url in [Some(&fleet.url), fleet.read_url.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            if let Servers::Unix(socket) = &url.servers {
+                files.reads_file(socket);
+            }
+        }
     }
     if let Some(cache) = &reputation.cache_dir {
         files.writes_folder(cache);

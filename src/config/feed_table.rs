@@ -284,7 +284,9 @@ impl FeedTable {
             problems,
         );
         let growth = self.max_growth_ratio.as_ref();
-        if let Some(growth) = growth.filter(|ratio| !(*ratio.get_ref() >= 1.0)) {
+        if let Some(growth) =
+            growth.filter(|ratio| ratio.get_ref().is_nan() || *ratio.get_ref() < 1.0)
+        {
             let what = "max-growth-ratio: expected a number of 1 or more";
             problems.add(growth.span(), what);
         }

@@ -12,6 +12,7 @@ mod crowdsec;
 mod error;
 mod feed;
 mod feed_table;
+mod fleet;
 mod live;
 mod policy;
 pub mod presets;
@@ -37,6 +38,7 @@ pub use feed::{Feed, Header, Place, Secret, Specifics};
 pub use policy::{Aggregation, MessageOption, OwnList, PayloadOption, ReputationOptions, Source};
 
 use crate::crowdsec::CrowdSecOptions;
+use crate::fleet::FleetOptions;
 use crate::host::file::read_small;
 use crate::live::LiveOptions;
 use crate::policy::Attribute;
@@ -55,6 +57,8 @@ pub struct Config {
     pub admin: AdminKeys,
     /// `[live]` and `[behavior]`; none if the file has no such section.
     pub live: Option<LiveOptions>,
+    /// `[fleet]`.
+    pub fleet: Option<FleetOptions>,
     /// `[crowdsec]`; none if the file has no such section.
     pub crowdsec: Option<CrowdSecOptions>,
     /// `[reputation]`.
@@ -80,6 +84,7 @@ struct Document {
     admin: admin::AdminTable,
     live: Option<live::LiveTable>,
     behavior: Option<Spanned<live::BehaviorTable>>,
+    fleet: Option<Spanned<fleet::FleetTable>>,
     crowdsec: Option<Spanned<crowdsec::CrowdSecTable>>,
     reputation: policy::ReputationTable,
     feed: Vec<Spanned<feed_table::FeedTable>>,
@@ -207,6 +212,9 @@ impl Document {
             let why = "[behavior] needs a [live] section; add one, it may be empty";
             problems.add(behavior.span(), why);
         }
+        let has_live = self.live.is_some();
+        let fleet = self.fleet;
+        let fleet = fleet.and_then(|it| fleet::FleetTable::check(it, folder, has_live, problems));
         let behavior = self.behavior.map(Spanned::into_inner);
         let behavior = behavior.map(|it| it.check(reputation.ignore_private));
         if let (None, Some(crowdsec)) = (&self.live, &self.crowdsec) {
@@ -221,6 +229,7 @@ impl Document {
             agent: self.agent.into(),
             admin: self.admin.check(folder),
             live: self.live.map(|live| live.check(folder, behavior)),
+            fleet,
             crowdsec,
             reputation,
             feeds,

@@ -1,5 +1,6 @@
 //! Presets: what a `[[feed]]` needs to read a well-known list, kept as data in `presets.toml`.
 
+use core::fmt::Write as _;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -99,18 +100,20 @@ impl Preset {
             self.about, self.page, self.license
         );
         text.push_str("[[feed]]\n");
-        text.push_str(&format!("name = {}\n", quoted(&self.name)));
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "name = {}", quoted(&self.name));
         for key in KEYS.iter().filter(|key| self.feed.contains_key(**key)) {
             if let Some(value) = self.feed.get(*key) {
-                text.push_str(&format!("{key} = {}\n", inline(value)));
+                let _ = writeln!(text, "{key} = {}", inline(value));
             }
         }
         if let Some(header) = &self.key_header {
-            text.push_str(&format!(
-                "headers = [{{ name = {}, file = \"/etc/iprep-spoa/{}.key\" }}]\n",
+            let _ = writeln!(
+                text,
+                "headers = [{{ name = {}, file = \"/etc/iprep-spoa/{}.key\" }}]",
                 quoted(header),
                 self.name
-            ));
+            );
         }
         text
     }

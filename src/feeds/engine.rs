@@ -36,6 +36,7 @@ use super::watch::Watch;
 use crate::config::accessed_paths;
 use crate::config::{Config, Place};
 use crate::crowdsec::CrowdSec;
+use crate::fleet::Fleet;
 use crate::host::{now, vital};
 use crate::live::Live;
 use crate::policy::{Policy, PolicyCell};
@@ -71,6 +72,7 @@ pub struct Engine {
     store: FeedStore,
     databases: Databases,
     live: Live,
+    fleet: Fleet,
     crowdsec: CrowdSec,
     published: PolicyCell,
     retired: Vec<Arc<Policy>>,
@@ -110,6 +112,7 @@ pub struct Remote {
     sender: Sender<Event>,
     crowdsec: CrowdSec,
     status: SharedStatus,
+    fleet: Fleet,
 }
 
 impl core::fmt::Debug for Remote {
@@ -132,6 +135,12 @@ impl Remote {
     pub fn accept(&self, list: String, done: Done) {
         // The process ends with the control thread.
         let _ = self.sender.send(Event::Accept(list, done));
+    }
+
+    /// The fleet; off without `[fleet]`.
+    #[must_use]
+    pub const fn fleet(&self) -> &Fleet {
+        &self.fleet
     }
 
     /// What follows a `CrowdSec` LAPI.
@@ -174,6 +183,7 @@ impl Engine {
         let live = Live::new();
         let mut engine = Self {
             crowdsec: CrowdSec::new(live.clone(), published.clone()),
+            fleet: Fleet::new(live.clone()),
             published,
             live,
             config,
@@ -195,6 +205,7 @@ impl Engine {
             refusals: 0,
         };
         engine.live.configure(engine.config.live.as_ref());
+        engine.fleet.configure(engine.config.fleet.as_ref());
         let crowdsec = engine.config.crowdsec.as_ref();
         engine.crowdsec.configure(crowdsec);
         engine.follow();
@@ -218,6 +229,12 @@ impl Engine {
     #[must_use]
     pub fn live(&self) -> Live {
         self.live.clone()
+    }
+
+    /// The fleet; off without `[fleet]`.
+    #[must_use]
+    pub fn fleet(&self) -> Fleet {
+        self.fleet.clone()
     }
 
     /// What follows a `CrowdSec` LAPI; nothing without `[crowdsec]`.
@@ -252,6 +269,7 @@ impl Engine {
             sender: self.sender.clone(),
             crowdsec: self.crowdsec.clone(),
             status: Arc::clone(&self.status),
+            fleet: self.fleet.clone(),
         }
     }
 
@@ -389,6 +407,9 @@ impl Engine {
         self.due.values_mut().for_each(|due| due.expedite(at));
         if self.config.live != old.live {
             self.live.configure(self.config.live.as_ref());
+        }
+        if self.config.fleet != old.fleet {
+            self.fleet.configure(self.config.fleet.as_ref());
         }
         if self.config.crowdsec != old.crowdsec {
             self.crowdsec.configure(self.config.crowdsec.as_ref());

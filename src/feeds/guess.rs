@@ -334,7 +334,7 @@ impl Columns {
                 separator,
             )
         });
-        let names = names.or(from_comment.filter(is_header));
+        let names = names.or_else(|| from_comment.filter(is_header));
         Some(Self {
             separator,
             names,
@@ -535,13 +535,12 @@ impl Items {
 fn json(begin: &str, head: &str) -> Vec<Candidate> {
     let mut items = Items::default();
     let mut found = Vec::new();
-    match serde_json::from_str::<Value>(head) {
-        Ok(document) => items.look(&document, ""),
-        Err(_) => {
-            let lines = head.lines().take(LINES_MAX);
-            for line in lines.filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-                items.item(&line, "");
-            }
+    if let Ok(document) = serde_json::from_str::<Value>(head) {
+        items.look(&document, "");
+    } else {
+        let lines = head.lines().take(LINES_MAX);
+        for line in lines.filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            items.item(&line, "");
         }
     }
     let list = |texts: Vec<&String>| {

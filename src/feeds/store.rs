@@ -27,6 +27,10 @@ use ip_reputation::formats::Format;
 
 /// One list.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they do not depend on each other"
+)]
 pub(super) struct FeedSlot {
     pub(super) list: List,
     pub(super) good: Option<LoadedFeed>,
@@ -118,7 +122,7 @@ impl FeedStore {
         let cache = self.cache.clone();
         let slots = self.kept.iter_mut().enumerate();
         let read = |(index, slot): (usize, &mut FeedSlot)| match opened.remove(&index) {
-            Some(probed) => slot.read_file(probed, cache.as_deref(), now, background),
+            Some(found) => slot.read_file(found, cache.as_deref(), now, background),
             None => slot.expand_again(selection, now, background),
         };
         slots.filter_map(read).collect()

@@ -43,7 +43,8 @@ pub use options::LiveOptions;
 pub use points::{Offender, points_prefix};
 pub use published::{LiveReader, LiveTable};
 pub use service::{
-    Applied, ApplyError, Counters, Done, IN_FORCE_BOUNDS, Live, OnReports, Request, TimesToForce,
+    Applied, ApplyError, Counters, Done, IN_FORCE_BOUNDS, Live, LocalChange, Merge, OnChanges,
+    OnReports, Request, TimesToForce,
 };
 pub use table::{Hit, Hits, Snapshot};
 pub use target::{ParseTargetError, Target, parse_target};

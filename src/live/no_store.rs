@@ -48,6 +48,7 @@ pub(super) struct Written {
 pub(super) struct Contents {
     pub(super) decisions: Vec<Decision>,
     pub(super) points: Vec<SavedPoints>,
+    pub(super) mark: Option<String>,
     pub(super) imports: Vec<Imported>,
 }
 
@@ -105,6 +106,10 @@ impl Store {
         _: &[Offender],
         _: u32,
     ) -> Result<(), StoreError> {
+        match *self {}
+    }
+
+    pub(super) fn set_mark(&mut self, _: &str) -> Result<(), StoreError> {
         match *self {}
     }
 

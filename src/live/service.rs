@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,7 +56,36 @@ pub enum Request {
     Import(Import),
     /// Adds points that another node was told of.
     Report(Vec<PointsReport>),
+    /// Takes over what other nodes have decided, as far as there is room. Who sends it knows the changes
+    /// of this process up to this number; what has changed since counts more.
+    Merge(u64, Vec<Merge>),
 }
+
+/// What another node has decided, or what is remembered of other nodes.
+#[derive(Debug)]
+pub enum Merge {
+    /// A decision.
+    Put(Decision),
+    /// The end of a decision.
+    Drop(Kind, Target, Arc<str>),
+    /// An unban: ends what this node alone knows of the value, if it was made until this second, and sets
+    /// the points to 0.
+    Lift(Target, u32),
+    /// How far the log was read, once all before is in the store.
+    Mark(String),
+}
+
+/// A change of this process.
+#[derive(Debug)]
+pub enum LocalChange<'a> {
+    /// These decisions were made.
+    Put(&'a [Decision]),
+    /// Everything of this value was removed.
+    Removed(Target),
+}
+
+/// Called with what this process decides and the number of the change, on the live thread.
+pub type OnChanges = Box<dyn Fn(u64, LocalChange<'_>) + Send>;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,10 +195,13 @@ struct Shared {
     /// Since there is `[behavior]`.
     reports: Mutex<Option<ReportQueue>>,
     on_reports: Mutex<Option<OnReports>>,
+    on_changes: Mutex<Option<OnChanges>>,
+    /// What `Merge::Mark` has stored.
+    mark: Mutex<Option<String>>,
     table: LiveTable,
     options: Mutex<Option<LiveOptions>>,
     allowed: Mutex<Arc<[Prefix]>>,
-    node: Arc<str>,
+    node: Mutex<Arc<str>>,
     changes: AtomicU64,
     refused: AtomicU64,
     store_errors: AtomicU64,
@@ -215,10 +247,12 @@ impl Live {
             points: Mutex::default(),
             reports: Mutex::default(),
             on_reports: Mutex::default(),
+            on_changes: Mutex::default(),
+            mark: Mutex::default(),
             table: LiveTable::default(),
             options: Mutex::default(),
             allowed: Mutex::new(Arc::new([])),
-            node: node.nodename().to_string_lossy().into(),
+            node: Mutex::new(node.nodename().to_string_lossy().into()),
             changes: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             store_errors: AtomicU64::new(0),
@@ -380,10 +414,28 @@ impl Live {
         self.shared.table.clone()
     }
 
-    /// The name of this host.
+    /// The name of this node: that of the host, unless another was set.
     #[must_use]
     pub fn node(&self) -> Arc<str> {
-        Arc::clone(&self.shared.node)
+        Arc::clone(&lock(&self.shared.node))
+    }
+
+    /// Gives this node a name; decisions that are made from now on have it.
+    pub fn set_node(&self, node: Option<&str>) {
+        let host = rustix::system::uname();
+        let host = host.nodename().to_string_lossy();
+        *lock(&self.shared.node) = node.unwrap_or(&host).into();
+    }
+
+    /// Has this called with what this process decides, or nothing any more.
+    pub fn on_changes(&self, called: Option<OnChanges>) {
+        *lock(&self.shared.on_changes) = called;
+    }
+
+    /// How far a process before this one has read the log of the fleet.
+    #[must_use]
+    pub fn mark(&self) -> Option<String> {
+        lock(&self.shared.mark).clone()
     }
 
     /// Reads the store and starts the thread. `refresh` has idle workers release old snapshots.
@@ -401,6 +453,8 @@ impl Live {
             retry: None,
             is_ours: true,
             removed: HashSet::new(),
+            unmerged: HashMap::new(),
+            number: 0,
             retired: Vec::new(),
             swept: Instant::now(),
             private: ip_reputation::private_space()
@@ -553,6 +607,11 @@ struct LiveThread {
     is_ours: bool,
     /// What was unbanned while the store could not be written: its rows about them are outdated.
     removed: HashSet<Target>,
+    /// Changes of this process that the fleet may not know yet, with their numbers: of an identity, or of
+    /// a value.
+    unmerged: HashMap<(Target, Option<(Kind, Arc<str>)>), u64>,
+    /// The number of the last change of this process.
+    number: u64,
     retired: Vec<Arc<Snapshot>>,
     swept: Instant,
     refresh: Box<dyn Fn() + Send>,
@@ -656,6 +715,7 @@ impl LiveThread {
                 changes.extend(removed.into_iter().map(Change::Remove));
                 let lifted = lock(&self.shared.imports).lift(target);
                 changes.extend(lifted.into_iter().map(Change::PutImported));
+                self.changed_here(LocalChange::Removed(target));
             }
             Request::RemoveOf(target, origin) => self.remove_of(target, &origin, changes),
             Request::Import(import) => self.import(import, changes),
@@ -663,13 +723,124 @@ impl LiveThread {
                 let bans = self.add_points(&reports);
                 self.ban(bans, changes);
             }
+            Request::Merge(known, merges) => {
+                self.unmerged.retain(|_, number| *number > known);
+                self.merge(merges, changes);
+            }
         }
         let made = changes.iter().skip(before);
         let made = made.filter(|it| matches!(it, Change::Put(_) | Change::Remove(_)));
         Ok(made.count())
     }
 
-    fn put(&self, batch: Vec<Decision>, changes: &mut Vec<Change>) -> Result<(), ApplyError> {
+    /// Reports what this process has decided.
+    fn changed_here(&mut self, change: LocalChange<'_>) {
+        let on_changes = lock(&self.shared.on_changes);
+        let Some(called) = &*on_changes else {
+            self.unmerged.clear();
+            return;
+        };
+        self.number += 1;
+        match change {
+            LocalChange::Put(batch) => {
+                for it in batch.iter().filter(|it| *it.origin != *ORIGIN_CROWDSEC) {
+                    let identity = Some((it.kind, Arc::clone(&it.origin)));
+                    self.unmerged.insert((it.target, identity), self.number);
+                }
+            }
+            LocalChange::Removed(target) => {
+                self.unmerged.insert((target, None), self.number);
+            }
+        }
+        called(self.number, change);
+    }
+
+    /// Whether this process has changed something that who sends a merge does not know yet.
+    fn is_unmerged(&self, target: Target, kind: Kind, origin: &Arc<str>) -> bool {
+        if self.unmerged.is_empty() {
+            return false;
+        }
+        let identity = Some((kind, Arc::clone(origin)));
+        [None, identity]
+            .into_iter()
+            .any(|it| self.unmerged.contains_key(&(target, it)))
+    }
+
+    /// Takes over what other nodes have decided.
+    fn merge(&mut self, merges: Vec<Merge>, changes: &mut Vec<Change>) {
+        let mut refused = 0;
+        for merge in merges {
+            match merge {
+                Merge::Put(it) if self.is_unmerged(it.target, it.kind, &it.origin) => {}
+                Merge::Drop(kind, target, origin) if self.is_unmerged(target, kind, &origin) => {}
+                Merge::Put(decision) => refused += u64::from(!self.take_over(decision, changes)),
+                Merge::Drop(kind, target, origin) => {
+                    self.end_where(target, changes, |it| it.kind == kind && it.origin == origin);
+                }
+                Merge::Lift(target, at) => {
+                    self.end_where(target, changes, |it| {
+                        it.origin.as_ref() == ORIGIN_CROWDSEC && it.created <= at
+                    });
+                    let lifted = lock(&self.shared.imports).lift(target);
+                    changes.extend(lifted.into_iter().map(Change::PutImported));
+                    target
+                        .prefix()
+                        .into_iter()
+                        .for_each(|it| self.forget_points(it));
+                }
+                Merge::Mark(mark) => {
+                    let written = core::mem::take(changes);
+                    let stored = self.put_in_force(&written);
+                    let store = self.store.as_mut().filter(|_| stored);
+                    if let Some(Err(error)) = store.map(|it| it.set_mark(&mark)) {
+                        self.store_failed(&error);
+                    }
+                }
+            }
+        }
+        if refused > 0 {
+            self.shared.refused.fetch_add(refused, Ordering::Relaxed);
+            warn!(
+                count = refused,
+                "decisions of other nodes refused: the limit is reached; raise max-decisions in [live]"
+            );
+        }
+    }
+
+    /// Whether there was room.
+    fn take_over(&self, decision: Decision, changes: &mut Vec<Change>) -> bool {
+        let mut decisions = lock(&self.shared.decisions);
+        let one = core::slice::from_ref(&decision);
+        if decisions.room_for(one).is_err() {
+            decisions.expire(now());
+            if decisions.room_for(one).is_err() {
+                return false;
+            }
+        }
+        decisions.put(&decision);
+        changes.push(Change::Put(decision));
+        true
+    }
+
+    fn end_where(
+        &mut self,
+        target: Target,
+        changes: &mut Vec<Change>,
+        is_over: impl Fn(&Decision) -> bool,
+    ) {
+        let mut decisions = lock(&self.shared.decisions);
+        let found = decisions.covering(target).into_iter();
+        let found = found.filter(|it| it.target == target && is_over(it));
+        for decision in found {
+            if self.path.is_some() {
+                self.removed.insert(target);
+            }
+            decisions.remove_one(decision.target, decision.kind, &decision.origin);
+            changes.push(Change::Remove(decision));
+        }
+    }
+
+    fn put(&mut self, batch: Vec<Decision>, changes: &mut Vec<Change>) -> Result<(), ApplyError> {
         let mut decisions = lock(&self.shared.decisions);
         if decisions.room_for(&batch).is_err() {
             decisions.expire(now());
@@ -680,22 +851,35 @@ impl LiveThread {
             warn!(count, error = %full, "decisions rejected");
             return Err(ApplyError::Full(full.to_string()));
         }
-        for decision in batch {
-            decisions.put(&decision);
-            changes.push(Change::Put(decision));
+        for decision in &batch {
+            decisions.put(decision);
         }
+        drop(decisions);
+        self.changed_here(LocalChange::Put(&batch));
+        changes.extend(batch.into_iter().map(Change::Put));
         Ok(())
     }
 
     fn remove_of(&mut self, target: Target, origin: &str, changes: &mut Vec<Change>) {
+        let mut ended = Vec::new();
         let mut decisions = lock(&self.shared.decisions);
         for kind in Kind::ALL {
             if let Some(known) = decisions.one(target, kind, origin) {
                 decisions.remove_one(target, kind, origin);
+                ended.push(known.clone());
                 changes.push(Change::Remove(known));
             }
         }
         drop(decisions);
+        // To other nodes it is a decision that is over.
+        let time = now();
+        let ended: Vec<_> = ended
+            .into_iter()
+            .map(|it| Decision { until: time, ..it })
+            .collect();
+        if !ended.is_empty() {
+            self.changed_here(LocalChange::Put(&ended));
+        }
         if self.store.is_some() {
             // Should it lag behind, what is in force of this value is written again.
             self.removed.insert(target);
@@ -741,7 +925,7 @@ impl LiveThread {
             target,
             origin: ORIGIN_CROWDSEC.into(),
             reason: it.reason().into(),
-            node: Arc::clone(&self.shared.node),
+            node: Arc::clone(&lock(&self.shared.node)),
             created: time,
             until: it.until,
         });
@@ -871,14 +1055,14 @@ impl LiveThread {
             target: report.prefix.into(),
             origin: ORIGIN_BEHAVIOR.into(),
             reason: reason.into(),
-            node: Arc::clone(&self.shared.node),
+            node: Arc::clone(&lock(&self.shared.node)),
             created,
             until: created.saturating_add(seconds),
         }
     }
 
     /// Bans one at a time: at the limit the others still are.
-    fn ban(&self, bans: Vec<Decision>, changes: &mut Vec<Change>) {
+    fn ban(&mut self, bans: Vec<Decision>, changes: &mut Vec<Change>) {
         for ban in bans {
             let (value, reason) = (ban.target, Arc::clone(&ban.reason));
             if self.put(vec![ban], changes).is_ok() {
@@ -1044,6 +1228,7 @@ impl LiveThread {
                     );
                     info!(store = %shown, decisions, points, "store opened");
                     self.take_contents(&opened.contents);
+                    lock(&self.shared.mark).clone_from(&opened.contents.mark);
                     self.store = Some(opened.store);
                     self.publish();
                 }

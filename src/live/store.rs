@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS removals (
 CREATE TABLE IF NOT EXISTS behavior (
     value TEXT PRIMARY KEY, points REAL NOT NULL, updated TEXT NOT NULL, reason TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS fleet (mark TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS crowdsec (
     id TEXT PRIMARY KEY, type TEXT NOT NULL, value TEXT NOT NULL, origin TEXT NOT NULL,
     scenario TEXT NOT NULL, until TEXT NOT NULL, lifted INTEGER NOT NULL
@@ -92,6 +93,7 @@ pub(super) struct Written {
 pub(super) struct Contents {
     pub(super) decisions: Vec<Decision>,
     pub(super) points: Vec<SavedPoints>,
+    pub(super) mark: Option<String>,
     pub(super) imports: Vec<Imported>,
 }
 
@@ -196,6 +198,7 @@ impl Store {
             decisions,
             points: points(&store.connection)?,
             imports: imports(&store.connection, now)?,
+            mark: store.mark()?,
         };
         Ok((store, contents))
     }
@@ -306,6 +309,24 @@ impl Store {
         Ok(transaction.commit()?)
     }
 
+    /// How far the log of the fleet was read.
+    fn mark(&self) -> rusqlite::Result<Option<String>> {
+        let query = "SELECT mark FROM fleet";
+        match self.connection.query_row(query, [], |row| row.get(0)) {
+            Ok(mark) => Ok(Some(mark)),
+            Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes how far the log of the fleet was read.
+    pub(super) fn set_mark(&mut self, mark: &str) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction()?;
+        transaction.execute("DELETE FROM fleet", [])?;
+        transaction.execute("INSERT INTO fleet (mark) VALUES (?1)", [mark])?;
+        Ok(transaction.commit()?)
+    }
+
     /// Removes what is over.
     pub(super) fn expire(&mut self, now: u32) -> Result<(), StoreError> {
         let over = "DELETE FROM decisions WHERE until <= ?1";
@@ -334,6 +355,7 @@ pub(super) fn read_only(path: &Path, now: u32) -> Result<Contents, StoreError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     check_version(&connection)?;
     Ok(Contents {
+        mark: None,
         decisions: decisions_after(&connection, now, &mut 0)?,
         points: points(&connection)?,
         imports: imports(&connection, now)?,

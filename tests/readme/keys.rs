@@ -10,11 +10,12 @@ use crate::document::{code, help, table};
 const REFERENCE: &str = "docs/reference.md";
 
 /// A table of the reference, and a configuration with `@` where a line with a key of it may stand.
-const TABLES: [(&str, &str); 16] = [
+const TABLES: [(&str, &str); 17] = [
     ("### `[agent]`", "[agent]\n@"),
     ("### `[admin]`", "[admin]\n@"),
     ("### `[live]`", "[live]\n@"),
     ("### `[behavior]`", "[live]\n[behavior]\n@"),
+    ("### `[fleet]`", "[live]\n[fleet]\nurl = \"redis://a\"\n@"),
     (
         "### `[crowdsec]`",
         "[live]\n[crowdsec]\napi-key-file = \"a\"\n@",

@@ -47,7 +47,7 @@ fn payloads_of_every_size_around_a_record_arrive_whole() {
 
 #[test]
 fn a_peer_that_fetches_nothing_is_not_read_and_loses_nothing() {
-    let stage = Stage::new(&["-n", "1"]);
+    let stage = Stage::new(&["-n", "1", "--write-timeout", "off"]);
     let haproxy_spoa::BindAddress::Tcp(address) = stage.agent.address() else {
         unreachable!()
     };

@@ -153,6 +153,7 @@ impl BoundAgent {
                 pending: VecDeque::new(),
                 serial: 0,
                 listeners_closed: false,
+                has_mail: false,
                 answers: Vec::new(),
                 overdue: None,
             };

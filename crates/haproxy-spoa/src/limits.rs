@@ -16,8 +16,7 @@ pub struct Limits {
     /// Bytes read from one connection before the others have their turn. Default 65,536.
     pub turn_bytes: usize,
     /// The time after which a turn of a connection ends at the next check, so that costly NOTIFYs of one
-    /// connection do not delay the others for long. It is checked every 16 KiB of input, a NOTIFY
-    /// counted as 192 bytes more than it has. `None`: no limit. Default 1 ms.
+    /// connection do not delay the others for long. It is checked every 4 KiB of input. `None`: no limit. Default 1 ms.
     pub turn_time: Option<Duration>,
     /// Open connections of one source: an IPv4 address, the /64 of an IPv6 address, the user of a process
     /// at a UNIX socket. `Some(0)`: no limit. `None`: 1,024 for remote addresses, and no limit for

@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
@@ -43,7 +43,8 @@ pub(super) type Renewed = Arc<[Option<Arc<rustls::ServerConfig>>]>;
 pub(super) struct Mailbox {
     queue: Sender<Mail>,
     waker: Arc<Waker>,
-    /// The worker has been woken and has not looked yet: many that send at once wake it once.
+    /// The worker will look before it sleeps, because it has been woken or is awake: so nobody needs to
+    /// wake it.
     is_woken: Arc<AtomicBool>,
 }
 
@@ -56,15 +57,24 @@ impl Mailbox {
         }
     }
 
-    /// The worker is about to look: who sends from now on wakes it again.
+    /// The worker is awake, and promises to look after its turns.
+    pub(super) fn awake(&self) {
+        self.is_woken.store(true, Ordering::Relaxed);
+    }
+
+    /// The worker is about to look for the last time before it sleeps: a sender from now on wakes it.
     pub(super) fn opened(&self) {
         self.is_woken.store(false, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
     }
 
     /// Delivers and wakes. Gives the mail back if the worker has stopped.
     pub(super) fn send(&self, mail: Mail) -> Result<(), Mail> {
         self.queue.send(mail).map_err(|unsent| unsent.0)?;
-        if !self.is_woken.swap(true, Ordering::SeqCst) {
+        // Either the worker finds the mail, or this finds the flag cleared. A load first: senders of many
+        // answers do not take the cache line from each other.
+        fence(Ordering::SeqCst);
+        if !self.is_woken.load(Ordering::SeqCst) && !self.is_woken.swap(true, Ordering::SeqCst) {
             // A wake-up fails only when the worker's poll is gone, and its queue with it.
             let _ = self.waker.wake();
         }

@@ -57,7 +57,7 @@ pub(crate) struct Outstanding {
     ids: (u64, u64),
     /// Its connection.
     pub(crate) token: Token,
-    /// When the handler got it.
+    /// When the read that brought it returned.
     pub(crate) since: Instant,
 }
 
@@ -71,11 +71,9 @@ pub(crate) struct LateAnswer {
     pub(crate) dropped: u32,
 }
 
-/// NOTIFYs are this many bytes to the time limit of a turn, whatever their size.
-const NOTIFY_WEIGHT: usize = 192;
-/// The clock is read after so many bytes: often enough for a turn of large frames, and never in a batch
-/// of 64 small ones.
-const CLOCK_INTERVAL: usize = 16 * 1024;
+/// The clock is read after so many bytes of input: after each large frame, and not in a batch of 64 small
+/// ones.
+const CLOCK_INTERVAL: usize = 4 * 1024;
 
 /// What one call of [`Replies::serve`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -104,7 +102,8 @@ pub struct Replies {
     /// The connection that is served now, and how many answers it waits for.
     pub(crate) token: Token,
     pub(crate) outstanding: u32,
-    /// When the turn of the connection that is served now should end.
+    /// When the turn of the connection that is served now began, and when it should end.
+    turn_began: Option<Instant>,
     turn_ends: Option<Instant>,
     turn_time: Option<Duration>,
     /// Unsets this variable in an ACK that has no action.
@@ -129,6 +128,7 @@ impl Replies {
             max_per_connection: u32::try_from(limits.deferred_per_connection).unwrap_or(u32::MAX),
             token: Token(0),
             outstanding: 0,
+            turn_began: None,
             turn_ends: None,
             turn_time: limits.turn_time,
             filler,
@@ -187,13 +187,17 @@ impl Replies {
             .saturating_add(session.terms().output_high_water.max(1));
         let mut rest = input;
         self.acks = 0;
-        let mut since_clock = 0;
+        let mut unchecked = input.len().saturating_sub(CLOCK_INTERVAL);
         loop {
-            if since_clock >= CLOCK_INTERVAL {
-                since_clock = 0;
-                served.is_over_time = !rest.is_empty() && self.is_over_time();
+            if rest.len() < unchecked {
+                unchecked = rest.len().saturating_sub(CLOCK_INTERVAL);
+                if !rest.is_empty() && self.is_over_time() {
+                    served.is_over_time = true;
+                    served.paused = true;
+                    break;
+                }
             }
-            if (output.len() >= full || served.is_over_time) && !rest.is_empty() {
+            if output.len() >= full && !rest.is_empty() {
                 served.paused = true;
                 break;
             }
@@ -202,7 +206,6 @@ impl Replies {
             let tail = rest.get(step.consumed..);
             debug_assert!(tail.is_some(), "no more is consumed than there is");
             rest = tail.unwrap_or_default();
-            since_clock += step.consumed + NOTIFY_WEIGHT;
             match step.event {
                 Event::Notify(notify) => self.answer(handler, &notify, max, output),
                 Event::Established => {}
@@ -220,6 +223,7 @@ impl Replies {
 
     /// A turn begins: [`serve`](Self::serve) pauses when its time is over.
     pub(crate) fn start_turn(&mut self, now: Instant) {
+        self.turn_began = Some(now);
         self.turn_ends = self.turn_time.and_then(|time| now.checked_add(time));
     }
 
@@ -254,6 +258,12 @@ impl Replies {
         core::mem::replace(&mut self.actions_dropped, 0)
     }
 
+    /// Whether there are deferred answers on their way.
+    #[inline]
+    pub(crate) fn has_outstanding(&self) -> bool {
+        !self.slots.is_empty()
+    }
+
     /// A slot for a NOTIFY whose answer is deferred. `None` at a limit.
     pub(crate) fn admit(&mut self, ids: (u64, u64)) -> Option<Ticket> {
         if self.slots.len() >= self.max || self.outstanding >= self.max_per_connection {
@@ -268,7 +278,7 @@ impl Replies {
             serial,
             ids,
             token: self.token,
-            since: Instant::now(),
+            since: self.turn_began.unwrap_or_else(Instant::now),
         });
         Some(Ticket { slot, serial })
     }
@@ -382,7 +392,7 @@ mod tests {
     fn a_turn_without_time_left_ends_at_the_next_check() {
         let small = served(Some(Duration::ZERO), established(1000, 10));
         assert!(small.paused && small.is_over_time, "{small:?}");
-        assert!((64..100).contains(&small.acks), "{small:?}");
+        assert!((100..200).contains(&small.acks), "{small:?}");
         let large = served(Some(Duration::ZERO), established(8, 16_000));
         assert!(large.paused && large.acks <= 2, "{large:?}");
     }

@@ -68,6 +68,8 @@ pub(super) struct Worker<H> {
     pub(super) listeners_closed: bool,
     /// When a moment was seen to have come that has not been acted on yet.
     pub(super) overdue: Option<Instant>,
+    /// The mail is to be read after the turns.
+    pub(super) has_mail: bool,
     /// Deferred answers that came together, for one write per connection.
     pub(super) answers: Vec<LateAnswer>,
 }
@@ -101,10 +103,14 @@ impl<H: Handler + WorkerHooks> Worker<H> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 polled => polled?,
             }
+            self.begin_turns();
             for event in &events {
                 self.event(event);
             }
             self.pending();
+            if self.has_mail {
+                self.read_mail();
+            }
             self.due();
         }
         self.cut_off();
@@ -129,9 +135,20 @@ impl<H: Handler + WorkerHooks> Worker<H> {
         self.poll.poll(events, self.timeout())
     }
 
+    /// While answers are outstanding they may come at any time: then the mail is read after the turns in
+    /// any case, and their senders need not wake this thread with a system call.
+    fn begin_turns(&mut self) {
+        self.has_mail = self.context.replies.has_outstanding();
+        if self.has_mail
+            && let Some(own) = self.workers.get(self.number)
+        {
+            own.awake();
+        }
+    }
+
     fn event(&mut self, event: &Event) {
         match event.token() {
-            WAKER => self.read_mail(),
+            WAKER => self.has_mail = true,
             Token(listener) if listener & LISTENERS != 0 => self.accept(listener & !LISTENERS),
             token => {
                 let (place, serial) = place_of(token);
@@ -226,6 +243,7 @@ impl<H: Handler + WorkerHooks> Worker<H> {
     }
 
     fn read_mail(&mut self) {
+        self.has_mail = false;
         if let Some(own) = self.workers.get(self.number) {
             own.opened();
         }

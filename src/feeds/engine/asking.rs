@@ -44,11 +44,9 @@ impl Engine {
         for slot in self.store.urls() {
             let is_asked = |due: &FetchTimer| due.is_asked;
             if slot.good.is_none() && self.due.get(&slot.list.key()).is_some_and(is_asked) {
-                let (title, place) = (slot.list.title(), &slot.list.feed.place);
-                warn!(
-                    "{title}: {place} has not answered within {START_WAIT:?} and there is no copy; \
-                     the agent starts without it"
-                );
+                let (list, place) = (&slot.list.feed.name, &slot.list.feed.place);
+                let hint = "there is no copy; the agent starts without it";
+                warn!(%list, %place, waited = ?START_WAIT, hint, "source not answering");
             }
         }
     }

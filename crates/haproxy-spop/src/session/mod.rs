@@ -243,6 +243,12 @@ impl Session {
                 event: Event::Notify(notify),
             };
         }
+        if input.is_empty() && self.reassembly.is_none() {
+            return Step {
+                consumed: 0,
+                event: Event::NeedMore,
+            };
+        }
         self.next_other(input, output)
     }
 
