@@ -329,3 +329,69 @@ fn what_may_not_be_meant_is_said() {
     let why = "WRONG: read as ipset-save; set bm is of type bitmap:ip, which is not read";
     assert!(ended.stdout.contains(why), "{ended:?}");
 }
+
+#[test]
+fn json_says_what_the_text_says() {
+    let scratch = Scratch::new();
+    scratch.write("plain", "192.0.2.1\n2001:db8::/32\nnonsense\n");
+    scratch.write(
+        "times",
+        "198.51.100.1,2001-02-03\n198.51.100.2,2001-02-03\n",
+    );
+    let times = feed("times") + "format = \"csv\"\ncolumns = { prefix = 0, expires = 1 }\n";
+    let text = feed("plain") + &times + &feed("absent") + "role = \"allow\"\n";
+    let config = scratch.write("spoa.toml", text);
+    let ended = Program::run(&[
+        "check",
+        "-f",
+        config.to_str().unwrap(),
+        "--offline",
+        "--json",
+    ]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let said: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let [plain, times, absent] = &said["lists"].as_array().unwrap()[..] else {
+        panic!("{said}")
+    };
+    assert_eq!(
+        (&plain["name"], &plain["assumed"]),
+        (&"plain".into(), &"plain".into())
+    );
+    assert_eq!((&plain["v4"], &plain["v6"]), (&1.into(), &1.into()));
+    assert_eq!(plain["invalid_lines"][0]["line"], 3);
+    assert_eq!(plain["state"], "good");
+    assert_eq!(
+        (&times["expired"], &times["wrong"]),
+        (&2.into(), &true.into())
+    );
+    assert_eq!(times["assumed"], serde_json::Value::Null);
+    assert_eq!(
+        (&absent["role"], &absent["state"]),
+        (&"allow".into(), &"absent".into())
+    );
+    assert!(
+        absent["error"].as_str().unwrap().contains("No such file"),
+        "{absent}"
+    );
+}
+
+#[test]
+fn what_would_not_start_or_work_is_wrong() {
+    let scratch = Scratch::new();
+    scratch.write("file", "");
+    for (text, part) in [
+        ("", "no lists configured: WRONG: every score is"),
+        (
+            "[live]\n[agent]\nuser = \"no-such-user-here\"\n",
+            "user: WRONG: ",
+        ),
+        (
+            "[live]\n[reputation]\ncache-dir = \"file/cache\"\n",
+            "is not a directory",
+        ),
+    ] {
+        let ended = check(&scratch, text);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
+    }
+}

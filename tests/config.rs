@@ -43,9 +43,9 @@ fn flags_that_were_given_count_more_than_the_file() {
 }
 
 #[test]
-fn a_file_without_lists_answers_as_before() {
+fn a_file_that_asks_for_random_scores_answers_as_none() {
     let scratch = Scratch::new();
-    let config = scratch.write("spoa.toml", "# nothing\n");
+    let config = scratch.write("spoa.toml", "[reputation]\nsource = \"random\"\n");
     let scores = |args: &[&str]| -> Vec<u32> {
         let agent = Program::start(&[&["-n", "1", "--seed", "7"], args].concat());
         let mut peer = Peer::greeted(agent.address());

@@ -168,7 +168,7 @@ fn what_cannot_be_asked_is_one_line() {
         "{said}"
     );
     let scratch = Scratch::new();
-    let random = scratch.write("spoa.toml", "");
+    let random = scratch.write("spoa.toml", "[reputation]\nsource = \"random\"\n");
     let ended = Program::run(&["lookup", "-f", random.to_str().unwrap(), "192.0.2.1"]);
     assert!(ended.refusal(1).contains("random"));
 }

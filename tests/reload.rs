@@ -369,3 +369,64 @@ fn a_file_that_appears_later_counts() {
     scratch.write("a/b/own.txt", BAD);
     scores(&mut peer, 0);
 }
+
+#[test]
+fn a_feed_that_suddenly_covers_the_world_is_kept_out_until_it_is_accepted() {
+    let scratch = Scratch::new();
+    scratch.write("own.txt", "192.0.2.1\n198.51.100.0/24\n");
+    let text = CONFIG.to_owned() + "max-growth-ratio = 3\n";
+    let config = scratch.write("spoa.toml", text);
+    let admin = scratch.bind("admin");
+    let agent = Program::configured(&config, &["--admin", &admin]);
+    let mut peer = Peer::greeted(agent.address());
+    scratch.replace("own.txt", "198.51.0.0/16\n");
+    agent.says("it covers 65536 IPv4 addresses where it covered 257");
+    assert_eq!(peer.ask(), 0);
+    let accept = |list: &str| Program::run(&["ctl", "accept", list, "--admin", &admin]);
+    let ended = accept("other");
+    assert!(ended.refusal(1).contains("there is no list"), "{ended:?}");
+    let ended = accept("own");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    scores(&mut peer, 100);
+    // Once.
+    scratch.replace("own.txt", "192.0.0.0/8\n");
+    agent.says("it covers 16777216 IPv4 addresses where it covered 65536");
+}
+
+#[test]
+fn the_last_good_file_survives_a_restart() {
+    let scratch = Scratch::new();
+    scratch.write("own.txt", "192.0.2.1\n".to_owned() + &hosts(99));
+    let text = format!("[reputation]\ncache-dir = \"cache\"\n{CONFIG}");
+    let config = scratch.write("spoa.toml", text);
+    let agent = Program::configured(&config, &[]);
+    assert_eq!(Peer::greeted(agent.address()).ask(), 0);
+    agent.stop();
+    for bad in ["198.51.100.1\n", "<!DOCTYPE html><html>Bad gateway</html>"] {
+        scratch.replace("own.txt", bad);
+        let agent = Program::configured(&config, &[]);
+        agent.says("WARN list not used list=own ");
+        agent.shows("feed=\"own\"", "state=kept");
+        assert_eq!(Peer::greeted(agent.address()).ask(), 0);
+        agent.stop();
+    }
+    fs::remove_file(scratch.path("own.txt")).unwrap();
+    let agent = Program::configured(&config, &[]);
+    agent.says("WARN list not used list=own ");
+    assert_eq!(Peer::greeted(agent.address()).ask(), 0);
+}
+
+#[test]
+fn a_configuration_without_lists_is_never_random() {
+    let scratch = Scratch::new();
+    scratch.write("own.txt", "192.0.2.1\n");
+    let config = scratch.write("spoa.toml", CONFIG);
+    let agent = Program::configured(&config, &[]);
+    let mut peer = Peer::greeted(agent.address());
+    assert_eq!(peer.ask(), 0);
+    scratch.write("spoa.toml", "");
+    agent.signal(Signal::SIGHUP);
+    agent.says("WARN no lists configured score=100 ");
+    scores(&mut peer, 100);
+    assert_eq!(peer.ask(), 100);
+}

@@ -45,7 +45,9 @@ pub const LOOKS: [&str; 14] = [
     CROWDSEC,
 ];
 /// The routes that do something, with POST.
-pub const COMMANDS: [&str; 5] = ["/reload", LOG_LEVEL, DECISIONS, FORM, "/drain"];
+pub const COMMANDS: [&str; 6] = ["/reload", ACCEPT, LOG_LEVEL, DECISIONS, FORM, "/drain"];
+/// Has a list be used in spite of its guards.
+const ACCEPT: &str = "/accept";
 /// What the page's forms are sent to.
 const FORM: &str = "/form";
 /// Live decisions: GET, POST and DELETE.
@@ -264,6 +266,9 @@ async fn command(office: &AdminState, path: &str, query: Option<&str>) -> Reply 
     if path == LOG_LEVEL {
         return set_log_level(&subject.log, query);
     }
+    if path == ACCEPT {
+        return accept(subject, query).await;
+    }
     if path == "/drain" {
         info!(reason = "POST /drain", "shutdown started");
         supervisor::stopping();
@@ -288,6 +293,30 @@ fn set_log_level(log: &LogDial, query: Option<&str>) -> Reply {
             line(StatusCode::OK, level)
         }
         Err(why) => line(StatusCode::BAD_REQUEST, format_args!("level={why}")),
+    }
+}
+
+/// Has a list be used in spite of its guards, once.
+async fn accept(subject: &Subject, query: Option<&str>) -> Reply {
+    let Some((engine, _)) = &subject.engine else {
+        return line(
+            StatusCode::CONFLICT,
+            "scores are random here; there are no lists",
+        );
+    };
+    let Some(list) = query.and_then(|query| value_of("list", query)) else {
+        return line(
+            StatusCode::BAD_REQUEST,
+            "list=: expected the name of a list",
+        );
+    };
+    let (done, over) = oneshot::channel();
+    // The client may have disconnected by then.
+    engine.accept(list, Box::new(move |came| drop(done.send(came))));
+    match over.await {
+        Ok(Ok(said)) => line(StatusCode::OK, said),
+        Ok(Err(why)) => line(StatusCode::CONFLICT, why),
+        Err(_) => line(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending"),
     }
 }
 

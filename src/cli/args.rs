@@ -180,6 +180,10 @@ pub(crate) enum Command {
         #[arg(long)]
         offline: bool,
 
+        /// Report a JSON object with what is wrong and what is in each list
+        #[arg(long, conflicts_with = "haproxy", requires = "config")]
+        json: bool,
+
         /// Files or directories that HAProxy is started with: report what in them, and in the SPOE
         /// files that they name, does not fit the agent
         #[arg(long, value_name = "FILE", num_args = 1..)]

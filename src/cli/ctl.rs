@@ -42,6 +42,12 @@ enum Request {
     Status,
     /// Read the configuration and its lists again; 1 if the old state stays
     Reload,
+    /// Use the next version of a list in spite of max-shrink-ratio and max-growth-ratio, once, and look
+    /// for it now
+    Accept {
+        /// The name of a feed, or the path of a file of [allow] or [deny]
+        list: String,
+    },
     /// Answer what is in flight and stop
     Drain,
     /// Explain the score of an address with the table that is in use
@@ -107,12 +113,25 @@ pub(crate) fn ctl(asked: &Ctl) -> Result<ExitCode, Failure> {
         Request::Histogram => ("GET", "/histogram".to_owned()),
         Request::Lookup { address } => ("GET", format!("/lookup?address={address}")),
         Request::Reload => ("POST", "/reload".to_owned()),
+        Request::Accept { list } => ("POST", format!("/accept?list={}", encoded(list))),
         Request::Drain => ("POST", "/drain".to_owned()),
         Request::Loglevel { level: None } => ("GET", "/loglevel".to_owned()),
         Request::Loglevel { level: Some(level) } => ("POST", format!("/loglevel?level={level}")),
     };
     let answer = client::ask(&address, method, &path, token.as_ref()).map_err(failed)?;
     print(&answer)
+}
+
+/// A value as a query has it.
+fn encoded(text: &str) -> String {
+    let byte = |byte: u8| {
+        if byte.is_ascii_alphanumeric() {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
+    text.bytes().map(byte).collect()
 }
 
 /// Writes an answer to stdout.

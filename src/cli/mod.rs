@@ -37,7 +37,7 @@ use iprep_spoa::feeds::{Engine, Remote};
 use iprep_spoa::host::log::LogDial;
 use iprep_spoa::host::{self, peer_monitor, supervisor, vital};
 use iprep_spoa::policy::{IpReputation, PolicyHandler};
-use tracing::info;
+use tracing::{info, warn};
 
 use admin::Endpoint;
 use args::{Args, Command};
@@ -66,8 +66,9 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
         Some(Command::Check {
             config,
             offline,
+            json,
             haproxy,
-        }) => return check::check(config.as_deref(), offline, &haproxy),
+        }) => return check::check(config.as_deref(), offline, json, &haproxy),
         Some(Command::Lookup(lookup)) => return lookup::lookup(&lookup),
         Some(Command::Feeds(command)) => return feeds::feeds(&command),
         #[cfg(feature = "admin")]
@@ -76,7 +77,7 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
     }
     let config = args.config.as_deref().map(Config::read).transpose();
     if let Ok(Some(config)) = &config {
-        failure::set_origins(args.origins(&given, config));
+        failure::set_origins(Args::origins(&given, config));
         args.complete(&given, config.agent.clone());
         args.complete_admin(config.admin.clone());
     } else {
@@ -173,6 +174,10 @@ fn serve(args: &Args, config: Option<Config>, dial: &LogDial) -> Result<(), Fail
     let agent = agent.map_err(|error| Failure::start(&error, args))?;
 
     print::started(&agent);
+    if engine.is_none() {
+        let hint = "name a configuration with -f; random scores are for tests";
+        warn!(hint, "scores are random");
+    }
     endpoint.tell_of(&agent, budget, engine.clone(), live.clone(), dial);
     setup.say();
     serve_signals(&agent, signals, engine.map(|(remote, _)| remote))?;

@@ -42,6 +42,9 @@ pub struct Feed {
     pub max_size: u64,
     /// The share of the last good one's entries that may be missing from the next. Default 0.5.
     pub max_shrink_ratio: f64,
+    /// How many times as many addresses as the last good one the next may cover. `None`: as many times
+    /// as no feed grows by that means it.
+    pub max_growth_ratio: Option<f64>,
     /// The share of lines that may be wrong. Default 0.05.
     pub max_invalid_ratio: f64,
     /// The age from which its answers are called stale. `None`: never.

@@ -68,6 +68,7 @@ pub(super) struct FeedTable {
     fetch_timeout: Option<Time>,
     max_size: Option<Bytes>,
     max_shrink_ratio: Option<Ratio>,
+    max_growth_ratio: Option<Spanned<f64>>,
     max_invalid_ratio: Option<Ratio>,
     stale_after: Option<MaybeDuration>,
     allow_empty: Option<bool>,
@@ -127,6 +128,7 @@ impl FeedTable {
             strip_prefix, integers, regex, min_prefix_v4, min_prefix_v6, sets,
             weight, default_confidence, half_life, default_category, shadow,
             refresh_interval, fetch_timeout, max_size, max_shrink_ratio,
+            max_growth_ratio,
             max_invalid_ratio, stale_after, allow_empty, headers, ca_file,
             categories, rules
         }, { preset: own_preset, path: path, url: url })
@@ -281,6 +283,13 @@ impl FeedTable {
             },
             problems,
         );
+        let growth = self.max_growth_ratio.as_ref();
+        if let Some(growth) =
+            growth.filter(|ratio| ratio.get_ref().is_nan() || *ratio.get_ref() < 1.0)
+        {
+            let what = "max-growth-ratio: expected a number of 1 or more";
+            problems.add(growth.span(), what);
+        }
         let place = place?;
         let from_url = matches!(place, Place::Url(_));
         let interval = self.refresh_interval.map(|time| time.into_inner().0);
@@ -300,6 +309,7 @@ impl FeedTable {
             timeout: self.fetch_timeout.map_or(TIMEOUT, |time| time.0),
             max_size: self.max_size.map_or(SIZE_MAX, |size| size.0),
             max_shrink_ratio: self.max_shrink_ratio.map_or(SHRINK_MAX, |ratio| ratio.0),
+            max_growth_ratio: self.max_growth_ratio.map(Spanned::into_inner),
             max_invalid_ratio: self.max_invalid_ratio.map_or(WRONG_MAX, |ratio| ratio.0),
             stale_after: self.stale_after.and_then(|time| time.0),
             allow_empty: self.allow_empty.unwrap_or(false),

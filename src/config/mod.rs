@@ -187,20 +187,20 @@ impl Config {
         })
     }
 
-    /// Where scores come from.
+    /// Where scores come from: random ones only if the file says so.
     #[must_use]
     pub fn source(&self) -> Source {
-        let has_lists = self.live.is_some()
-            || !self.feeds.is_empty()
-            || [&self.allow, &self.deny]
-                .iter()
-                .any(|list| **list != OwnList::default());
-        let found = if has_lists {
-            Source::Feeds
-        } else {
-            Source::Random
-        };
-        self.reputation.source.unwrap_or(found)
+        self.reputation.source.unwrap_or(Source::Feeds)
+    }
+
+    /// Whether every address has `default-score`, because nothing names an address.
+    #[must_use]
+    pub fn lacks_lists(&self) -> bool {
+        let mut own = [&self.allow, &self.deny].into_iter();
+        self.source() == Source::Feeds
+            && self.live.is_none()
+            && self.feeds.is_empty()
+            && own.all(|list| *list == OwnList::default())
     }
 }
 

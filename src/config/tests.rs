@@ -25,10 +25,15 @@ fn the_lines_of_many_errors_are_found_in_no_time() {
 }
 
 #[test]
-fn an_empty_file_is_the_agent_without_a_file() {
+fn scores_are_random_only_if_the_file_says_so() {
     let config = parse("").unwrap();
     assert_eq!(config.agent, AgentOptions::default());
-    assert_eq!(config.source(), Source::Random);
+    assert_eq!(config.source(), Source::Feeds);
+    assert!(config.lacks_lists());
+    assert!(!parse("[live]\n").unwrap().lacks_lists());
+    let random = parse("[reputation]\nsource = \"random\"\n").unwrap();
+    assert_eq!(random.source(), Source::Random);
+    assert!(!random.lacks_lists());
     assert!(config.messages.is_empty() && config.feeds.is_empty());
 }
 

@@ -57,6 +57,8 @@ pub type Done = Box<dyn FnOnce(Result<String, String>) + Send>;
 /// What happens to the engine.
 enum Event {
     Reload(Done),
+    /// Lists of this name are used in spite of their guards, once.
+    Accept(String, Done),
     /// A file is worth reading; these have changed too, and are not worth reading yet.
     Touched {
         unsettled: HashSet<PathBuf>,
@@ -126,6 +128,13 @@ impl Remote {
     pub fn reload(&self, done: Done) {
         // The process ends with the control thread.
         let _ = self.sender.send(Event::Reload(done));
+    }
+
+    /// Has the next version of a list be used in spite of its guards, once, and looks for it now. `done`
+    /// is called on the control thread.
+    pub fn accept(&self, list: String, done: Done) {
+        // The process ends with the control thread.
+        let _ = self.sender.send(Event::Accept(list, done));
     }
 
     /// The fleet; off without `[fleet]`.
@@ -204,6 +213,7 @@ impl Engine {
         engine.read_files(Selection::All);
         engine.plan();
         engine.fetch_missing();
+        engine.warn_without_lists();
         engine.publish()?;
         engine.update(|status| status.reloads = 0);
         Ok(engine)
@@ -285,6 +295,11 @@ impl Engine {
                         done(result.clone());
                     }
                 }
+                Ok(Event::Accept(list, done)) => {
+                    let result = self.accept(&list);
+                    self.show();
+                    done(result);
+                }
                 Ok(Event::Touched { unsettled }) => {
                     self.follow();
                     if self.read_files(Selection::Settled(&unsettled)) {
@@ -359,19 +374,24 @@ impl Engine {
         self.update(|status| status.bad_configuration = false);
         memory::set_max(config.reputation.max_fetch_memory);
         let old = core::mem::replace(&mut self.config, config);
+        let mut untaken = Vec::new();
         if self.config.admin != old.admin {
             warn!(keys = "[admin]", "restart required");
+            untaken.push("restart required: [admin]".to_owned());
         }
         let fixed = self.config.agent.changed(&old.agent);
         if !fixed.is_empty() {
             let keys = format!("[agent] {}", fixed.join(", "));
             warn!(keys, "restart required");
+            untaken.push(format!("restart required: {keys}"));
         }
         if let Some(folder) = accessed_paths(&self.config).shut_off() {
             let dir = folder.display();
             let hint = "--confine allows the directories of the start; restart the agent";
             warn!(%dir, hint, "directory not accessible");
+            untaken.push(format!("directory not accessible: {dir}: {hint}"));
         }
+        self.warn_without_lists();
         self.store.adopt(
             lists(&self.config),
             self.config.reputation.cache_dir.clone(),
@@ -397,7 +417,21 @@ impl Engine {
         if !self.publish_or_say() {
             return Err("no new table, the last good one stays; the log says why".to_owned());
         }
-        self.reloaded()
+        let reloaded = self.reloaded();
+        if untaken.is_empty() {
+            return reloaded;
+        }
+        let with = |line: String| format!("{line}; {}", untaken.join("; "));
+        reloaded.map(with).map_err(with)
+    }
+
+    /// Without lists every address has one score, and nobody notices.
+    fn warn_without_lists(&self) {
+        if self.config.lacks_lists() {
+            let score = self.config.reputation.default_score.value();
+            let hint = "add a feed, a list or [live]; source = \"random\" is for tests";
+            warn!(score, hint, "no lists configured");
+        }
     }
 
     /// Says that a configuration is not used, in the words that are returned.

@@ -95,6 +95,7 @@ fn own_file(role: Role, name: &Arc<str>, path: &Path) -> Feed {
         timeout: Duration::from_secs(30),
         max_size: OWN_SIZE_MAX,
         max_shrink_ratio: 1.0,
+        max_growth_ratio: None,
         max_invalid_ratio: options.max_invalid_ratio,
         stale_after: None,
         allow_empty: true,

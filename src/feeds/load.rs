@@ -17,7 +17,7 @@ use crate::config::{Feed, Place};
 use ip_reputation::formats::{
     self, Categories, Contents, Format, Options, Refused, Report, Unrecognised,
 };
-use ip_reputation::{FeedData, FeedDataBuilder, FeedDataFull};
+use ip_reputation::{FeedData, FeedDataBuilder, FeedDataFull, Prefix};
 
 /// A list that was read and is good.
 #[derive(Debug, Clone)]
@@ -80,6 +80,17 @@ pub enum LoadError {
         /// The share that may be missing.
         max: f64,
     },
+    /// Many more addresses than the last good one.
+    Grown {
+        /// What is counted.
+        unit: &'static str,
+        /// Addresses of the last good one.
+        from: u64,
+        /// Addresses now.
+        to: u64,
+        /// How many times as many there may be.
+        max: f64,
+    },
 }
 
 impl fmt::Display for LoadError {
@@ -96,7 +107,17 @@ impl fmt::Display for LoadError {
             Self::Shrunk { from, to, max } => write!(
                 f,
                 "{to} entries where {from} were: more is missing than max-shrink-ratio = {max} allows; \
-                 raise it if that is right"
+                 raise it if that is right, or run spoa ctl accept"
+            ),
+            Self::Grown {
+                unit,
+                from,
+                to,
+                max,
+            } => write!(
+                f,
+                "it covers {to} {unit} where it covered {from}: more than max-growth-ratio = {max} allows; \
+                 raise it if that is right, or run spoa ctl accept"
             ),
         }
     }
@@ -343,8 +364,83 @@ fn categories(path: &Path, options: &Options) -> Result<Categories, LoadError> {
 /// Whether a list may take the place of the last good one.
 ///
 /// # Errors
-/// If too much is missing that nobody says is meant to be.
-pub fn check_shrinkage(
+/// If too much is missing that nobody says is meant to be, or it covers far more than before.
+pub fn check_guards(
+    feed: &Feed,
+    last: Option<&LoadedFeed>,
+    next: &LoadedFeed,
+) -> Result<(), LoadError> {
+    check_shrinkage(feed, last, next)?;
+    match last.filter(|_| !feed.is_own()) {
+        Some(last) => check_growth(feed, &last.data, &next.data),
+        None => Ok(()),
+    }
+}
+
+/// How many times as many addresses a feed may cover that sets no limit.
+const GROWTH_MAX: f64 = 100.0;
+/// A feed that sets no limit may cover this many addresses at any time.
+const GROWTH_FREE: u64 = 1 << 16;
+
+/// Every list of one's own may mean any number of addresses; a feed that suddenly means many does not.
+fn check_growth(feed: &Feed, last: &FeedData, next: &FeedData) -> Result<(), LoadError> {
+    let (before, after) = (covered(last), covered(next));
+    let max = feed.max_growth_ratio.unwrap_or(GROWTH_MAX);
+    let free = feed.max_growth_ratio.map_or(GROWTH_FREE, |_| 0);
+    let families = [
+        ("IPv4 addresses", before.0, after.0),
+        ("IPv6 /64 networks", before.1, after.1),
+    ];
+    for (unit, from, to) in families {
+        #[expect(clippy::cast_precision_loss, reason = "a ratio need not be exact")]
+        let is_too_much = to as f64 > from as f64 * max;
+        // A family that was not there has nothing to be compared with.
+        if from > 0 && to > free && is_too_much {
+            return Err(LoadError::Grown {
+                unit,
+                from,
+                to,
+                max,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// How many IPv4 addresses and how many IPv6 /64 networks are in a list, each counted once.
+fn covered(data: &FeedData) -> (u64, u64) {
+    let (mut v4, mut v6) = (Covered::default(), Covered::default());
+    for entry in data.entries() {
+        match entry.prefix {
+            Prefix::V4 { network, len } => v4.add(network.into(), 32, len),
+            Prefix::V6 { network, len } => v6.add(network >> 64, 64, len.min(64)),
+        }
+    }
+    (v4.count(), v6.count())
+}
+
+/// Counts what prefixes cover that come in order.
+#[derive(Debug, Default)]
+struct Covered {
+    /// Everything below it is counted.
+    end: u128,
+    count: u128,
+}
+
+impl Covered {
+    fn add(&mut self, first: u128, bits: u8, len: u8) {
+        let end = first + (1 << bits.saturating_sub(len));
+        self.count += end.saturating_sub(self.end.max(first));
+        self.end = self.end.max(end);
+    }
+
+    fn count(&self) -> u64 {
+        u64::try_from(self.count).unwrap_or(u64::MAX)
+    }
+}
+
+/// Whether enough of a list is left.
+fn check_shrinkage(
     feed: &Feed,
     last: Option<&LoadedFeed>,
     next: &LoadedFeed,
@@ -368,6 +464,33 @@ pub fn check_shrinkage(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn data(prefixes: &[&str]) -> FeedData {
+        let mut builder = FeedDataBuilder::new();
+        for prefix in prefixes {
+            let (address, len) = prefix.split_once('/').unwrap();
+            let prefix = Prefix::new(address.parse().unwrap(), len.parse().unwrap());
+            let entry = ip_reputation::Entry::bad(prefix.unwrap());
+            builder.add(entry).unwrap();
+        }
+        builder.finish()
+    }
+
+    #[test]
+    fn what_is_covered_is_counted_once() {
+        let list = data(&[
+            "192.0.2.0/24",
+            "192.0.2.7/32",
+            "192.0.2.0/25",
+            "198.51.100.1/32",
+            "2001:db8::/62",
+            "2001:db8:0:1::5/128",
+            "2001:db8:1::5/128",
+        ]);
+        assert_eq!(covered(&list), (257, 5));
+        assert_eq!(covered(&data(&["0.0.0.0/0", "::/0"])), (1 << 32, u64::MAX));
+        assert_eq!(covered(&data(&[])), (0, 0));
+    }
 
     #[test]
     fn a_panic_costs_a_list_and_no_more() {

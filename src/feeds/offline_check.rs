@@ -47,6 +47,14 @@ pub struct OfflineCheck {
 pub struct Finding {
     /// How people call the list.
     pub title: String,
+    /// Its name.
+    pub name: String,
+    /// Where it comes from.
+    pub place: String,
+    /// Whether nobody says which format it is in.
+    pub is_format_assumed: bool,
+    /// Entries whose time is over.
+    pub expired: usize,
     /// What it is to the table.
     pub role: Role,
     /// What was read, if it is good.
@@ -59,6 +67,13 @@ pub struct Finding {
     pub stale: bool,
     /// The share of its lines that may be wrong.
     pub max_invalid_ratio: f64,
+}
+
+/// Entries whose time is over.
+fn expired(good: &LoadedFeed, now: u32) -> usize {
+    let entries = good.data.entries();
+    let is_over = |entry: &ip_reputation::Entry<'_>| entry.expires.is_some_and(|end| end <= now);
+    entries.filter(is_over).count()
 }
 
 impl OfflineCheck {
@@ -93,6 +108,10 @@ impl OfflineCheck {
         };
         let findings = store.kept.into_iter().map(|kept| Finding {
             title: kept.list.title(),
+            name: kept.list.feed.name.to_string(),
+            place: kept.list.feed.place.to_string(),
+            is_format_assumed: kept.list.feed.format.is_none(),
+            expired: kept.good.as_ref().map_or(0, |good| expired(good, now())),
             role: kept.list.role,
             stale: kept.stale_from().is_some_and(|from| from <= now()),
             error: kept.error.or_else(|| {

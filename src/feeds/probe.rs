@@ -57,7 +57,7 @@ pub(super) fn open(path: &Path, max_size: u64) -> Result<File, SourceError> {
         max_size,
         known: None,
     };
-    match open_all(vec![probe]).pop() {
+    match open_all(&[probe]).pop() {
         Some(Probed::Open(file)) => Ok(file),
         Some(Probed::Failed(error, _)) => Err(error),
         Some(Probed::Unchanged) | None => Err(hung(path)),
@@ -249,12 +249,12 @@ mod tests {
             known: Some(file.stamp()),
         };
         let twice = || named(path.to_str().unwrap());
-        let both = open_all(vec![twice(), twice()]);
+        let both = open_all(&[twice(), twice()]);
         assert!(
             both.iter().all(|it| matches!(it, Probed::Open(_))),
             "{both:?}"
         );
-        let results = open_all(vec![known, named("/probe/none"), named("/")]);
+        let results = open_all(&[known, named("/probe/none"), named("/")]);
         fs::remove_file(&path).unwrap();
         assert!(matches!(results[0], Probed::Unchanged), "{results:?}");
         assert!(matches!(

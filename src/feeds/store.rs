@@ -28,6 +28,10 @@ use ip_reputation::formats::Format;
 
 /// One list.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they do not depend on each other"
+)]
 pub(super) struct FeedSlot {
     pub(super) list: List,
     pub(super) good: Option<LoadedFeed>,
@@ -52,6 +56,8 @@ pub(super) struct FeedSlot {
     tried_with: Vec<Option<Stamp>>,
     /// Whether it could not be read for a reason that has nothing to do with it.
     may_pass: bool,
+    /// Whether the next version is used in spite of the guards.
+    accepts_next: bool,
 }
 
 /// Changes between working and failing that are logged of a list within `CHANGES_WITHIN` seconds.
@@ -123,15 +129,16 @@ impl FeedStore {
             .unzip();
         let mut opened: HashMap<usize, Probed> =
             wanted.into_iter().zip(probe::open_all(&probes)).collect();
+        let cache = self.cache.clone();
         let slots = self.kept.iter_mut().enumerate();
         let read = |(index, slot): (usize, &mut FeedSlot)| match opened.remove(&index) {
-            Some(found) => slot.read_file(found, now, background),
+            Some(found) => slot.read_file(found, cache.as_deref(), now, background),
             None => slot.expand_again(selection, now, background),
         };
         slots.filter_map(read).collect()
     }
 
-    /// Takes the copies of URLs that an earlier process has left.
+    /// Takes the copies that an earlier process has left: of URLs, and of files that have changed since.
     pub(super) fn read_copies(&mut self, now: u32, background: &BackgroundExecutor) {
         let Some(folder) = self.cache.clone() else {
             return;
@@ -168,6 +175,23 @@ impl FeedStore {
             }
             Err(error) => kept.take(Err(error), now, background),
         })
+    }
+
+    /// Has the next version of each list of this name be used in spite of the guards, once; the lists.
+    pub(super) fn accept(&mut self, name: &str) -> Vec<List> {
+        let is_meant = |slot: &&mut FeedSlot| {
+            let place = slot.list.feed.place.to_string();
+            *slot.list.feed.name == *name || slot.list.feed.is_own() && place == name
+        };
+        let meant = self.kept.iter_mut().filter(is_meant);
+        let accept = |slot: &mut FeedSlot| {
+            slot.accepts_next = true;
+            slot.tried = None;
+            // The server would say that nothing is newer.
+            slot.meta = None;
+            slot.list.clone()
+        };
+        meant.map(accept).collect()
     }
 
     /// The files that are not used as they are, and why.
@@ -208,6 +232,7 @@ impl FeedSlot {
             tried: None,
             tried_with: Vec::new(),
             may_pass: false,
+            accepts_next: false,
         }
     }
 
@@ -251,6 +276,7 @@ impl FeedSlot {
     fn read_file(
         &mut self,
         probed: Probed,
+        folder: Option<&Path>,
         now: u32,
         background: &BackgroundExecutor,
     ) -> Option<Outcome> {
@@ -275,7 +301,45 @@ impl FeedSlot {
             Err(_) if self.may_pass => None,
             Err(_) => stamp,
         };
-        Some(self.take(read.map(|(good, _)| good), now, background))
+        let read_at = read.as_ref().ok().map(|(_, stamp)| *stamp);
+        let outcome = self.take(read.map(|(good, _)| good), now, background);
+        Some(match read_at {
+            Some(stamp) if outcome.is_new => {
+                self.keep_file_copy(folder, &path, stamp, now, outcome)
+            }
+            _ => outcome,
+        })
+    }
+
+    /// Copies a file that is good: the next process may find one that is not.
+    fn keep_file_copy(
+        &mut self,
+        folder: Option<&Path>,
+        path: &Path,
+        stamp: Stamp,
+        now: u32,
+        outcome: Outcome,
+    ) -> Outcome {
+        let Some(copy) = folder.and_then(|folder| self.copy(folder)) else {
+            return outcome;
+        };
+        let of_copy = self.copied(copy.store_file(path, &stamp, now));
+        Outcome { of_copy, ..outcome }
+    }
+
+    /// Returns an event if the copy on disk is missing from now on, or is not any more.
+    fn copied(&mut self, result: std::io::Result<()>) -> Option<Note> {
+        match result {
+            Ok(()) => {
+                self.uncopied.take()?;
+                Some(Note::new(self.name(), Event::CacheRecovered))
+            }
+            Err(error) => {
+                let error = error.to_string();
+                let is_listed = self.uncopied.replace(error.clone()).is_some();
+                (!is_listed).then(|| Note::new(self.name(), Event::CacheFailed { error }))
+            }
+        }
     }
 
     /// Takes a list, if it is good.
@@ -285,8 +349,13 @@ impl FeedSlot {
         now: u32,
         background: &BackgroundExecutor,
     ) -> Outcome {
+        // A URL that did not answer has not used it up.
+        let is_over = read.is_ok() || matches!(self.list.feed.place, Place::Path(_));
+        let accepts = is_over && core::mem::take(&mut self.accepts_next);
         let guarded = read.and_then(|good| {
-            load::check_shrinkage(&self.list.feed, self.good.as_ref(), &good)?;
+            if !accepts {
+                load::check_guards(&self.list.feed, self.good.as_ref(), &good)?;
+            }
             Ok(good)
         });
         match guarded {
@@ -362,10 +431,24 @@ impl FeedSlot {
     }
 
     fn copy(&self, folder: &Path) -> Option<Copy> {
+        let name = &self.list.feed.name;
         match &self.list.feed.place {
-            Place::Url(url) => Some(Copy::new(folder, &self.list.feed.name, url)),
-            Place::Path(_) => None,
+            Place::Url(url) => Some(Copy::new(folder, name, url)),
+            Place::Path(path) => Some(Copy::new(folder, name, path.to_str()?)),
         }
+    }
+
+    /// Whether its file is the one that the copy was made of.
+    fn is_as_copied(&self, meta: Option<&Meta>, copy: &Copy) -> bool {
+        let Place::Path(path) = &self.list.feed.place else {
+            return false;
+        };
+        let Ok(file) = probe::open(path, self.list.feed.max_size) else {
+            return false;
+        };
+        let (stamp, copied) = (file.stamp(), Stamp::at(copy.data()));
+        copied.is_some_and(|copied| copied.size() == stamp.size())
+            && meta.is_some_and(|meta| meta.as_of == stamp.modified())
     }
 
     fn read_copy(&mut self, folder: &Path, now: u32, background: &BackgroundExecutor) {
@@ -373,6 +456,9 @@ impl FeedSlot {
             return;
         };
         let meta = copy.meta();
+        if self.is_as_copied(meta.as_ref(), &copy) {
+            return;
+        }
         let fetched = meta.as_ref().map(|meta| meta.fetched);
         let made = meta.as_ref().and_then(|meta| meta.as_of).or(fetched);
         let read = load::read_aside(background, &self.list.feed, copy.data(), now);
@@ -387,7 +473,7 @@ impl FeedSlot {
         self.good = Some(good);
         self.last_success = fetched;
         self.from_cache = true;
-        self.meta = meta;
+        self.meta = meta.filter(|_| matches!(self.list.feed.place, Place::Url(_)));
     }
 
     /// The server has nothing newer.
@@ -417,24 +503,14 @@ impl FeedSlot {
         let Some(copy) = folder.and_then(|folder| self.copy(folder)) else {
             return outcome;
         };
-        let note = match copy.store(bytes, meta) {
-            Ok(()) => self
-                .uncopied
-                .take()
-                .map(|_| Note::new(self.name(), Event::CacheRecovered)),
-            Err(error) => {
-                // Asked for what is newer, the server would have nothing to send, and the disk nothing
-                // to keep once it can.
-                self.meta = None;
-                let error = error.to_string();
-                let is_listed = self.uncopied.replace(error.clone()).is_some();
-                (!is_listed).then(|| Note::new(self.name(), Event::CacheFailed { error }))
-            }
-        };
-        Outcome {
-            of_copy: note,
-            ..outcome
+        let stored = copy.store(bytes, meta);
+        if stored.is_err() {
+            // Asked for what is newer, the server would have nothing to send, and the disk nothing to
+            // keep once it can.
+            self.meta = None;
         }
+        let of_copy = self.copied(stored);
+        Outcome { of_copy, ..outcome }
     }
 
     /// From when on it is stale, in seconds since 1970.

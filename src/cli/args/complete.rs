@@ -12,7 +12,7 @@ pub(in crate::cli) type Origin = (String, String);
 impl Args {
     /// Returns the options that come from the configuration file, such as `--bind`, each with its file,
     /// line and key. To be called before [`complete`](Self::complete).
-    pub(in crate::cli) fn origins(&self, given: &ArgMatches, config: &Config) -> Vec<Origin> {
+    pub(in crate::cli) fn origins(given: &ArgMatches, config: &Config) -> Vec<Origin> {
         let lines = config.lines.iter();
         let origins = lines.filter_map(|(path, line)| {
             let (section, key) = path.split_once('.')?;

@@ -110,6 +110,47 @@ impl Engine {
         }
     }
 
+    /// Looks for the next version of a list, which is used in spite of its guards.
+    ///
+    /// # Errors
+    /// If there is no such list, or its file is not used for another reason.
+    pub(super) fn accept(&mut self, name: &str) -> Result<String, String> {
+        let lists = self.store.accept(name);
+        if lists.is_empty() {
+            return Err(format!(
+                "there is no list \"{name}\"; spoa ctl status names them all"
+            ));
+        }
+        let at = Instant::now();
+        let urls = lists
+            .iter()
+            .filter(|list| matches!(list.feed.place, Place::Url(_)));
+        let mut is_fetched = false;
+        for list in urls {
+            is_fetched = true;
+            if let Some(due) = self.due.get_mut(&list.key()) {
+                due.expedite(at);
+            }
+        }
+        if self.read_files(Selection::Changed) {
+            self.publish_or_say();
+        }
+        let titles: Vec<_> = lists.iter().map(List::title).collect();
+        let unused = self.store.unused_files();
+        let unused: Vec<_> = unused
+            .filter(|line| titles.iter().any(|title| line.starts_with(title)))
+            .collect();
+        if !unused.is_empty() {
+            return Err(format!("not used: {}", unused.join("; ")));
+        }
+        let titles = titles.join(", ");
+        Ok(if is_fetched {
+            format!("accepted: {titles} is fetched now, and used in spite of its guards, once")
+        } else {
+            format!("accepted: {titles}")
+        })
+    }
+
     pub(super) fn fetched(&mut self, list: &List, result: Result<Fetch, LoadError>) {
         let is_new = self.take(list, result);
         if is_new {

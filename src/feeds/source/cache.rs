@@ -1,18 +1,20 @@
-//! The last good copy of what a URL gave, on disk.
+//! The last good copy of what a URL gave or a file had, on disk.
 //!
 //! ```text
 //!  FOLDER/NAME-HASH.feed    the bytes as they came
 //!  FOLDER/NAME-HASH.meta    their number and hash, when they came, their age, ETag, Last-Modified
 //! ```
 //!
-//! Both are written beside and renamed into place. The hash is that of name and URL, so that a copy
-//! never stands for another URL; the URL itself, which may hold a key, is not written.
+//! Both are written beside and renamed into place. The hash is that of name and URL or path, so that a
+//! copy never stands for another place; the URL itself, which may hold a key, is not written.
 
 use core::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use super::Stamp;
 
 const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
@@ -122,12 +124,49 @@ impl Copy {
     /// If the folder or a file cannot be written. The copy is then the old one, or the new one
     /// without what is known of it.
     pub fn store(&self, bytes: &[u8], meta: &Meta) -> io::Result<()> {
-        if let Some(folder) = self.data.parent() {
-            let mut builder = fs::DirBuilder::new();
-            builder.recursive(true).mode(0o700).create(folder)?;
-        }
+        self.make_folder()?;
         replace(&self.data, bytes)?;
         self.store_meta(bytes.len() as u64, meta)
+    }
+
+    fn make_folder(&self) -> io::Result<()> {
+        let Some(folder) = self.data.parent() else {
+            return Ok(());
+        };
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(folder)
+    }
+
+    /// Replaces the copy with the bytes of a file, unless the file changes meanwhile.
+    ///
+    /// # Errors
+    /// If the folder or a file cannot be read or written. The copy is then the old one, or the new one
+    /// without what is known of it.
+    pub fn store_file(&self, file: &Path, stamp: &Stamp, fetched: u32) -> io::Result<()> {
+        let as_of = stamp.modified();
+        let known = self.meta();
+        let is_there = known.is_some_and(|meta| meta.as_of == as_of)
+            && fs::metadata(&self.data).is_ok_and(|about| about.len() == stamp.size());
+        if is_there {
+            return Ok(());
+        }
+        self.make_folder()?;
+        let is_copied = replace_with(&self.data, |path| {
+            let mut from = fs::File::open(file)?;
+            let mut to = create(path)?;
+            io::copy(&mut from, &mut to)?;
+            to.sync_all()?;
+            Ok(Stamp::at(file).as_ref() == Some(stamp))
+        })?;
+        let meta = Meta {
+            fetched,
+            as_of,
+            ..Meta::default()
+        };
+        if is_copied {
+            return self.store_meta(stamp.size(), &meta);
+        }
+        Ok(())
     }
 
     /// Notes that the server still has the same bytes.
@@ -159,28 +198,40 @@ impl Copy {
 
 /// Writes a file beside the one at `path` and renames it into its place.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension(format!("tmp{}", std::process::id()));
-    let written = write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
-    written.inspect_err(|_| {
-        // It may never have come to be.
-        let _ = fs::remove_file(&beside);
-    })
+    let write = |beside: &Path| {
+        let mut file = create(beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(true)
+    };
+    replace_with(path, write).map(|_| ())
 }
 
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// The same with what a function writes, if it says that this is what was meant.
+fn replace_with(path: &Path, write: impl FnOnce(&Path) -> io::Result<bool>) -> io::Result<bool> {
+    let beside = path.with_extension(format!("tmp{}", std::process::id()));
+    let written = write(&beside).and_then(|is_meant| {
+        if is_meant {
+            fs::rename(&beside, path)?;
+        }
+        Ok(is_meant)
+    });
+    if !matches!(written, Ok(true)) {
+        // It may never have come to be.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+/// Creates a file that only its owner can read.
+fn create(path: &Path) -> io::Result<fs::File> {
     // A process of the same number may have left one. A link that somebody else made is not followed.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let mut options = fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    options.write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Fowler, Noll and Vo's hash: the same in every version of everything.

@@ -30,6 +30,18 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// The length of the file, in bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.len
+    }
+
+    /// When it was last written to, in seconds since 1970.
+    #[must_use]
+    pub fn modified(&self) -> Option<u32> {
+        u32::try_from(self.modified.0).ok()
+    }
+
     /// What stands at a path now, if anything does.
     #[must_use]
     pub fn at(path: &Path) -> Option<Self> {
@@ -124,7 +136,7 @@ impl File {
     /// When it was last written to, in seconds since 1970.
     #[must_use]
     pub fn modified(&self) -> Option<u32> {
-        u32::try_from(self.stamp.modified.0).ok()
+        self.stamp.modified()
     }
 }
 
