@@ -73,7 +73,7 @@ fn the_warning_is_for_those_that_anybody_reaches() {
         let agent = Program::start_on(&[line], &["-n", "1"]);
         // The report comes after everything that is said at the start.
         agent.report();
-        agent.lines().join("\n").contains("WARN")
+        agent.lines().join("\n").contains("WARN address exposed")
     };
     assert!(warned("0.0.0.0:0"));
     assert!(!warned("0.0.0.0:0 allow-from 127.0.0.0/8"));

@@ -61,12 +61,7 @@ fn every_worker_has_the_core_that_the_report_and_the_first_line_name() {
     ] {
         let agent = Program::start(args);
         let line = agent.lines().remove(0);
-        let plural = if expected.len() == 1 { "" } else { "s" };
-        let named = format!(
-            "; {} worker{plural} on core{plural} {}; ",
-            expected.len(),
-            expected.join(" ")
-        );
+        let named = format!(" workers={} cores={} ", expected.len(), expected.join(","));
         assert!(line.contains(&named), "{line}");
 
         let report = agent.report();

@@ -17,7 +17,7 @@ use haproxy_spoa::{BindAddress, Limits};
 use haproxy_spoa::{Notify, Reply};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use support::{Habit, Load, Peer, Program, Scratch, Signal, own_loopback, until};
+use support::{Habit, Load, PATIENCE, Peer, Program, Scratch, Signal, own_loopback, until};
 
 /// The user that owns nothing, on every Debian and most others.
 const NOBODY: u32 = 65534;
@@ -102,6 +102,8 @@ fn while_the_old_one_stops_new_connections_go_to_the_new_one() {
         };
         let (old, new) = (agent(3, false), agent(2, true));
         old.control().drain();
+        // Workers take their mail in order: when they report, they have closed their listeners.
+        let _ = old.control().report(PATIENCE);
         let peers: Vec<_> = (0..60).map(|_| Peer::greeted(&address)).collect();
         assert_eq!(new.control().open(), [30, 30], "{address}");
         assert_eq!(old.control().open(), [0; 3], "{address}");
@@ -109,6 +111,7 @@ fn while_the_old_one_stops_new_connections_go_to_the_new_one() {
         // And so on: the second one leaves as the first one did.
         let newest = agent(4, true);
         new.control().drain();
+        let _ = new.control().report(PATIENCE);
         let more: Vec<_> = (0..60).map(|_| Peer::greeted(&address)).collect();
         assert_eq!(newest.control().open(), [15; 4], "{address}");
         drop((peers, more));
@@ -160,6 +163,8 @@ fn until_its_end_the_old_one_gets_nothing_more() {
     let (old, new) = (agent(8, false), agent(2, true));
     let control = old.control();
     control.drain();
+    // Workers take their mail in order: when they report, they have closed their listeners.
+    let _ = control.report(PATIENCE);
     let end = thread::spawn(|| old.join().unwrap());
     while !end.is_finished() {
         let _peer = Peer::greeted(&address);
@@ -368,6 +373,7 @@ fn what_is_queued_between_the_end_of_the_old_one_and_the_start_of_the_new_one_is
         let old = agent(false).spawn(|_| answer).unwrap();
         let bound = agent(true);
         old.control().drain();
+        let _ = old.control().report(PATIENCE);
         let mut peers: Vec<_> = (0..20).map(|_| Peer::connect(&address)).collect();
         old.join().unwrap();
         let new = bound.spawn(|_| answer).unwrap();

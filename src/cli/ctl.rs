@@ -82,7 +82,7 @@ enum Request {
     Decisions(List),
     /// List the addresses with the most points of reports, or the points of one
     Behavior(Offenders),
-    /// Show how the LAPI of `CrowdSec` is followed: last poll, decisions by origin and type, errors
+    /// Show how the LAPI of CrowdSec is followed: last poll, decisions by origin and type, errors
     Crowdsec {
         /// One JSON object
         #[arg(long)]

@@ -1,4 +1,4 @@
-//! Follows the decisions of a `CrowdSec` local API (LAPI) and puts them among the live decisions.
+//! Follows the decisions of a CrowdSec local API (LAPI) and puts them among the live decisions.
 //!
 //! ```text
 //!  LAPI ── GET /v1/decisions/stream ──▶ thread "crowdsec": Client ─▶ Reading ─▶ Import ─▶ Live
@@ -87,7 +87,7 @@ impl CrowdSec {
         }
     }
 
-    /// Sets what to follow; `None`: nothing, and what came from `CrowdSec` ends.
+    /// Sets what to follow; `None`: nothing, and what came from CrowdSec ends.
     pub fn configure(&self, options: Option<&CrowdSecOptions>) {
         let mut slot = self.lock();
         let had = slot.options.is_some();
@@ -121,7 +121,7 @@ impl CrowdSec {
         slot.options.as_ref().map(|_| slot.status.clone())
     }
 
-    /// Ends what came from `CrowdSec`.
+    /// Ends what came from CrowdSec.
     fn clear(&self) {
         let none = Import {
             is_all: true,

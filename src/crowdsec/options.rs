@@ -21,7 +21,7 @@ pub struct CrowdSecOptions {
     pub interval: Duration,
     /// Those of [`SCOPES`] that are followed.
     pub scopes: Vec<String>,
-    /// `CrowdSec`'s own origins that are followed, in lower case. Empty: all.
+    /// CrowdSec's own origins that are followed, in lower case. Empty: all.
     pub origins: Vec<String>,
 }
 

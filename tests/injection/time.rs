@@ -83,7 +83,10 @@ fn a_clock_that_is_stepped_moves_what_goes_by_dates_and_nothing_else() {
         (-DAY, 0, 0),
     ] {
         clock.step(step);
-        scores(&mut peer, score);
+        // What had expired when the table was built counts again with the next table.
+        if step == DAY {
+            scores(&mut peer, score);
+        }
         is_stale(stale);
         asked_again();
         let reloaded = agent.count("configuration reloaded");
