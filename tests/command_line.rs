@@ -4,7 +4,9 @@
 
 mod support;
 
-use support::{Peer, Program, Scratch, Signal, own_loopback, until};
+#[cfg(feature = "admin")]
+use support::Scratch;
+use support::{Peer, Program, Signal, own_loopback, until};
 
 #[test]
 fn every_bad_value_is_one_line_that_names_its_option() {

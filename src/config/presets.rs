@@ -174,6 +174,7 @@ pub fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[cfg(feature = "http")]
 mod tests {
     use std::path::Path;
 

@@ -1,4 +1,3 @@
-#[cfg(feature = "http")]
 use core::time::Duration;
 use std::path::Path;
 use std::time::Instant;
@@ -581,6 +580,7 @@ fn behavior_has_defaults_and_needs_live() {
     }
 }
 
+#[cfg(feature = "crowdsec")]
 #[test]
 fn crowdsec_has_defaults_and_needs_live_and_credentials() {
     use crate::crowdsec::Credentials;

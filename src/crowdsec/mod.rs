@@ -149,6 +149,7 @@ impl CrowdSec {
     }
 
     #[cfg(not(feature = "crowdsec"))]
+    #[expect(clippy::unused_self, reason = "the feature needs it")]
     fn follow(&self, _: &mut Slot) {}
 
     #[cfg(feature = "crowdsec")]

@@ -1,6 +1,11 @@
 //! A bound on the bytes that all fetches hold at the same time: many servers together cannot take more
 //! memory than one may.
 
+#![cfg_attr(
+    all(not(feature = "http"), not(test)),
+    expect(dead_code, reason = "without the feature nothing is fetched")
+)]
+
 use core::ops::Deref;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
