@@ -111,7 +111,7 @@ fn without_verification_everybody_is_let_in_and_that_is_said() {
     let crt = folder.file("agent.pem", &servers.issue("agent.test").pem());
     let line = format!("0.0.0.0:0 ssl crt {} verify none", crt.display());
     let agent = Program::start_on(&[&line], &["-n", "1"]);
-    agent.says("WARN");
+    agent.says("WARN address exposed");
     let haproxy_spoa::BindAddress::Tcp(any) = agent.address() else {
         unreachable!()
     };
@@ -128,7 +128,7 @@ fn with_a_client_ca_nothing_needs_to_be_warned_of() {
     // The report comes after everything that is said at the start.
     agent.report();
     let said = agent.lines().join("\n");
-    assert!(!said.contains("WARN"), "{said}");
+    assert!(!said.contains("WARN address exposed"), "{said}");
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn a_check_looks_at_the_files_of_tls_too() {
     let old = folder.file("old.pem", &expired).display().to_string();
     let bad = format!("127.0.0.1:1 ssl crt {old} verify none");
     let check = |binds: &[&str]| {
-        let config = format!("[agent]\nbind = {binds:?}\n");
+        let config = format!("[agent]\nbind = {binds:?}\n[deny]\nprefixes = [\"192.0.2.1\"]\n");
         let config = folder.write("spoa.toml", config);
         Program::run(&["check", "-f", config.to_str().unwrap()])
     };
