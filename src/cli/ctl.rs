@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 use std::io::{self, ErrorKind, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -16,6 +16,9 @@ use super::admin;
 use super::decisions::{Decide, Endpoint, List, Offenders, Undecide};
 use super::failure::Failure;
 
+/// The configuration of the package, which names its endpoint.
+const INSTALLED: &str = "/etc/iprep-spoa/spoa.toml";
+
 /// What `spoa ctl` is asked.
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true, subcommand_required = true)]
@@ -27,7 +30,7 @@ pub(crate) struct Ctl {
     #[arg(long, value_name = "ADDRESS", global = true)]
     admin: Option<String>,
 
-    /// Or the agent's configuration, which names it
+    /// Or the agent's configuration, which names it; default: that of the package, if it is installed
     #[arg(short = 'f', long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 
@@ -148,7 +151,11 @@ pub(super) fn print(answer: &str) -> Result<ExitCode, Failure> {
 impl Ctl {
     /// Where the agent is, and the file of its token.
     fn endpoint(&self) -> Result<(BindAddress, Option<PathBuf>), Failure> {
-        let config = self.config.as_deref().map(Config::read).transpose();
+        let installed = Path::new(INSTALLED);
+        let is_named = self.config.is_some() || self.admin.is_some();
+        let installed = Some(installed).filter(|file| !is_named && file.exists());
+        let config = self.config.as_deref().or(installed);
+        let config = config.map(Config::read).transpose();
         let config = config.map_err(|error| Failure::config(&error))?;
         let keys = config.map(|config| config.admin).unwrap_or_default();
         let Some(text) = self.admin.clone().or(keys.bind) else {
