@@ -178,7 +178,7 @@ pub fn quoted(text: &str) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::*;
+    use super::{BTreeMap, Duration, KEYS, Preset, TEXT, all};
     use crate::config::Config;
 
     fn read(text: &str) -> Config {
