@@ -29,7 +29,9 @@ fn documents() -> Vec<String> {
     .into();
     for entry in fs::read_dir(root().join("docs")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        documents.push(format!("docs/{name}"));
+        if has_ending(&name, "md") {
+            documents.push(format!("docs/{name}"));
+        }
     }
     documents
 }
