@@ -11,19 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use support::{Endpoint, Program, Scratch, until};
-
-/// `scripts/debian` brings it.
-fn programs() -> Option<PathBuf> {
-    let brought = Command::new("scripts/debian")
-        .arg("fail2ban")
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    let folder = String::from_utf8(brought.stdout).unwrap();
-    brought.status.success().then(|| folder.trim().into())
-}
+use support::{Endpoint, Program, Scratch, debian, until};
 
 struct Fail2ban {
     child: Child,
@@ -106,13 +94,7 @@ impl Fail2ban {
 
 #[test]
 fn a_jail_bans_and_unbans_with_the_packaged_action() {
-    let Some(programs) = programs() else {
-        assert!(
-            std::env::var_os("SPOA_WITHOUT_DEBIAN").is_some(),
-            "scripts/debian failed"
-        );
-        return;
-    };
+    let programs = debian("fail2ban");
     let scratch = Scratch::new();
     let config = scratch.write("spoa.toml", "[live]\nstore = \"live.db\"\n");
     let admin = scratch.bind("admin.sock");

@@ -15,7 +15,7 @@ use std::thread;
 use nix::sys::signal::{Signal as Kill, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use support::{Ended, Endpoint, Program, Scratch, until};
+use support::{Ended, Endpoint, Program, Scratch, debian, until};
 
 /// A store that the tests start and end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,18 +25,6 @@ enum Engine {
 }
 
 impl Engine {
-    /// The folder of its programs; `scripts/debian` fetches them the first time.
-    fn folder(self) -> PathBuf {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/debian");
-        let output = Command::new(script).arg(self.name()).output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
-    }
-
     const fn name(self) -> &'static str {
         match self {
             Self::Valkey => "valkey",
@@ -77,10 +65,8 @@ impl Store {
     }
 
     fn run(&mut self) {
-        let program = self
-            .engine
-            .folder()
-            .join(format!("{}-server", self.engine.name()));
+        let name = self.engine.name();
+        let program = debian(name).join(format!("{name}-server"));
         let mut command = Command::new(program);
         command.args(["--port", "0", "--save", "", "--appendonly", "no", "--dir"]);
         command
@@ -109,10 +95,8 @@ impl Store {
     }
 
     fn cli(&self, args: &[&str]) -> String {
-        let program = self
-            .engine
-            .folder()
-            .join(format!("{}-cli", self.engine.name()));
+        let name = self.engine.name();
+        let program = debian(name).join(format!("{name}-cli"));
         let output = Command::new(program)
             .arg("-s")
             .arg(self.socket())

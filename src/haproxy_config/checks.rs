@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::engine::Engine;
 use super::sections::{Line, Location, Section, Sections};
 use super::spoe::{Part, Scope};
-use super::variables::{Access, FullName, VARIABLE_NAME_MAX, scope_word, set_by_engine, uses};
+use super::variables::{Access, FullName, scope_word, set_by_engine, uses};
 use super::{AgentSide, Finding};
 use crate::config::nearest;
-use crate::policy::MessageRules;
+use crate::policy::{FULL_NAME_LEN_MAX, MessageRules};
 
 /// The value of `tune.bufsize` unless it is set.
 const BUFSIZE: u32 = 16_384;
@@ -407,10 +407,10 @@ impl Checker<'_> {
             .clone();
         for name in set_by_engine(engine, self.side) {
             let length = name.to_string().len();
-            if length > VARIABLE_NAME_MAX {
+            if length > FULL_NAME_LEN_MAX {
                 let text = format!(
                     "variable {name} has {length} bytes, and HAProxy drops what is longer than \
-                     {VARIABLE_NAME_MAX}; shorten var-prefix or the variable's name"
+                     {FULL_NAME_LEN_MAX}; shorten var-prefix or the variable's name"
                 );
                 self.report(&at, text);
             }

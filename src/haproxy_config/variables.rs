@@ -8,8 +8,6 @@ use super::AgentSide;
 use super::engine::Engine;
 use super::sections::{Line, Sections};
 
-/// The most bytes of `scope.prefix.name` (SPOP.md and configuration.txt: 64 with the end).
-pub(super) const VARIABLE_NAME_MAX: usize = 63;
 /// Options of a `spoe-agent` that set a variable of the transaction.
 const OPTIONS: [&str; 3] = ["set-on-error", "set-process-time", "set-total-time"];
 

@@ -19,6 +19,7 @@ mod network;
 mod options;
 mod points;
 mod published;
+mod rows;
 mod service;
 mod slots;
 #[cfg(feature = "live-store")]

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Change, Decision, Imported, Kind, Offender, Target};
+use super::rows::{Contents, Written};
+use super::{Change, Decision, Imported, Offender, Target};
 use ip_reputation::Prefix;
 
 #[derive(Debug)]
@@ -28,35 +29,6 @@ impl core::fmt::Display for StoreError {
         let Self::NotOurs(why) = self;
         f.write_str(why)
     }
-}
-
-#[derive(Debug)]
-pub(super) struct SavedPoints {
-    pub(super) prefix: Prefix,
-    pub(super) points: f64,
-    pub(super) updated: u32,
-    pub(super) reason: String,
-}
-
-#[derive(Debug)]
-pub(super) struct Written {
-    pub(super) removals: Vec<Removal>,
-    pub(super) decisions: Vec<Decision>,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Contents {
-    pub(super) decisions: Vec<Decision>,
-    pub(super) points: Vec<SavedPoints>,
-    pub(super) mark: Option<String>,
-    pub(super) imports: Vec<Imported>,
-}
-
-#[derive(Debug)]
-pub(super) struct Removal {
-    pub(super) kind: Kind,
-    pub(super) target: Target,
-    pub(super) origin: String,
 }
 
 pub(super) struct Opened {

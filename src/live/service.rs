@@ -20,7 +20,8 @@ use super::decisions::Decisions;
 use super::imports::{Import, ImportCounts, Imports, ORIGIN_CROWDSEC};
 use super::network::Network;
 use super::points::Points;
-use super::store::{self, Contents, Store, StoreError};
+use super::rows::Contents;
+use super::store::{self, Store, StoreError};
 use super::{Change, Decision, Kind, LiveOptions, LiveTable, Offender, Snapshot, Target};
 use crate::host::{now, now_micros};
 

@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
+use super::rows::{Contents, Removal, SavedPoints, Written};
 use super::time;
-use super::{Change, Decision, Imported, Kind, Offender, Target, parse_target};
+use super::{Change, Decision, Imported, Offender, Target, parse_target};
 use ip_reputation::Prefix;
 
 /// The version of the schema, as `PRAGMA user_version` has it.
@@ -70,39 +71,6 @@ pub(super) struct Store {
     /// The last rows that are known.
     last_decision: i64,
     last_removal: i64,
-}
-
-/// Points of an address as they were saved.
-#[derive(Debug)]
-pub(super) struct SavedPoints {
-    pub(super) prefix: Prefix,
-    pub(super) points: f64,
-    pub(super) updated: u32,
-    pub(super) reason: String,
-}
-
-/// What another process has written: what it removed, then what it made.
-#[derive(Debug)]
-pub(super) struct Written {
-    pub(super) removals: Vec<Removal>,
-    pub(super) decisions: Vec<Decision>,
-}
-
-/// What is in a database.
-#[derive(Debug, Default)]
-pub(super) struct Contents {
-    pub(super) decisions: Vec<Decision>,
-    pub(super) points: Vec<SavedPoints>,
-    pub(super) mark: Option<String>,
-    pub(super) imports: Vec<Imported>,
-}
-
-/// The identity of a decision that another process has removed.
-#[derive(Debug)]
-pub(super) struct Removal {
-    pub(super) kind: Kind,
-    pub(super) target: Target,
-    pub(super) origin: String,
 }
 
 /// Why there is none.

@@ -23,8 +23,8 @@ pub use message::{Attribute, MessageRules, UnknownValue, VariableRule};
 pub use precedence::{LiveDecision, decided, with_points};
 pub use question::{ArgumentName, QUESTIONS, Question};
 pub use rules::{
-    ActionRule, BehaviorPolicy, LivePolicy, Policy, PolicyConfig, PolicyError, Source,
-    variable_len_max,
+    ActionRule, BehaviorPolicy, FULL_NAME_LEN_MAX, LivePolicy, Policy, PolicyConfig, PolicyError,
+    Source, variable_len_max,
 };
 
 use haproxy_spoa::{Handler, Reply};

@@ -16,7 +16,7 @@ use ip_reputation::formats::Attributes;
 use ip_reputation::{PayloadRules, Prefix, Score, Table};
 
 /// The longest full name of a variable, `scope.prefix.name`, in bytes: HAProxy silently drops longer ones.
-const FULL_NAME_LEN_MAX: usize = 63;
+pub const FULL_NAME_LEN_MAX: usize = 63;
 /// The longest name of a scope as HAProxy writes it.
 const SCOPE_LEN_MAX: usize = 4;
 

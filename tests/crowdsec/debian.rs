@@ -3,22 +3,10 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use super::{Agent, config, scratch};
-use crate::support::{Scratch, eventually, until};
-
-/// `scripts/debian` has brought it, or a packager has no use for it.
-fn programs() -> Option<PathBuf> {
-    let brought = Command::new("scripts/debian")
-        .arg("crowdsec")
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    let folder = String::from_utf8(brought.stdout).unwrap();
-    brought.status.success().then(|| folder.trim().into())
-}
+use crate::support::{Scratch, debian, eventually, until};
 
 /// A LAPI that ends with the test.
 struct Crowdsec {
@@ -109,13 +97,7 @@ impl Crowdsec {
 
 #[test]
 fn decisions_of_cscli_are_in_force_and_end_with_a_delete() {
-    let Some(programs) = programs() else {
-        assert!(
-            std::env::var_os("SPOA_WITHOUT_DEBIAN").is_some(),
-            "scripts/debian failed"
-        );
-        return;
-    };
+    let programs = debian("crowdsec");
     let of_crowdsec = Scratch::new();
     let crowdsec = Crowdsec::start(&of_crowdsec, programs);
     let key = crowdsec.cscli(&["bouncers", "add", "haproxy", "-o", "raw"]);

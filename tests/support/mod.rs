@@ -10,6 +10,7 @@
 //!  Load      threads of peers that ask without end and say what became of every question
 //!  Process   what Linux tells of a process: descriptors, memory, CPU time, cores
 //!  Clock     the time of day of one program, moved by a test
+//!  debian    programs out of Debian's packages: Valkey, Redis, CrowdSec, fail2ban
 //!  Scratch   a directory that goes away
 //!  Authority a CA and its certificates, as files; Client: a peer that uses them
 //! ```
@@ -28,6 +29,7 @@ mod admin;
 #[cfg(any(feature = "tls", feature = "http"))]
 mod authority;
 mod clock;
+mod debian;
 pub(crate) mod frames;
 mod http;
 #[cfg(feature = "http")]
@@ -46,6 +48,7 @@ pub(crate) use admin::{Answered, Endpoint, Metrics};
 #[cfg(any(feature = "tls", feature = "http"))]
 pub(crate) use authority::{Authority, Leaf, Life};
 pub(crate) use clock::Clock;
+pub(crate) use debian::debian;
 pub(crate) use http::{Answer, Server};
 pub(crate) use load::{Habit, Load};
 pub(crate) use patience::{PATIENCE, eventually, throughout, until};

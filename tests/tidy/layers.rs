@@ -12,7 +12,7 @@ struct Layer {
     standard: Option<&'static [&'static str]>,
 }
 
-const LAYERS: [Layer; 11] = [
+const LAYERS: [Layer; 12] = [
     Layer {
         directory: "crates/haproxy-spop/src/session",
         above: &[],
@@ -51,6 +51,11 @@ const LAYERS: [Layer; 11] = [
     Layer {
         directory: "src/host",
         above: &["admin", "config", "crowdsec", "feeds", "live", "policy"],
+        standard: None,
+    },
+    Layer {
+        directory: "src/haproxy_config",
+        above: &["admin", "crowdsec", "feeds", "fleet"],
         standard: None,
     },
     Layer {
